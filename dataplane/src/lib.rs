@@ -1,1 +1,10 @@
-//! The packet path of adit.
+//! The packet path of adit: everything between receiving a burst of frames and sending one.
+//!
+//! It knows nothing of YAML, files, sockets, signals or wall clocks: tables are given to it, and so
+//! is the time. It compiles and runs without DPDK (feature `dpdk` off) over ordinary memory.
+
+pub mod clock;
+pub mod device;
+pub mod interface;
+pub mod packet;
+pub mod wire;

@@ -1,0 +1,90 @@
+//! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
+
+/// The ones-complement sum of `bytes` as big-endian words, added to `start`, not yet folded. An
+/// odd last byte counts as if a zero followed.
+#[inline]
+pub fn sum(start: u64, bytes: &[u8]) -> u64 {
+    let mut total = start;
+    let mut words = bytes.chunks_exact(4);
+    for word in &mut words {
+        total += u64::from(super::read_u32(word, 0));
+    }
+    match *words.remainder() {
+        [a] => total + (u64::from(a) << 8),
+        [a, b] => total + u64::from(u16::from_be_bytes([a, b])),
+        [a, b, c] => total + u64::from(u16::from_be_bytes([a, b])) + (u64::from(c) << 8),
+        _ => total,
+    }
+}
+
+/// Folds a sum into 16 bits.
+#[inline]
+pub const fn fold(sum: u64) -> u16 {
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    (sum & 0xffff) as u16
+}
+
+/// The checksum of `bytes`: over a header whose checksum field is 0 the value to write, over a
+/// header with its checksum 0 when it is right.
+#[inline]
+pub fn checksum(bytes: &[u8]) -> u16 {
+    !fold(sum(0, bytes))
+}
+
+/// The checksum after one 16-bit word that it covers went from `old` to `new`.
+#[inline]
+pub const fn update(checksum: u16, old: u16, new: u16) -> u16 {
+    //= RFC 1624 §3: HC' = ~(~HC + ~m + m'), which never makes 0xFFFF out of a good checksum.
+    !fold(!checksum as u64 + !old as u64 + new as u64)
+}
+
+/// The sum of the pseudo-header of TCP, UDP and `ICMPv6` (RFC 768, RFC 8200 §8.1). `addresses` are
+/// source and destination as they stand in the IP header, of either family.
+#[inline]
+pub fn pseudo_header(addresses: &[u8], protocol: u8, len: u32) -> u64 {
+    sum(u64::from(protocol) + u64::from(len), addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_update_follows_the_example_of_rfc_1624() {
+        assert_eq!(update(0xDD2F, 0x5555, 0x3285), 0x0000);
+    }
+
+    #[test]
+    fn the_checksum_of_rfc_1071_comes_out() {
+        //= RFC 1071 §3: the sum of these bytes is 0xDDF2.
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(fold(sum(0, &bytes)), 0xddf2);
+    }
+
+    proptest! {
+        #[test]
+        fn the_sum_equals_the_reference_of_etherparse(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let reference = etherparse::checksum::Sum16BitWords::new().add_slice(&bytes);
+            prop_assert_eq!(checksum(&bytes), reference.ones_complement().to_be());
+        }
+
+        #[test]
+        fn an_update_equals_a_full_checksum(
+            mut bytes in proptest::collection::vec(any::<u8>(), 20..21), at in 0_usize..9, new: u16,
+        ) {
+            let at = 2 * at;
+            let before = checksum(&bytes);
+            let old = super::super::read_u16(&bytes, at);
+            super::super::write_u16(&mut bytes, at, new);
+            // Ones-complement has two zeros; sums of headers that are not all zero never differ.
+            prop_assume!(bytes.iter().any(|&byte| byte != 0));
+            let full = checksum(&bytes);
+            let updated = update(before, old, new);
+            prop_assert!(updated == full || (updated ^ full) == 0xffff && full.min(updated) == 0);
+        }
+    }
+}

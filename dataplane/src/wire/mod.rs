@@ -1,0 +1,87 @@
+//! The bytes on the wire: header layouts, numbers and checksums. Nothing here knows a table.
+
+pub mod checksum;
+pub mod ethernet;
+pub mod ipv4;
+pub mod ipv6;
+
+/// Numbers of IP protocols and IPv6 next headers (IANA).
+pub mod protocol {
+    /// IPv6 hop-by-hop options.
+    pub const HOP_BY_HOP: u8 = 0;
+    /// ICMP for IPv4.
+    pub const ICMP: u8 = 1;
+    /// IPv4 in IP.
+    pub const IPV4: u8 = 4;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// IPv6 in IP.
+    pub const IPV6: u8 = 41;
+    /// IPv6 routing header.
+    pub const ROUTING: u8 = 43;
+    /// IPv6 fragment header.
+    pub const FRAGMENT: u8 = 44;
+    /// Generic routing encapsulation.
+    pub const GRE: u8 = 47;
+    /// Encapsulating security payload.
+    pub const ESP: u8 = 50;
+    /// Authentication header.
+    pub const AH: u8 = 51;
+    /// Minimal encapsulation (RFC 2004).
+    pub const MINIMAL: u8 = 55;
+    /// ICMP for IPv6.
+    pub const ICMPV6: u8 = 58;
+    /// IPv6: nothing follows.
+    pub const NO_NEXT_HEADER: u8 = 59;
+    /// IPv6 destination options.
+    pub const DESTINATION_OPTIONS: u8 = 60;
+    /// Ethernet in IP.
+    pub const ETHER_IP: u8 = 97;
+    /// MPLS in IP.
+    pub const MPLS: u8 = 137;
+}
+
+/// The two bytes at `at`, as a number; 0 when they are not there.
+#[inline]
+pub fn read_u16(bytes: &[u8], at: usize) -> u16 {
+    match bytes.get(at..).and_then(<[u8]>::first_chunk::<2>) {
+        Some(chunk) => u16::from_be_bytes(*chunk),
+        None => 0,
+    }
+}
+
+/// The four bytes at `at`, as a number; 0 when they are not there.
+#[inline]
+pub fn read_u32(bytes: &[u8], at: usize) -> u32 {
+    match bytes.get(at..).and_then(<[u8]>::first_chunk::<4>) {
+        Some(chunk) => u32::from_be_bytes(*chunk),
+        None => 0,
+    }
+}
+
+/// The sixteen bytes at `at`, as a number; 0 when they are not there.
+#[inline]
+pub fn read_u128(bytes: &[u8], at: usize) -> u128 {
+    match bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+        Some(chunk) => u128::from_be_bytes(*chunk),
+        None => 0,
+    }
+}
+
+/// Writes two bytes at `at`; does nothing where they don't fit.
+#[inline]
+pub fn write_u16(bytes: &mut [u8], at: usize, value: u16) {
+    if let Some(chunk) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<2>) {
+        *chunk = value.to_be_bytes();
+    }
+}
+
+/// Writes four bytes at `at`; does nothing where they don't fit.
+#[inline]
+pub fn write_u32(bytes: &mut [u8], at: usize, value: u32) {
+    if let Some(chunk) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<4>) {
+        *chunk = value.to_be_bytes();
+    }
+}
