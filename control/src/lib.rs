@@ -1,1 +1,3 @@
 //! The control side of adit.
+
+pub mod config;

@@ -1,0 +1,226 @@
+//! A tunnel once its configuration is known to be right, every setting resolved: what the file says for it,
+//! else what `defaults.tunnels` says, else what its profile says.
+
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::mistake::Origin;
+use super::model::Name;
+use super::words::{DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Payload, Profile};
+
+/// An entry of `tunnels`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Where it was written.
+    pub origin: Origin,
+    /// Its key.
+    pub name: Name,
+    /// The encapsulation.
+    pub mode: Mode,
+    /// What it carries. For modes that leave no choice, what the mode says.
+    pub payload: Payload,
+    /// The outer source, one of our addresses; `None`: the address the outer route picks.
+    pub local: Option<IpAddr>,
+    /// The peer; `None` only with `unsafe_any_peer`.
+    pub remote: Option<IpAddr>,
+    /// The only port it is decapsulated from and encapsulated through.
+    pub link: Option<Name>,
+    /// The tunnel's own addresses, with the prefix length of their net.
+    pub addresses: Vec<IpNet>,
+    /// Shorthand routes, which `Config::routes` has as well.
+    pub routes: Vec<IpNet>,
+    /// Administratively up.
+    pub enabled: bool,
+    /// A latency histogram of its own.
+    pub latency: bool,
+    /// Free text.
+    pub comment: String,
+    /// Everything that has a default in a profile.
+    pub settings: Settings,
+}
+
+/// The IP version of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+
+    /// `IPv4` or `IPv6`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
+}
+
+impl Mode {
+    /// The family of the outer header.
+    pub const fn outer(self) -> Family {
+        match self {
+            Self::Ipip | Self::Sit => Family::Ipv4,
+            Self::Ip6ip6 | Self::Ipip6 | Self::Any => Family::Ipv6,
+        }
+    }
+}
+
+impl Tunnel {
+    /// Whether inner packets of this family may enter and leave.
+    pub const fn carries(&self, inner: Family) -> bool {
+        match inner {
+            Family::Ipv4 => matches!(self.payload, Payload::Ipip | Payload::Any),
+            Family::Ipv6 => matches!(self.payload, Payload::Ip6ip | Payload::Any),
+        }
+    }
+}
+
+/// The settings of a tunnel that a profile has a default for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the file")]
+pub struct Settings {
+    /// Which defaults were taken.
+    pub profile: Profile,
+    /// `None`: underlay path MTU less the overhead. With `static-mtu`, that number.
+    pub mtu: Option<u16>,
+    /// RFC 4213 §3.2.1: `mtu` is fixed and the outer DF clear.
+    pub static_mtu: bool,
+    /// The outer TTL or hop limit; `None`: the inner one's after its decrement.
+    pub ttl: Option<NonZeroU8>,
+    /// Outer packets that arrive with less are dropped.
+    pub min_outer_ttl: NonZeroU8,
+    /// The outer DSCP, 0–63; `None`: the inner one's.
+    pub dscp: Option<u8>,
+    /// The inner DSCP on decapsulation.
+    pub dscp_decap: DscpDecap,
+    /// The outer ECN field.
+    pub ecn: Ecn,
+    /// The outer DF bit; means nothing for an IPv6 outer header.
+    pub dont_fragment: DontFragment,
+    /// What is cut.
+    pub fragment: Fragment,
+    /// Outer fragments are put together again.
+    pub reassembly: bool,
+    /// How long fragments wait for the others.
+    pub reassembly_timeout: Duration,
+    /// How long a learnt path MTU is believed.
+    pub pmtu_expiry: Duration,
+    /// The smallest path MTU that is believed.
+    pub pmtu_floor: u16,
+    /// TCP's MSS option is lowered to what fits.
+    pub clamp_tcp_mss: bool,
+    /// An MSS option is inserted where there is none.
+    pub mss_insert: bool,
+    /// Multicast and broadcast may enter and leave.
+    pub multicast: bool,
+    /// A packet from the tunnel may be routed back into it.
+    pub hairpin: bool,
+    /// Packets of any outer source are accepted.
+    pub unsafe_any_peer: bool,
+    /// ICMP errors say that a filter did it.
+    pub relay_admin: bool,
+    /// Outer packets must come in where the route to their source goes out.
+    pub outer_rpf: bool,
+    /// Which inner sources are believed.
+    pub inner_source: InnerSource,
+    /// Inner destinations that are allowed; empty: all.
+    pub inner_destination: Vec<IpNet>,
+    /// Which errors of the underlay are relayed.
+    pub icmp_relay: IcmpRelay,
+    /// RFC 2473's encapsulation limit in the outer header; `None`: not added.
+    pub encap_limit: Option<u8>,
+    /// The outer flow label, 20 bits; `None`: a hash of the inner flow.
+    pub flow_label: Option<u32>,
+}
+
+/// Which inner sources a tunnel accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InnerSource {
+    /// Some route, best or not, could send to that source through this tunnel (RFC 3704 §2.3).
+    Feasible,
+    /// The best route to that source is this tunnel.
+    Strict,
+    /// There is a route to that source.
+    Loose,
+    /// Any.
+    Off,
+    /// Those in one of these prefixes.
+    Prefixes(Vec<IpNet>),
+}
+
+/// The profile's value for everything the file does not say.
+impl Settings {
+    /// Semantics of the profiles, one column each. The mode matters where the kernel's own kinds differ.
+    pub fn of(profile: Profile, mode: Mode) -> Self {
+        let outer = mode.outer();
+        let default_ttl = NonZeroU8::new(64);
+        let native = Self {
+            profile,
+            mtu: None,
+            static_mtu: false,
+            ttl: default_ttl,
+            min_outer_ttl: NonZeroU8::MIN,
+            dscp: None,
+            dscp_decap: DscpDecap::Keep,
+            ecn: Ecn::Normal,
+            dont_fragment: DontFragment::Pmtudisc,
+            fragment: Fragment::Inner,
+            reassembly: true,
+            reassembly_timeout: Duration::from_secs(match outer {
+                Family::Ipv4 => 2,
+                Family::Ipv6 => 60,
+            }),
+            pmtu_expiry: Duration::from_secs(600),
+            pmtu_floor: 552,
+            clamp_tcp_mss: true,
+            mss_insert: false,
+            multicast: false,
+            hairpin: false,
+            unsafe_any_peer: false,
+            relay_admin: false,
+            outer_rpf: false,
+            inner_source: InnerSource::Feasible,
+            inner_destination: Vec::new(),
+            icmp_relay: IcmpRelay::All,
+            encap_limit: None,
+            flow_label: None,
+        };
+        match (profile, outer) {
+            (Profile::Native, _) => native,
+            (Profile::Linux, Family::Ipv4) => Self {
+                ttl: None,
+                reassembly_timeout: Duration::from_secs(30),
+                ..Self::linux(native)
+            },
+            (Profile::Linux, Family::Ipv6) => Self { encap_limit: Some(4), ..Self::linux(native) },
+            (Profile::Routeros, _) => {
+                Self { dont_fragment: DontFragment::No, inner_source: InnerSource::Off, ..native }
+            }
+        }
+    }
+
+    /// What iproute2's tunnels of both families have in common.
+    fn linux(native: Self) -> Self {
+        Self {
+            dscp: Some(0),
+            ecn: Ecn::Rfc3168,
+            inner_source: InnerSource::Off,
+            clamp_tcp_mss: false,
+            ..native
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The words a configuration value may be, each list written once: the enum, its spelling in YAML, its
+//! spelling in reports. Not the rules about them: those are with the section that reads them.
+
+use std::fmt;
+
+/// An enum whose variants are words of the configuration.
+pub trait Word: Copy + 'static {
+    /// Every variant with its spelling, in the order in which help lists them.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// The variant spelled `text`.
+    fn from_word(text: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
+    }
+}
+
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl Word for $name {
+            const WORDS: &'static [(&'static str, Self)] = &[$(($word, Self::$variant),)+];
+        }
+
+        impl $name {
+            /// The word as the configuration spells it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words!(
+    /// `dataplane.idle`: what a worker does when no packet arrives.
+    Idle {
+        /// Spin: the first packet waits for nothing.
+        Poll = "poll",
+        /// Back off: a laptop stays cool, the first packet waits up to a millisecond.
+        Sleep = "sleep",
+    }
+);
+
+words!(
+    /// `dataplane.hugepages`.
+    Hugepages {
+        /// Take them where there are any.
+        Auto = "auto",
+        /// Refuse to start without.
+        Required = "required",
+        /// Do not touch them.
+        Off = "off",
+    }
+);
+
+words!(
+    /// `dataplane.spread`: hand packets of one hot queue to other workers by inner flow.
+    Spread {
+        /// Where one worker is the bottleneck and the gain is real.
+        Auto = "auto",
+        /// Always.
+        On = "on",
+        /// Never.
+        Off = "off",
+    }
+);
+
+words!(
+    /// `limits.unmatched-icmp`: the answer to a tunnel packet that belongs to no tunnel.
+    UnmatchedIcmp {
+        /// Silence, which discloses nothing.
+        No = "no",
+        /// Protocol unreachable, for debugging.
+        ProtoUnreach = "proto-unreach",
+    }
+);
+
+words!(
+    /// `tunnels.*.mode`.
+    Mode {
+        /// IPv4 in IPv4 (RFC 2003).
+        Ipip = "ipip",
+        /// IPv6 in IPv4 (RFC 4213), and what `payload` adds.
+        Sit = "sit",
+        /// IPv6 in IPv6 (RFC 2473).
+        Ip6ip6 = "ip6ip6",
+        /// IPv4 in IPv6 (RFC 2473).
+        Ipip6 = "ipip6",
+        /// IPv4 and IPv6 in IPv6.
+        Any = "any",
+    }
+);
+
+words!(
+    /// `tunnels.*.payload`: what the modes `sit` and `any` carry.
+    Payload {
+        /// IPv6.
+        Ip6ip = "ip6ip",
+        /// IPv4.
+        Ipip = "ipip",
+        /// Both, told apart by the outer protocol.
+        Any = "any",
+    }
+);
+
+words!(
+    /// `tunnels.*.profile`: where the settings come from that the file does not mention.
+    Profile {
+        /// What the RFCs ask for, closed by default.
+        Native = "native",
+        /// What an iproute2 tunnel does.
+        Linux = "linux",
+        /// What a `RouterOS` tunnel does.
+        Routeros = "routeros",
+    }
+);
+
+words!(
+    /// `tunnels.*.dscp-decap`: RFC 2983's pipe and uniform models at the egress.
+    DscpDecap {
+        /// Leave the inner DSCP alone (pipe).
+        Keep = "keep",
+        /// Overwrite the inner DSCP from the outer one (uniform).
+        Copy = "copy",
+    }
+);
+
+words!(
+    /// `tunnels.*.ecn`: the outer ECN field on encapsulation.
+    Ecn {
+        /// RFC 6040: copied.
+        Normal = "normal",
+        /// RFC 6040 §4.3, for a peer that does not propagate it: zero.
+        Compat = "compat",
+        /// RFC 3168 full functionality: CE becomes ECT(0).
+        Rfc3168 = "rfc3168",
+    }
+);
+
+words!(
+    /// `tunnels.*.dont-fragment`: the outer DF bit and what follows from it.
+    DontFragment {
+        /// Always set; the path MTU is learnt.
+        Pmtudisc = "pmtudisc",
+        /// As the inner packet has it.
+        Inherit = "inherit",
+        /// Never set; the inner DF still refuses packets above the tunnel's MTU.
+        No = "no",
+        /// Never set, and the inner one disregarded.
+        IgnoreDf = "ignore-df",
+    }
+);
+
+words!(
+    /// `tunnels.*.fragment`: which packet is cut when it is too big and may be cut.
+    Fragment {
+        /// The inner one, before encapsulation.
+        Inner = "inner",
+        /// The outer one, after.
+        Outer = "outer",
+    }
+);
+
+words!(
+    /// `tunnels.*.icmp-relay`: which errors of the underlay reach the inner sender.
+    IcmpRelay {
+        /// All of the table in RFC 2003 §4 and RFC 2473 §8.
+        All = "all",
+        /// Only those about the size of packets.
+        Pmtu = "pmtu",
+        /// None.
+        Off = "off",
+    }
+);
