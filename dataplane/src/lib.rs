@@ -4,6 +4,7 @@
 //! is the time. It compiles and runs without DPDK (feature `dpdk` off) over ordinary memory.
 
 pub mod clock;
+pub mod counters;
 pub mod device;
 pub mod interface;
 pub mod packet;
