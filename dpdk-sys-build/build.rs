@@ -186,12 +186,19 @@ fn generate_bindings(flags: &[String], path: &Path) -> Result<(), String> {
         .generate_comments(false)
         .layout_tests(true)
         .prepend_enum_name(false)
-        .wrap_unsafe_ops(true)
-        .allowlist_recursively(true);
-    builder = FUNCTIONS.iter().fold(builder, |builder, name| builder.allowlist_function(name));
-    builder = TYPES.iter().fold(builder, |builder, name| builder.allowlist_type(name));
-    builder = CONSTANTS.iter().fold(builder, |builder, name| builder.allowlist_var(name));
-    builder = OPAQUE.iter().fold(builder, |builder, name| builder.opaque_type(name));
+        .wrap_unsafe_ops(true);
+    for name in FUNCTIONS {
+        builder = builder.allowlist_function(name);
+    }
+    for name in TYPES {
+        builder = builder.allowlist_type(name);
+    }
+    for name in CONSTANTS {
+        builder = builder.allowlist_var(name);
+    }
+    for name in OPAQUE {
+        builder = builder.opaque_type(name);
+    }
     let bindings = builder.generate().map_err(|error| format!("bindgen: {error}"))?;
     bindings.write_to_file(path).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -31,8 +31,10 @@ mod tests {
 
     #[test]
     fn the_library_that_is_linked_is_22_11_or_later() {
-        // SAFETY: returns a pointer to a string constant; needs no EAL.
-        let version = unsafe { CStr::from_ptr(rte_version()) }.to_str().unwrap();
+        // SAFETY: needs no EAL.
+        let version = unsafe { rte_version() };
+        // SAFETY: it is a string constant.
+        let version = unsafe { CStr::from_ptr(version) }.to_str().unwrap();
         let number = version.trim_start_matches("DPDK ");
         let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap());
         assert!((parts.next(), parts.next()) >= (Some(22), Some(11)), "{version}");
