@@ -1,3 +1,4 @@
 //! The control side of adit.
 
+pub mod capture;
 pub mod config;
