@@ -1,9 +1,11 @@
 //! The bytes on the wire: header layouts, numbers and checksums. Nothing here knows a table.
 
+pub mod arp;
 pub mod checksum;
 pub mod ethernet;
 pub mod ipv4;
 pub mod ipv6;
+pub mod nd;
 
 /// Numbers of IP protocols and IPv6 next headers (IANA).
 pub mod protocol {
