@@ -10,7 +10,7 @@ use super::ethernet::{self, MacAddress, ether_type};
 use super::ipv6::{self, Ipv6, Ipv6Fields};
 use super::{checksum, protocol, read_u128, write_u16};
 
-/// ff02::1, where unsolicited advertisements go.
+/// `ff02::1`, where unsolicited advertisements go.
 pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// Bytes of a solicitation or advertisement without options.
@@ -25,7 +25,6 @@ const HOP_LIMIT: u8 = 255;
 
 mod kind {
     pub(super) const ROUTER_SOLICITATION: u8 = 133;
-    pub(super) const ROUTER_ADVERTISEMENT: u8 = 134;
     pub(super) const SOLICITATION: u8 = 135;
     pub(super) const ADVERTISEMENT: u8 = 136;
     pub(super) const REDIRECT: u8 = 137;
@@ -418,7 +417,7 @@ pub fn answer_on_tunnel(
     Ok(solicitation.answer(None).write(room))
 }
 
-/// The solicited-node group of an address: ff02::1:ff and its last three bytes.
+/// The solicited-node group of an address: `ff02::1:ff` and its last three bytes.
 pub fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b, c] = address.octets();
     let low = u16::from_be_bytes([b, c]);
@@ -437,11 +436,13 @@ pub fn group_mac(group: Ipv6Addr) -> MacAddress {
     MacAddress([0x33, 0x33, a, b, c, d])
 }
 
-/// The link-local address of a port: fe80:: and the MAC address as EUI-64.
+/// The link-local address of a port: `fe80::` and the MAC address as EUI-64.
 pub fn link_local(mac: MacAddress) -> Ipv6Addr {
     //= RFC 4291 appendix A: FF-FE in the middle, the universal/local bit inverted.
-    let [a, b, c, d, e, f] = mac.0;
-    let octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
+    let mut octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0];
+    octets[8..11].copy_from_slice(&mac.0[..3]);
+    octets[13..].copy_from_slice(&mac.0[3..]);
+    octets[8] ^= 2;
     Ipv6Addr::from(octets)
 }
 
