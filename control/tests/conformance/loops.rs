@@ -1,0 +1,155 @@
+//! E.9: packets that would go round in circles.
+
+use std::net::Ipv4Addr;
+
+use crate::addresses::{H, H6, L6, P, R, R6, U, X};
+use crate::bench::Bench;
+use crate::case::{Case, Expected, run_all};
+use crate::frames::{
+    IPIP, IPV6, Ipv4Packet, Ipv6Packet, encap4, encap6, from_gateway, from_host, peer4, to_gateway,
+    to_host, udp4, udp6,
+};
+use crate::icmp::{PARAMETER6, error6};
+use crate::run::check;
+
+const OTHER: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 9);
+const HOP_BY_HOP: u8 = 0;
+const FRAGMENT: u8 = 44;
+const ESP: u8 = 50;
+const DESTINATION: u8 = 60;
+
+/// Destination options with a tunnel encapsulation limit, as RFC 2473 §5.1 draws it; the next header is
+/// filled in by whoever puts it in place.
+fn limit(value: u8) -> Vec<u8> {
+    vec![0, 0, 4, 1, value, 1, 1, 0]
+}
+
+#[test]
+fn a_source_that_cannot_be_behind_us_does_not_enter_the_tunnel() {
+    run_all([
+        Case::new("C-120(a)", Bench::ipip())
+            .input("l", from_host(udp4(P, R, 84)))
+            .tunnel_counts("t0", "tx_loop_src"),
+        Case::new("C-120(b)", Bench::ipip())
+            .input("l", from_host(udp4(U, R, 84)))
+            .counts("ip4.martian_src"),
+        Case::new("C-120(a) IPv6", Bench::ip6ip6())
+            .input("l", from_host(udp6(crate::addresses::P6, R6, 100)))
+            .tunnel_counts("n6", "tx_loop_src"),
+        Case::new("C-120(b) IPv6", Bench::ip6ip6())
+            .input("l", from_host(udp6(crate::addresses::U6, R6, 100)))
+            .counts("ip6.martian_src"),
+    ]);
+}
+
+/// The packet is dropped for its limit, and its sender hears at which byte.
+fn used_up(name: &str, packet: Ipv6Packet, pointer: u32) -> Case {
+    let error = to_host(error6(L6, H6, PARAMETER6, pointer, packet.clone()));
+    Case::new(name, Bench::any6())
+        .input("l", from_host(packet))
+        .expect("l", Expected::error6(error, 14))
+        .tunnel_counts("n6", "tx_encap_limit")
+        .counts("icmp.tx")
+}
+
+#[test]
+fn an_encapsulation_limit_of_zero_ends_the_packet() {
+    let packet = udp6(H6, R6, 100).extension(DESTINATION, limit(0));
+    let behind = packet.clone().extension(HOP_BY_HOP, vec![0, 0, 1, 4, 0, 0, 0, 0]);
+    run_all([
+        used_up("C-123", packet, 44),
+        used_up("C-123 behind a hop-by-hop header", behind, 52),
+    ]);
+}
+
+#[test]
+fn an_encapsulation_limit_above_zero_goes_on_one_lower() {
+    let carries = |name: &str, bench: Bench, found: u8, sent: u8| {
+        let packet = |hops| udp6(H6, R6, 100).extension(DESTINATION, limit(found)).hop_limit(hops);
+        let outer = encap6(IPV6, packet(63)).extension(DESTINATION, limit(sent));
+        Case::new(name, bench)
+            .input("l", from_host(packet(64)))
+            .expect("u", Expected::any_flow_label(to_gateway(outer)))
+            .tunnel_sends("n6", 108)
+    };
+    let configured = Bench::any6().set("tunnels.n6.encap-limit", "4");
+    run_all([
+        carries("limit 3", Bench::any6(), 3, 2),
+        carries("limit 1", Bench::any6(), 1, 0),
+        carries("limit 2 where 4 is configured", configured, 2, 1),
+    ]);
+}
+
+#[test]
+fn a_limit_that_is_not_in_the_readable_headers_is_not_looked_at() {
+    let passes = |name: &str, packet: Ipv6Packet| {
+        let outer = encap6(IPV6, packet.clone().hop_limit(63));
+        let len = packet.bytes().len() as u64;
+        Case::new(name, Bench::any6())
+            .input("l", from_host(packet))
+            .expect("u", Expected::any_flow_label(to_gateway(outer)))
+            .tunnel_sends("n6", len)
+    };
+    let hidden = || udp6(H6, R6, 100).extension(DESTINATION, limit(0));
+    // Offset 8 in units of eight bytes, more to come.
+    let fragment = vec![0, 0, 0, 0x41, 0xde, 0xad, 0xbe, 0xef];
+    let mut sealed = hidden();
+    sealed.payload.splice(0..0, [0, 0, 0x12, 0x34, 0, 0, 0, 1]);
+    sealed.header.next_header = etherparse::IpNumber(ESP);
+    run_all([passes("C-125", hidden().extension(FRAGMENT, fragment)), passes("C-125", sealed)]);
+}
+
+#[test]
+fn a_packet_does_not_go_back_into_the_tunnel_it_came_from() {
+    let back = udp4(R, OTHER, 84);
+    let hairpin = Bench::ipip().set("tunnels.t0.hairpin", "yes");
+    run_all([
+        Case::new("C-126", Bench::ipip())
+            .input("u", from_gateway(peer4(IPIP, back.clone())))
+            .tunnel_counts("t0", "rx_hairpin"),
+        Case::new("C-126 with hairpin", hairpin)
+            .input("u", from_gateway(peer4(IPIP, back.clone())))
+            .expect("u", to_gateway(encap4(IPIP, back.ttl(63))))
+            .tunnel_accepts("t0", 84)
+            .tunnel_sends("t0", 84),
+    ]);
+}
+
+#[test]
+fn a_packet_for_its_own_encapsulator_is_refused() {
+    Case::new("C-127", Bench::ipip())
+        .input("u", from_gateway(peer4(IPIP, udp4(R, P, 84))))
+        .tunnel_counts("t0", "rx_loop_encapsulator")
+        .run();
+}
+
+#[test]
+fn a_tunnel_packet_inside_a_tunnel_packet_is_not_decapsulated_again() {
+    let bench = Bench::ipip()
+        .set("tunnels.t0.inner-source", "off")
+        .tunnel("t1", "ipip", "198.51.100.1", "203.0.113.66")
+        .set("tunnels.t1.inner-source", "off");
+    let middle = Ipv4Packet::new(X, U, IPIP, udp4(R, H, 84));
+    Case::new("C-128", bench)
+        .input("u", from_gateway(peer4(IPIP, middle)))
+        .tunnel_counts("t0", "rx_nested_limit")
+        .run();
+}
+
+#[test]
+fn a_tunnel_from_ourselves_to_ourselves_is_refused_by_check() {
+    let bench = Bench::ipip().set("tunnels.t0.remote", "10.1.0.1");
+    let (status, said) = check(&bench.yaml());
+    assert_eq!(status, 2, "C-129\n{said}");
+    assert!(said.contains("tunnels.t0.remote"), "C-129 names the key\n{said}");
+    let same = Bench::ipip().set("tunnels.t0.remote", "198.51.100.1");
+    let (status, said) = check(&same.yaml());
+    assert_eq!(status, 2, "C-129\n{said}");
+}
+
+#[test]
+fn a_route_to_the_remote_through_its_own_tunnel_is_refused_by_check() {
+    let bench = Bench::ipip().route("{ to: 203.0.113.2/32, tunnel: t0 }");
+    let (status, said) = check(&bench.yaml());
+    assert_eq!(status, 2, "a loop\n{said}");
+}

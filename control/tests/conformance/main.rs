@@ -1,0 +1,35 @@
+//! The black-box conformance suite: the built `adit` binary, fed captures through `adit replay`, compared
+//! frame by frame and counter by counter with what the specification says.
+//!
+//! Nothing here knows the code under test. Inputs and expected frames are built with `etherparse`, or
+//! spelled out as bytes where that crate cannot (options, extension headers, neighbor discovery).
+//! The name of a case begins with the number that it proves; `scripts/conformance` compares those
+//! citations with `numbers.txt`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops at the first thing that is not as it must be"
+)]
+
+mod addresses;
+mod bench;
+mod capture;
+mod case;
+mod decap;
+mod decode;
+mod ecn;
+mod encap;
+mod forward;
+mod frames;
+mod icmp;
+mod lookup;
+mod loops;
+mod mtu;
+mod neighbor;
+mod node;
+mod properties;
+mod replay;
+mod run;
+mod security;
+mod sizes;
+mod tshark;
+mod ttl;

@@ -1,0 +1,139 @@
+//! Runs the `adit` binary under test: one replay of captures, or `adit check` of a file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::bench::Bench;
+use crate::capture::{self, Order, Record, Resolution, Time};
+
+/// When the first frame of a test arrives: some day in 2023, in whole seconds.
+pub(crate) const START: Time = 1_700_000_000_000_000_000;
+pub(crate) const MILLISECOND: Time = 1_000_000;
+pub(crate) const SECOND: Time = 1_000_000_000;
+
+/// One run of `adit replay`: a configuration and what arrives on its ports.
+#[derive(Clone)]
+pub(crate) struct Replay {
+    pub(crate) bench: Bench,
+    /// Per port, in the order in which the ports were first used.
+    pub(crate) inputs: Vec<(String, Vec<Record>)>,
+    pub(crate) linger: Option<String>,
+    pub(crate) boot: bool,
+}
+
+/// What a replay left behind.
+pub(crate) struct Outcome {
+    pub(crate) sent: BTreeMap<String, Vec<Record>>,
+    /// By path: `dataplane.tun.no_match`, `tunnels.t0.rx_packets`.
+    pub(crate) counters: BTreeMap<String, u64>,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Replay {
+    pub(crate) fn new(bench: Bench) -> Self {
+        Self { bench, inputs: Vec::new(), linger: None, boot: false }
+    }
+
+    /// A frame that arrives on `port`, `after` nanoseconds from the start.
+    pub(crate) fn input(&mut self, port: &str, after: Time, frame: Vec<u8>) {
+        let record = Record::new(START + after, frame);
+        match self.inputs.iter_mut().find(|(name, _)| name == port) {
+            Some((_, records)) => records.push(record),
+            None => self.inputs.push((port.to_owned(), vec![record])),
+        }
+    }
+
+    /// Runs it; panics with everything the command said when it fails.
+    pub(crate) fn run(&self) -> Outcome {
+        let directory = tempfile::tempdir().unwrap();
+        let mut inputs = Vec::new();
+        for (port, records) in &self.inputs {
+            let path = directory.path().join(format!("in-{port}.pcap"));
+            std::fs::write(&path, capture::pcap(records, Order::Little, Resolution::Nano)).unwrap();
+            inputs.push(format!("{port}={}", path.display()));
+        }
+        let output = self.command(directory.path(), &inputs).output().unwrap();
+        assert!(
+            output.status.success(),
+            "adit replay ended with {}\n{}\nconfiguration:\n{}",
+            output.status,
+            said(&output),
+            self.bench.yaml()
+        );
+        self.collect(directory)
+    }
+
+    /// The command line, with the configuration written beside the captures.
+    pub(crate) fn command(&self, directory: &Path, inputs: &[String]) -> Command {
+        let file = directory.join("adit.yaml");
+        std::fs::write(&file, self.bench.yaml()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+        command.arg("replay").arg("-c").arg(&file);
+        for input in inputs {
+            command.args(["--in", input]);
+        }
+        command.arg("--out").arg(directory.join("out"));
+        if let Some(linger) = &self.linger {
+            command.args(["--linger", linger]);
+        }
+        if self.boot {
+            command.arg("--boot");
+        }
+        command
+    }
+
+    fn collect(&self, directory: tempfile::TempDir) -> Outcome {
+        let out = directory.path().join("out");
+        let read = |port: String| {
+            let records = capture::read(&out.join(format!("{port}.pcap"))).records;
+            (port, records)
+        };
+        let sent = self.bench.ports().into_iter().map(read).collect();
+        let text = std::fs::read_to_string(out.join("counters.json")).unwrap();
+        let tree: Value = serde_json::from_str(&text).unwrap();
+        let mut counters = BTreeMap::new();
+        flatten(&tree, "", &mut counters);
+        Outcome { sent, counters, directory }
+    }
+}
+
+impl Outcome {
+    pub(crate) fn counter(&self, path: &str) -> u64 {
+        self.counters.get(path).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn frames(&self, port: &str) -> Vec<Vec<u8>> {
+        self.sent[port].iter().map(|record| record.frame.clone()).collect()
+    }
+}
+
+fn flatten(tree: &Value, path: &str, into: &mut BTreeMap<String, u64>) {
+    if let Some(map) = tree.as_object() {
+        for (key, value) in map {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            flatten(value, &path, into);
+        }
+    } else if let Some(count) = tree.as_u64() {
+        into.insert(path.to_owned(), count);
+    }
+}
+
+/// Both streams of a finished command.
+pub(crate) fn said(output: &Output) -> String {
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = String::from_utf8_lossy(&output.stderr);
+    format!("{out}{err}")
+}
+
+/// `adit check` of `text`: the exit status and what it printed.
+pub(crate) fn check(text: &str) -> (i32, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("adit.yaml");
+    std::fs::write(&file, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    let output = command.arg("check").arg(&file).output().unwrap();
+    (output.status.code().unwrap(), said(&output))
+}
