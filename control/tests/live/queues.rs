@@ -1,0 +1,48 @@
+//! Several workers, each with its queue of one device.
+
+use serde_json::Value;
+
+use crate::appliance::Appliance;
+use crate::sites::{HOST2, IPIP, Network};
+use crate::traffic::{iperf, ping};
+use crate::turn;
+
+const TWO_WORKERS: &str = "{ idle: sleep, hugepages: off, mbufs: 16384, worker-cores: [0, 1] }";
+
+#[test]
+fn two_workers_share_the_queues_of_a_tap_and_both_forward() {
+    let _turn = turn::shared();
+    let network = Network::lay();
+    let a = Appliance::start_with(&network.box_a, TWO_WORKERS, &IPIP.site_a());
+    let b = Appliance::start_with(&network.box_b, TWO_WORKERS, &IPIP.site_b());
+    ping(&network.host1, &format!("-c 20 -i 0.01 -W 3 {HOST2}")).all_answered();
+    // The kernel spreads flows over the queues of a TAP, so enough of them reach both.
+    let run = iperf(&network.host1, &network.host2, HOST2, "-t 2 -P 16");
+    assert!(run.megabits_per_second > 10.0, "{} Mbit/s", run.megabits_per_second);
+    for appliance in [&a, &b] {
+        let workers = appliance.json("workers");
+        let busy = workers_that_received(&workers);
+        assert_eq!(busy, 2, "{workers:#}");
+        let names = threads(appliance.pid());
+        assert!(
+            names.contains(&"adit-w0".to_owned()) && names.contains(&"adit-w1".to_owned()),
+            "{names:?}"
+        );
+    }
+}
+
+/// How many entries of `show workers --json` have received packets.
+fn workers_that_received(workers: &Value) -> usize {
+    let list = workers.as_array().cloned().unwrap_or_else(|| {
+        workers.as_object().map(|map| map.values().cloned().collect()).unwrap_or_default()
+    });
+    list.iter().filter(|worker| worker["rx_packets"].as_u64().unwrap_or(0) > 100).count()
+}
+
+fn threads(pid: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let name = |path: std::path::PathBuf| {
+        std::fs::read_to_string(path.join("comm")).unwrap_or_default().trim().to_owned()
+    };
+    tasks.flatten().map(|task| name(task.path())).collect()
+}
