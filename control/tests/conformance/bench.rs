@@ -60,7 +60,8 @@ impl Bench {
     /// `a4`: IPv4 and IPv6 in IPv4.
     pub(crate) fn any4() -> Self {
         Self::bare()
-            .tunnel("a4", "any", "198.51.100.1", "203.0.113.2")
+            .tunnel("a4", "sit", "198.51.100.1", "203.0.113.2")
+            .set("tunnels.a4.payload", "any")
             .set("tunnels.a4.addresses", r#"[192.168.50.1/30, "2001:db8:50::1/64"]"#)
             .route("{ to: 10.2.0.0/16, tunnel: a4 }")
             .route(r#"{ to: "2001:db8:2::/48", tunnel: a4 }"#)

@@ -8,10 +8,7 @@ use crate::bench::Bench;
 use crate::capture::Time;
 use crate::decode;
 use crate::frames::{internet_checksum, seal_ipv4};
-use crate::run::{MILLISECOND, Outcome, Replay};
-
-/// Counters that say how much went through, not what happened to it; checked by the tests about them.
-const TOTALS: [&str; 3] = ["conservation.", "latency.", "workers."];
+use crate::run::{MILLISECOND, Outcome, Replay, TOTALS};
 
 /// A field whose value the specification leaves open within limits.
 #[derive(Clone)]

@@ -197,7 +197,8 @@ fn a_packet_passes_from_tunnel_to_tunnel_with_one_hop_less() {
     let mut outer = encap4(IPIP, packet.clone().ttl(63));
     outer.header.destination = X.octets();
     let mixed = Bench::any6()
-        .tunnel("t1", "any", "198.51.100.1", "203.0.113.66")
+        .tunnel("t1", "sit", "198.51.100.1", "203.0.113.66")
+        .set("tunnels.t1.payload", "any")
         .route("{ to: 10.8.0.0/16, tunnel: t1 }")
         .route(r#"{ to: "2001:db8:8::/48", tunnel: t1 }"#);
     let packet6 = udp6(R6, "2001:db8:8::1".parse().unwrap(), 100);
@@ -225,7 +226,8 @@ fn a_packet_passes_from_tunnel_to_tunnel_with_one_hop_less() {
 #[test]
 fn a_packet_from_an_ipv4_tunnel_leaves_by_an_ipv6_tunnel() {
     let bench = Bench::any6()
-        .tunnel("t1", "any", "198.51.100.1", "203.0.113.2")
+        .tunnel("t1", "sit", "198.51.100.1", "203.0.113.2")
+        .set("tunnels.t1.payload", "any")
         .route("{ to: 10.8.0.0/16, tunnel: t1 }");
     let packet = udp4(address("10.8.0.1"), R, 84);
     let outer = to_gateway(encap6(IPIP, packet.clone().ttl(63)));

@@ -178,8 +178,10 @@ fn two_tunnels_that_cannot_be_told_apart_are_refused_by_check() {
     let family = Bench::ipip().tunnel("six", "sit", "198.51.100.1", "203.0.113.2");
     let (status, said) = check(&family.yaml());
     assert_eq!(status, 0, "ipip and sit to one peer are accepted\n{said}");
-    // Mode any takes protocol 4, too.
-    let overlap = Bench::ipip().tunnel("all", "any", "198.51.100.1", "203.0.113.2");
+    // A payload of any takes protocol 4, too.
+    let overlap = Bench::ipip()
+        .tunnel("all", "sit", "198.51.100.1", "203.0.113.2")
+        .set("tunnels.all.payload", "any");
     let (status, said) = check(&overlap.yaml());
     assert_eq!(status, 2, "ipip and any to one peer are refused\n{said}");
 }

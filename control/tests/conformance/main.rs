@@ -20,6 +20,7 @@ mod ecn;
 mod encap;
 mod forward;
 mod frames;
+mod golden;
 mod icmp;
 mod lookup;
 mod loops;

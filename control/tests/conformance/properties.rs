@@ -166,7 +166,8 @@ proptest! {
         frames in prop::collection::vec(any_frame(), 300),
     ) {
         let bench = Bench::any6()
-            .tunnel("t0", "any", "198.51.100.1", "203.0.113.2")
+            .tunnel("t0", "sit", "198.51.100.1", "203.0.113.2")
+            .set("tunnels.t0.payload", "any")
             .set("tunnels.t0.inner-source", "loose");
         let mut replay = Replay::new(bench);
         for (at, frame) in frames.iter().enumerate() {

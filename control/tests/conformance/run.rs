@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::bench::Bench;
 use crate::capture::{self, Order, Record, Resolution, Time};
 
+/// Counters that say how much went through, not what happened to it; checked by the tests about them.
+pub(crate) const TOTALS: [&str; 3] = ["conservation.", "latency.", "workers."];
+
 /// When the first frame of a test arrives: some day in 2023, in whole seconds.
 pub(crate) const START: Time = 1_700_000_000_000_000_000;
 pub(crate) const MILLISECOND: Time = 1_000_000;
@@ -70,7 +73,7 @@ impl Replay {
     pub(crate) fn command(&self, directory: &Path, inputs: &[String]) -> Command {
         let file = directory.join("adit.yaml");
         std::fs::write(&file, self.bench.yaml()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+        let mut command = adit();
         command.arg("replay").arg("-c").arg(&file);
         for input in inputs {
             command.args(["--in", input]);
@@ -92,10 +95,7 @@ impl Replay {
             (port, records)
         };
         let sent = self.bench.ports().into_iter().map(read).collect();
-        let text = std::fs::read_to_string(out.join("counters.json")).unwrap();
-        let tree: Value = serde_json::from_str(&text).unwrap();
-        let mut counters = BTreeMap::new();
-        flatten(&tree, "", &mut counters);
+        let counters = read_counters(&out.join("counters.json"));
         Outcome { sent, counters, directory }
     }
 }
@@ -110,6 +110,15 @@ impl Outcome {
     }
 }
 
+/// The counters of a `counters.json` by path.
+pub(crate) fn read_counters(path: &Path) -> BTreeMap<String, u64> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let tree: Value = serde_json::from_str(&text).unwrap();
+    let mut counters = BTreeMap::new();
+    flatten(&tree, "", &mut counters);
+    counters
+}
+
 fn flatten(tree: &Value, path: &str, into: &mut BTreeMap<String, u64>) {
     if let Some(map) = tree.as_object() {
         for (key, value) in map {
@@ -119,6 +128,11 @@ fn flatten(tree: &Value, path: &str, into: &mut BTreeMap<String, u64>) {
     } else if let Some(count) = tree.as_u64() {
         into.insert(path.to_owned(), count);
     }
+}
+
+/// The binary under test, its arguments still to come.
+pub(crate) fn adit() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_adit"))
 }
 
 /// Both streams of a finished command.
@@ -133,7 +147,7 @@ pub(crate) fn check(text: &str) -> (i32, String) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("adit.yaml");
     std::fs::write(&file, text).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    let mut command = adit();
     let output = command.arg("check").arg(&file).output().unwrap();
     (output.status.code().unwrap(), said(&output))
 }
