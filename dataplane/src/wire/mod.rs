@@ -3,6 +3,8 @@
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+pub mod icmp4;
+pub mod icmp6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod nd;
