@@ -1,0 +1,87 @@
+//! The configuration that runs, and whether the file that boots says the same.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConfigReport {
+    /// The file that `run` was given: what the next start will use.
+    pub boot_file: String,
+    /// The file that was applied last.
+    pub applied_file: String,
+    /// The generation of tables that was made from it.
+    pub generation: u64,
+    /// Whether the file that boots still says what runs.
+    pub is_boot_file_current: bool,
+    /// In what it differs, or why it can't be read.
+    pub difference: Option<String>,
+    /// The text of the files when they were applied, include files after the one that names them.
+    pub files: Vec<SourceFile>,
+}
+
+/// A file as it was applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceFile {
+    /// Its path.
+    pub path: String,
+    /// All of it.
+    pub text: String,
+}
+
+impl fmt::Display for ConfigReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# generation {}, applied from {}", self.generation, self.applied_file)?;
+        match (self.is_boot_file_current, &self.difference) {
+            (true, _) => writeln!(f, "# {} says the same", self.boot_file)?,
+            (false, None) => writeln!(f, "# {} DIFFERS from what runs", self.boot_file)?,
+            (false, Some(difference)) => {
+                writeln!(f, "# {} DIFFERS from what runs:", self.boot_file)?;
+                for line in difference.lines() {
+                    writeln!(f, "#   {line}")?;
+                }
+            }
+        }
+        for file in &self.files {
+            if self.files.len() > 1 {
+                writeln!(f, "\n# {}", file.path)?;
+            }
+            f.write_str(&file.text)?;
+            if !file.text.ends_with('\n') {
+                writeln!(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_says_something_else_is_pointed_out() {
+        let same = ConfigReport {
+            boot_file: "/etc/adit.yaml".to_owned(),
+            applied_file: "/etc/adit.yaml".to_owned(),
+            generation: 3,
+            is_boot_file_current: true,
+            difference: None,
+            files: vec![SourceFile {
+                path: "/etc/adit.yaml".to_owned(),
+                text: "version: 1".to_owned(),
+            }],
+        };
+        let expected = "# generation 3, applied from /etc/adit.yaml\n\
+                        # /etc/adit.yaml says the same\nversion: 1\n";
+        assert_eq!(same.to_string(), expected);
+        let difference = Some("tunnel paris: remote\nroute 10.0.0.0/8".to_owned());
+        let other = ConfigReport { is_boot_file_current: false, difference, ..same };
+        assert!(
+            other.to_string().contains("DIFFERS from what runs:\n#   tunnel paris: remote\n#   r")
+        );
+    }
+}
