@@ -2,4 +2,5 @@
 
 pub mod capture;
 pub mod config;
+pub mod neighbor;
 pub mod report;

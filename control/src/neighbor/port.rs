@@ -1,0 +1,476 @@
+//! One port: what becomes of its neighbors with time, packets and configurations. What they say
+//! of themselves is in [`hear`](super::hear).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use adit_dataplane::clock::Nanos;
+use adit_dataplane::interface::PortId;
+use adit_dataplane::packet::Packet;
+use adit_dataplane::wire::ethernet::MacAddress;
+
+use super::link::Link;
+use super::pace::Pace;
+use super::table::{Class, Neighbor, State, Table};
+use super::{Action, Entry, NeighborLimits, Notice, PortSetup, Turn};
+
+/// Requests to everybody before a neighbor counts as failed, and probes before one is forgotten.
+const ATTEMPTS: u8 = 3;
+/// Between two requests for the same neighbor.
+//= RFC 1122 §2.3.2.1: no more than one request per second for one address.
+const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an answer is good for.
+const REACHABLE_TIME: Duration = Duration::from_secs(30);
+/// How long what a neighbor tells unasked is good for.
+const DELAY_TIME: Duration = Duration::from_secs(5);
+/// How long it is remembered that a neighbor does not answer, when nobody asks.
+const FAILED_TIME: Duration = Duration::from_mins(1);
+/// Until addresses are announced for the second time.
+//= RFC 5227 §1.1: ANNOUNCE_NUM 2, ANNOUNCE_INTERVAL 2 seconds.
+const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(2);
+/// Between two notices that there are too many neighbors.
+const FULL_NOTICE_INTERVAL: Duration = Duration::from_mins(1);
+
+#[derive(Debug)]
+pub(super) struct Port {
+    pub(super) link: Link,
+    pub(super) table: Table,
+    next_hops: BTreeSet<IpAddr>,
+    statics: BTreeMap<IpAddr, MacAddress>,
+    /// What packets make us ask for.
+    requests: Pace,
+    probes: Pace,
+    /// When an address of ours was defended last.
+    pub(super) defended_at: BTreeMap<IpAddr, Nanos>,
+    is_up: bool,
+    announce_at: Option<Nanos>,
+    full_notice_at: Option<Nanos>,
+}
+
+impl Port {
+    pub(super) fn new(setup: &PortSetup, limits: &NeighborLimits) -> Self {
+        // Addresses and neighbors come with `configure`.
+        let bare =
+            PortSetup { addresses: Vec::new(), static_neighbors: Vec::new(), ..setup.clone() };
+        Self {
+            link: Link::new(&bare),
+            table: Table::default(),
+            next_hops: BTreeSet::new(),
+            statics: BTreeMap::new(),
+            requests: Pace::new(limits.requests_per_second, limits.request_burst),
+            probes: Pace::new(limits.probes_per_second, 1),
+            defended_at: BTreeMap::new(),
+            is_up: false,
+            announce_at: None,
+            full_notice_at: None,
+        }
+    }
+
+    pub(super) fn configure(
+        &mut self,
+        setup: &PortSetup,
+        next_hops: BTreeSet<IpAddr>,
+        turn: &mut Turn<'_>,
+    ) {
+        let before = std::mem::replace(&mut self.link, Link::new(setup));
+        self.statics = setup.static_neighbors.iter().copied().collect();
+        self.statics.retain(|&address, _| !self.link.owns(address));
+        self.take_next_hops(next_hops, turn);
+        self.defended_at.retain(|&address, _| self.link.owns(address));
+        for address in self.addresses() {
+            self.settle(address, turn);
+        }
+        let statics: Vec<_> = self.statics.iter().map(|(&address, &mac)| (address, mac)).collect();
+        for (address, mac) in statics {
+            self.fix(address, mac, turn);
+        }
+        self.resume_next_hops(turn);
+        while self.table.evictable_count() > turn.limits.entries_per_port {
+            let Some((_, address)) = self.table.first_to_go(Class::Confirmed) else { break };
+            self.forget(address, turn);
+        }
+        if self.is_up {
+            let moved = before.mac != self.link.mac;
+            for address in self.link.own().filter(|&own| moved || !before.owns(own)) {
+                let frame = self.link.announcement(address);
+                turn.actions.push(Action::Transmit { port: self.link.port, frame });
+                self.announce_at = Some(turn.now + ANNOUNCE_INTERVAL);
+            }
+        }
+    }
+
+    fn take_next_hops(&mut self, next_hops: BTreeSet<IpAddr>, turn: &mut Turn<'_>) {
+        let port = self.link.port;
+        let (count, limit) = (next_hops.len(), turn.limits.next_hops_per_port);
+        if count > limit {
+            turn.actions.push(Action::Notice(Notice::TooManyNextHops { port, count, limit }));
+        }
+        let usable = |address: &IpAddr| {
+            let is_static = self.statics.contains_key(address);
+            let can_ask = self.link.can_be_neighbor(*address) && self.link.can_ask(*address);
+            if !can_ask && !is_static {
+                let notice = Notice::NextHopWithoutSource { port, address: *address };
+                turn.actions.push(Action::Notice(notice));
+            }
+            can_ask || is_static
+        };
+        self.next_hops = next_hops.into_iter().take(limit).filter(usable).collect();
+    }
+
+    /// Makes a neighbor of the former configuration fit the present one.
+    fn settle(&mut self, address: IpAddr, turn: &mut Turn<'_>) {
+        if self.statics.contains_key(&address) {
+            return;
+        }
+        let was_static =
+            self.table.get(address).is_some_and(|one| matches!(one.state, State::Permanent(_)));
+        if was_static || !self.can_resolve(address) {
+            return self.forget(address, turn);
+        }
+        let is_next_hop = self.next_hops.contains(&address);
+        self.table.update(address, |neighbor| {
+            if is_next_hop && !neighbor.is_next_hop && neighbor.state == State::Failed {
+                let next = neighbor.asked_at.map_or(turn.now, |at| at + REQUEST_INTERVAL);
+                neighbor.deadline = Some(next.max(turn.now));
+            }
+            neighbor.is_next_hop = is_next_hop;
+        });
+    }
+
+    /// Makes a neighbor permanent.
+    fn fix(&mut self, address: IpAddr, mac: MacAddress, turn: &mut Turn<'_>) {
+        let is_next_hop = self.next_hops.contains(&address);
+        if self.table.get(address).is_none() {
+            self.table.insert(address, Neighbor::new(State::Failed, turn.now, is_next_hop));
+        }
+        let is_new = self.table.get(address).is_some_and(|one| one.state != State::Permanent(mac));
+        self.table.update(address, |neighbor| neighbor.is_next_hop = is_next_hop);
+        if is_new {
+            self.place(address, State::Permanent(mac), turn);
+        }
+    }
+
+    /// Asks for every next hop that there is no entry for.
+    fn resume_next_hops(&mut self, turn: &mut Turn<'_>) {
+        let missing = self.next_hops.iter().filter(|&&one| self.table.get(one).is_none());
+        for address in missing.copied().collect::<Vec<_>>() {
+            self.table.insert(address, Neighbor::new(State::Failed, turn.now, true));
+            self.start(address, ATTEMPTS, turn);
+        }
+    }
+
+    pub(super) fn link_up(&mut self, turn: &mut Turn<'_>) {
+        self.is_up = true;
+        self.announce(turn);
+        self.announce_at = Some(turn.now + ANNOUNCE_INTERVAL);
+        let failed = |neighbor: &Neighbor| neighbor.is_next_hop && neighbor.state == State::Failed;
+        for address in self.addresses() {
+            if self.table.get(address).is_some_and(failed) {
+                self.start(address, ATTEMPTS, turn);
+            }
+        }
+        self.resume_next_hops(turn);
+    }
+
+    pub(super) fn link_down(&mut self, turn: &mut Turn<'_>) {
+        self.is_up = false;
+        self.announce_at = None;
+        self.forget_dynamic(None, turn);
+    }
+
+    pub(super) fn announce(&self, turn: &mut Turn<'_>) {
+        let port = self.link.port;
+        for address in self.link.own() {
+            let frame = self.link.announcement(address);
+            turn.actions.push(Action::Transmit { port, frame });
+        }
+    }
+
+    pub(super) fn clear(&mut self, only: Option<IpAddr>, turn: &mut Turn<'_>) -> usize {
+        let count = self.forget_dynamic(only, turn);
+        self.resume_next_hops(turn);
+        count
+    }
+
+    /// Forgets all but the static neighbors, or one of them.
+    fn forget_dynamic(&mut self, only: Option<IpAddr>, turn: &mut Turn<'_>) -> usize {
+        let is_meant = |(address, neighbor): (IpAddr, &Neighbor)| {
+            let is_meant = only.is_none_or(|one| one == address);
+            (is_meant && !matches!(neighbor.state, State::Permanent(_))).then_some(address)
+        };
+        let meant: Vec<_> = self.table.iter().filter_map(is_meant).collect();
+        for &address in &meant {
+            self.forget(address, turn);
+        }
+        meant.len()
+    }
+
+    pub(super) fn forget_all(&mut self, turn: &mut Turn<'_>) {
+        for address in self.addresses() {
+            self.forget(address, turn);
+        }
+    }
+
+    pub(super) fn unresolved(&mut self, address: IpAddr, packet: Packet, turn: &mut Turn<'_>) {
+        let port = self.link.port;
+        let Some(neighbor) = self.table.get(address) else {
+            return self.ask_anew(address, packet, turn);
+        };
+        if let Some(mac) = neighbor.state.mac() {
+            turn.actions.push(Action::Send { port, address, mac, packet });
+        } else if neighbor.state != State::Failed {
+            self.hold(address, packet, turn);
+        } else if neighbor.asked_at.is_some_and(|at| turn.now.since(at) < REQUEST_INTERVAL) {
+            turn.actions.push(Action::Unreachable { port, address, packet });
+        } else if self.requests.admits(turn.now) {
+            self.start(address, 1, turn);
+            self.hold(address, packet, turn);
+        } else {
+            turn.actions.push(Action::Drop { port, packet });
+        }
+    }
+
+    /// A packet needs a neighbor that nothing is known of.
+    fn ask_anew(&mut self, address: IpAddr, packet: Packet, turn: &mut Turn<'_>) {
+        let port = self.link.port;
+        if !self.can_resolve(address) {
+            turn.actions.push(Action::Unreachable { port, address, packet });
+        } else if self.requests.admits(turn.now) && self.make_room(Class::Confirmed, turn) {
+            self.table.insert(address, Neighbor::new(State::Failed, turn.now, false));
+            self.start(address, ATTEMPTS, turn);
+            self.hold(address, packet, turn);
+        } else {
+            turn.actions.push(Action::Drop { port, packet });
+        }
+    }
+
+    /// Whether it can be asked for: a host on a connected net, or a next hop.
+    pub(super) fn can_resolve(&self, address: IpAddr) -> bool {
+        let is_known = self.link.is_connected(address) || self.next_hops.contains(&address);
+        is_known && self.link.can_be_neighbor(address) && self.link.can_ask(address)
+    }
+
+    /// Makes room for one more neighbor, at the cost of one of class `highest` or below. False:
+    /// there is none.
+    pub(super) fn make_room(&mut self, highest: Class, turn: &mut Turn<'_>) -> bool {
+        let limit = turn.limits.entries_per_port;
+        if self.table.evictable_count() < limit {
+            return true;
+        }
+        let victim = self.table.first_to_go(highest);
+        if victim.is_none_or(|(class, _)| class >= Class::Unconfirmed) {
+            let is_old = |at: Nanos| turn.now.since(at) >= FULL_NOTICE_INTERVAL;
+            if self.full_notice_at.is_none_or(is_old) {
+                self.full_notice_at = Some(turn.now);
+                let port = self.link.port;
+                turn.actions.push(Action::Notice(Notice::TableFull { port, limit }));
+            }
+        }
+        match victim {
+            Some((_, address)) => self.forget(address, turn),
+            None => return false,
+        }
+        true
+    }
+
+    /// Lets a packet wait, at the cost of the oldest one.
+    fn hold(&mut self, address: IpAddr, packet: Packet, turn: &mut Turn<'_>) {
+        let is_full = *turn.held >= turn.limits.packets;
+        let limit = turn.limits.packets_per_neighbor;
+        let mut packet = Some(packet);
+        let dropped = self.table.update(address, |neighbor| {
+            let oldest = if is_full || neighbor.waiting.len() >= limit {
+                neighbor.waiting.pop_front()
+            } else {
+                None
+            };
+            if oldest.is_some() || !is_full && limit > 0 {
+                neighbor.waiting.extend(packet.take());
+            }
+            oldest
+        });
+        if packet.is_none() {
+            *turn.held += 1;
+        }
+        let port = self.link.port;
+        if let Some(packet) = dropped.flatten() {
+            *turn.held -= 1;
+            turn.actions.push(Action::Drop { port, packet });
+        }
+        if let Some(packet) = packet {
+            turn.actions.push(Action::Drop { port, packet });
+        }
+    }
+
+    /// Asks everybody for a neighbor that is there without being known, `requests` times.
+    fn start(&mut self, address: IpAddr, requests: u8, turn: &mut Turn<'_>) {
+        let is_next_hop = self.table.get(address).is_some_and(|one| one.is_next_hop);
+        let limit = turn.limits.incomplete_per_port.max(1);
+        let is_crowded = !is_next_hop && self.table.count(Class::Incomplete) >= limit;
+        if let Some(oldest) = self.table.oldest_of(Class::Incomplete).filter(|_| is_crowded) {
+            self.forget(oldest, turn);
+        }
+        let state = State::Incomplete { requests_left: requests - 1 };
+        self.ask(address, state, None, turn);
+    }
+
+    /// Sends a request and goes over to `state`, which ends when the next one is due.
+    fn ask(
+        &mut self,
+        address: IpAddr,
+        state: State,
+        station: Option<MacAddress>,
+        turn: &mut Turn<'_>,
+    ) {
+        let now = turn.now;
+        self.table.update(address, |neighbor| {
+            neighbor.asked_at = Some(now);
+            let since =
+                if neighbor.state.report() == state.report() { neighbor.since } else { now };
+            neighbor.enter(state, since, Some(now + REQUEST_INTERVAL));
+        });
+        if let Some(frame) = self.link.request(address, station) {
+            turn.actions.push(Action::Transmit { port: self.link.port, frame });
+        }
+    }
+
+    /// The neighbor is at `mac`: it has answered a request, or has told without one.
+    pub(super) fn learn(
+        &mut self,
+        address: IpAddr,
+        mac: MacAddress,
+        is_answer: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let state = if is_answer { State::Reachable(mac) } else { State::Delay(mac) };
+        self.place(address, state, turn);
+    }
+
+    /// Gives a neighbor a state with a MAC address; what has waited for it can go.
+    fn place(&mut self, address: IpAddr, state: State, turn: &mut Turn<'_>) {
+        let Some(mac) = state.mac() else { return };
+        let deadline = match state {
+            State::Reachable(_) => Some(turn.now + REACHABLE_TIME),
+            State::Delay(_) => Some(turn.now + DELAY_TIME),
+            _ => None,
+        };
+        let placed = self.table.update(address, |neighbor| {
+            let is_same = neighbor.state.mac() == Some(mac);
+            neighbor.is_confirmed =
+                matches!(state, State::Reachable(_)) || neighbor.is_confirmed && is_same;
+            neighbor.enter(state, turn.now, deadline);
+            (is_same, std::mem::take(&mut neighbor.waiting))
+        });
+        let Some((is_same, waiting)) = placed else { return };
+        let port = self.link.port;
+        if !is_same {
+            turn.actions.push(Action::Changed { port, address, mac: Some(mac) });
+        }
+        *turn.held -= waiting.len();
+        let send = |packet| Action::Send { port, address, mac, packet };
+        turn.actions.extend(waiting.into_iter().map(send));
+    }
+
+    /// Takes a neighbor out; what has waited for it is dropped.
+    pub(super) fn forget(&mut self, address: IpAddr, turn: &mut Turn<'_>) {
+        let Some(neighbor) = self.table.remove(address) else { return };
+        let port = self.link.port;
+        if neighbor.state.mac().is_some() {
+            turn.actions.push(Action::Changed { port, address, mac: None });
+        }
+        *turn.held -= neighbor.waiting.len();
+        turn.actions
+            .extend(neighbor.waiting.into_iter().map(|packet| Action::Drop { port, packet }));
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Nanos> {
+        self.table.first_deadline().into_iter().chain(self.announce_at).min()
+    }
+
+    pub(super) fn tick(&mut self, turn: &mut Turn<'_>) {
+        if self.announce_at.is_some_and(|at| at <= turn.now) {
+            self.announce_at = None;
+            self.announce(turn);
+        }
+        for address in self.table.due(turn.now) {
+            self.expire(address, turn);
+        }
+    }
+
+    /// The state of a neighbor has come to its end.
+    fn expire(&mut self, address: IpAddr, turn: &mut Turn<'_>) {
+        let Some(neighbor) = self.table.get(address) else { return };
+        match neighbor.state {
+            State::Incomplete { requests_left: 0 } => self.fail(address, turn),
+            State::Incomplete { requests_left } => {
+                let state = State::Incomplete { requests_left: requests_left - 1 };
+                self.ask(address, state, None, turn);
+            }
+            State::Reachable(mac) | State::Delay(mac) => {
+                let place = self.probes.reserve(turn.now);
+                if place <= turn.now {
+                    self.probe(address, mac, ATTEMPTS - 1, turn);
+                } else {
+                    let stale = State::Stale(mac);
+                    self.table.update(address, |one| one.enter(stale, turn.now, Some(place)));
+                }
+            }
+            State::Stale(mac) => self.probe(address, mac, ATTEMPTS - 1, turn),
+            State::Probe { probes_left: 0, .. } => self.lose(address, turn),
+            State::Probe { mac, probes_left } => self.probe(address, mac, probes_left - 1, turn),
+            State::Failed if neighbor.is_next_hop => self.ask(address, State::Failed, None, turn),
+            State::Failed | State::Permanent(_) => self.forget(address, turn),
+        }
+    }
+
+    fn probe(&mut self, address: IpAddr, mac: MacAddress, probes_left: u8, turn: &mut Turn<'_>) {
+        self.ask(address, State::Probe { mac, probes_left }, Some(mac), turn);
+    }
+
+    /// Nobody has answered: what has waited is unreachable.
+    fn fail(&mut self, address: IpAddr, turn: &mut Turn<'_>) {
+        let failed = self.table.update(address, |neighbor| {
+            neighbor.enter(State::Failed, turn.now, Some(turn.now + FAILED_TIME));
+            (neighbor.is_next_hop, std::mem::take(&mut neighbor.waiting))
+        });
+        let Some((is_next_hop, waiting)) = failed else { return };
+        let port = self.link.port;
+        *turn.held -= waiting.len();
+        let unreachable = |packet| Action::Unreachable { port, address, packet };
+        turn.actions.extend(waiting.into_iter().map(unreachable));
+        if is_next_hop {
+            self.ask(address, State::Failed, None, turn);
+        }
+    }
+
+    /// A neighbor that was known does not answer any more.
+    fn lose(&mut self, address: IpAddr, turn: &mut Turn<'_>) {
+        let is_next_hop = self.table.get(address).is_some_and(|one| one.is_next_hop);
+        self.forget(address, turn);
+        if is_next_hop {
+            self.table.insert(address, Neighbor::new(State::Failed, turn.now, true));
+            self.start(address, ATTEMPTS, turn);
+        }
+    }
+
+    pub(super) fn mac(&self, address: IpAddr) -> Option<MacAddress> {
+        self.table.get(address)?.state.mac()
+    }
+
+    pub(super) fn entries(&self, port: PortId) -> impl Iterator<Item = Entry> + '_ {
+        self.table.iter().map(move |(address, neighbor)| Entry {
+            port,
+            address,
+            mac: neighbor.state.mac(),
+            state: neighbor.state.report(),
+            since: neighbor.since,
+            is_next_hop: neighbor.is_next_hop,
+            held: neighbor.waiting.len(),
+        })
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.table.iter().map(|(address, _)| address).collect()
+    }
+}
