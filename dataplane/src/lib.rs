@@ -7,5 +7,7 @@ pub mod clock;
 pub mod counters;
 pub mod device;
 pub mod interface;
+pub mod latency;
+pub mod node;
 pub mod packet;
 pub mod wire;

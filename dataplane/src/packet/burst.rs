@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use super::Packet;
 
 /// The most packets that one burst can hold.
-pub const BURST_MAX: usize = 64;
+pub const BURST_MAX: usize = 256;
 
 /// Up to [`BURST_MAX`] packets in order. Does not allocate.
 pub struct Burst {
@@ -144,7 +144,7 @@ mod tests {
         let mut pool = MemoryPool::new(BURST_MAX + 1, 256);
         let mut burst = Burst::new();
         for n in 0..BURST_MAX {
-            burst.push(pool.allocate_with(&[u8::try_from(n).unwrap()]).unwrap()).unwrap();
+            burst.push(pool.allocate_with(&[u8::try_from(n % 256).unwrap()]).unwrap()).unwrap();
         }
         let extra = pool.allocate_with(&[99]).unwrap();
         let extra = burst.push(extra).unwrap_err();

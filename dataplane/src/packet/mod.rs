@@ -54,8 +54,10 @@ impl Flags {
     pub const LOCAL: Self = Self(2);
     /// The device found the IPv4 header checksum to be wrong.
     pub const BAD_CHECKSUM: Self = Self(4);
-    /// The packet has been decapsulated here at least once.
+    /// The packet has been decapsulated here.
     pub const DECAPPED: Self = Self(8);
+
+    const DEPTH_SHIFT: u32 = 5;
 
     /// Whether all bits of `other` are set.
     #[inline]
@@ -67,6 +69,20 @@ impl Flags {
     #[inline]
     pub const fn set(&mut self, other: Self) {
         self.0 |= other.0;
+    }
+
+    /// How many tunnels of this node the packet has entered since it came in, 7 at most.
+    #[inline]
+    pub const fn encap_depth(self) -> u8 {
+        self.0 >> Self::DEPTH_SHIFT
+    }
+
+    /// Counts one tunnel more; stays at 7.
+    #[inline]
+    pub const fn deepen(&mut self) {
+        if self.encap_depth() < 7 {
+            self.0 += 1 << Self::DEPTH_SHIFT;
+        }
     }
 }
 
