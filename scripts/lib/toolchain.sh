@@ -4,13 +4,13 @@
 rust_version=1.95.0
 
 case :$PATH: in
-  *:"$HOME/.cargo/bin":*) ;;
-  *) PATH=$PATH:$HOME/.cargo/bin ;;
+  *:"${HOME:-/root}/.cargo/bin":*) ;;
+  *) PATH=$PATH:${HOME:-/root}/.cargo/bin ;;
 esac
 export PATH
 
 # The pin holds where rustup has that version; a newer cargo of the distribution is taken as it is.
-for installed in "${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$rust_version"-*; do
+for installed in "${RUSTUP_HOME:-${HOME:-/root}/.rustup}/toolchains/$rust_version"-*; do
   if [ -d "$installed" ]; then export RUSTUP_TOOLCHAIN=$rust_version; fi
 done
 unset installed
