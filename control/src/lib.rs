@@ -4,3 +4,4 @@ pub mod capture;
 pub mod config;
 pub mod neighbor;
 pub mod report;
+pub mod yaml;

@@ -1,11 +1,31 @@
 //! The configuration: text in, a `Config` out that needs no further check, or every mistake at once.
 //! It knows files and people; it does not know DPDK, workers or tables.
+//!
+//! ```text
+//! files → trees with lines and columns → entries → checks across entries → Config
+//!          yaml/          files.rs      ports.rs …  check/                 model.rs, tunnel.rs
+//! ```
 
+mod check;
+mod files;
+mod keys;
 pub mod mistake;
 pub mod model;
+mod ports;
+mod prefixes;
+mod read;
+mod report;
+mod routes;
+mod sections;
 pub mod tunnel;
+mod tunnels;
+mod vocabulary;
 pub mod words;
 
+use std::path::Path;
+use std::sync::Arc;
+
+pub use files::{FILE_COUNT_LIMIT, FILE_SIZE_LIMIT};
 pub use mistake::{Location, Mistake, MistakeKind, Mistakes, Origin, Warning};
 pub use model::{
     Api, Config, Dataplane, Limits, Loopback, Name, Neighbor, NextHop, Port, Route, RouteAction,
@@ -14,8 +34,13 @@ pub use model::{
 pub use tunnel::{Family, InnerSource, Settings, Tunnel};
 pub use words::{
     DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Payload, Profile,
-    Spread, UnmatchedIcmp, Word,
+    Refusal, Spread, UnmatchedIcmp, Word,
 };
+
+use check::Drafts;
+use files::{Source, Text};
+use report::{Place, Report};
+use sections::Sections;
 
 /// What the configuration is for: a device may be missing where no device is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,4 +60,116 @@ pub struct Loaded {
     pub config: Config,
     /// What is probably not meant, in the order of the files.
     pub warnings: Vec<Mistake>,
+}
+
+/// Reads a file and those it includes.
+pub fn load(path: &Path, purpose: Purpose) -> Result<Loaded, Mistakes> {
+    let mut report = Report::default();
+    let Some(main) = files::read(&mut report, path, None) else {
+        return Err(only_mistakes(report, &[]));
+    };
+    let base = path.parent().unwrap_or(Path::new(""));
+    load_text(report, &main, Some(base), purpose)
+}
+
+/// Reads a text that has no file and therefore can't include any. Mistakes call it `name`.
+pub fn load_str(name: &str, text: &str, purpose: Purpose) -> Result<Loaded, Mistakes> {
+    let main = Text { name: Arc::from(name), content: text.to_owned() };
+    load_text(Report::default(), &main, None, purpose)
+}
+
+fn load_text(
+    mut report: Report,
+    main: &Text,
+    base: Option<&Path>,
+    purpose: Purpose,
+) -> Result<Loaded, Mistakes> {
+    let main = files::parse(&mut report, main);
+    let texts = match base {
+        Some(base) => files::read_includes(&mut report, &main, base),
+        None => {
+            refuse_include(&mut report, &main);
+            Vec::new()
+        }
+    };
+    let included = files::parse_all(&mut report, &texts);
+    files::refuse_nested_includes(&mut report, &included);
+    let sources: Vec<Source<'_>> = std::iter::once(main).chain(included).collect();
+    let names: Vec<Arc<str>> = sources.iter().map(|source| source.name.clone()).collect();
+    let config = validate(&mut report, &sources, purpose);
+    let warnings = report.finish(&names)?;
+    Ok(Loaded { config, warnings })
+}
+
+fn refuse_include(report: &mut Report, main: &Source<'_>) {
+    let Some(entry) = main.root.entry("include") else { return };
+    let root = Place::root(main.name);
+    report
+        .error(
+            &root.key("include"),
+            entry.mark,
+            MistakeKind::DoesNotApply,
+            "a text that is no file can't include files",
+        )
+        .advise("write what they hold");
+}
+
+/// The configuration, complete only if the report has no mistakes.
+fn validate(report: &mut Report, sources: &[Source<'_>], purpose: Purpose) -> Config {
+    let is_incomplete = report.is_incomplete();
+    let sections = Sections::new(report, sources);
+    let dataplane = sections::dataplane(report, &sections);
+    let limits = sections::limits(report, &sections);
+    let api = sections::api(report, &sections);
+    let ports = ports::read(report, &sections, purpose);
+    let (loopback, loopback_spot) = sections::loopback(report, &sections);
+    let tunnels = tunnels::read(report, &sections);
+    let mut routes = routes::read(report, &sections);
+    routes.extend(routes::shorthand(&tunnels));
+    if ports.is_empty() && !is_incomplete {
+        miss_ports(report, sources);
+    }
+    let drafts = Drafts { ports, loopback, loopback_spot, tunnels, routes };
+    // In half a text everything that the other half defines would seem to be missing.
+    let routes = if is_incomplete { Vec::new() } else { check::check(report, &drafts, &limits) };
+    Config {
+        dataplane,
+        limits,
+        api,
+        ports: drafts.ports.into_iter().map(|draft| draft.port).collect(),
+        loopback: Loopback { addresses: drafts.loopback },
+        tunnels: drafts.tunnels.into_iter().map(|draft| draft.tunnel).collect(),
+        routes,
+    }
+}
+
+fn miss_ports(report: &mut Report, sources: &[Source<'_>]) {
+    let Some(main) = sources.first() else { return };
+    let has_section = sources.iter().any(|source| !source.root.entry("ports").is_none_or(is_empty));
+    if has_section {
+        return;
+    }
+    let root = Place::root(main.name);
+    let mark = main.root.entry("ports").map_or(main.root.mark, |entry| entry.mark);
+    report
+        .error(&root.key("ports"), mark, MistakeKind::Missing, "there are no ports")
+        .advise("write a port under `ports`, with its device and addresses");
+}
+
+/// A section of the right type with nothing in it; of another type, it has been reported.
+fn is_empty(entry: &crate::yaml::Entry<'_>) -> bool {
+    use crate::yaml::Value;
+    match &entry.value.value {
+        Value::Null => true,
+        Value::Map(entries) => entries.is_empty(),
+        Value::Scalar(_) | Value::List(_) => false,
+    }
+}
+
+/// A report that ended before there was anything to check.
+fn only_mistakes(report: Report, files: &[Arc<str>]) -> Mistakes {
+    match report.finish(files) {
+        Err(mistakes) => mistakes,
+        Ok(warnings) => Mistakes { mistakes: Vec::new(), unlisted: 0, warnings },
+    }
 }

@@ -180,3 +180,15 @@ words!(
         Off = "off",
     }
 );
+
+words!(
+    /// `routes.*.type`: what a route does with packets that it does not send.
+    Refusal {
+        /// Drops them silently.
+        Blackhole = "blackhole",
+        /// Says that the destination is unreachable.
+        Unreachable = "unreachable",
+        /// Says that the destination is forbidden.
+        Prohibit = "prohibit",
+    }
+);

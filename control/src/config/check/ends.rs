@@ -1,0 +1,244 @@
+//! The ends of tunnels: families, who owns them, and whether two tunnels can be told apart.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::super::keys::nearest;
+use super::super::mistake::MistakeKind;
+use super::super::report::Report;
+use super::super::tunnel::{Family, Tunnel};
+use super::super::tunnels::TunnelDraft;
+use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
+use super::{Drafts, Holder, Names};
+
+/// RFC 8200 §5.
+const SMALLEST_IPV6_MTU: u16 = 1280;
+
+pub(super) fn check(
+    report: &mut Report,
+    drafts: &Drafts<'_>,
+    names: &Names<'_>,
+    owned: &Owned,
+    nets: &ConnectedNets,
+) {
+    for (index, draft) in drafts.tunnels.iter().enumerate() {
+        check_link(report, draft, names);
+        check_mtu(report, draft);
+        if draft.is_broken {
+            continue;
+        }
+        let families_fit = check_families(report, draft);
+        let remote_is_ours = families_fit && check_remote(report, draft, drafts, owned, nets);
+        if families_fit && !remote_is_ours {
+            check_local(report, draft, Holder::Tunnel(index), owned);
+        }
+    }
+    check_ambiguity(report, drafts);
+}
+
+fn check_link(report: &mut Report, draft: &TunnelDraft<'_>, names: &Names<'_>) {
+    let Some(link) = &draft.tunnel.link else { return };
+    if names.ports.contains_key(&**link) {
+        return;
+    }
+    draft.spot.at("link", |place, mark| {
+        let message = format!("there is no port {link:?}");
+        let note = report.error(place, mark, MistakeKind::UnknownName, message);
+        if names.tunnels.contains_key(&**link) {
+            note.advise("it is a tunnel; a tunnel is bound to a port");
+        } else if let Some(name) = nearest(link, names.ports.keys().copied()) {
+            note.advise(format!("did you mean {name:?}?"));
+        }
+    });
+}
+
+fn check_mtu(report: &mut Report, draft: &TunnelDraft<'_>) {
+    let tunnel = &draft.tunnel;
+    let Some(mtu) = tunnel.settings.mtu.filter(|mtu| *mtu < SMALLEST_IPV6_MTU) else { return };
+    let has_ipv6 = tunnel.addresses.iter().any(|net| net.addr().is_ipv6());
+    let only_ipv6 = !tunnel.carries(Family::Ipv4);
+    if draft.is_broken || !(has_ipv6 || only_ipv6) {
+        return;
+    }
+    draft.spot.at("mtu", |place, mark| {
+        let message = format!("an MTU of {mtu} is too small for IPv6");
+        report
+            .error(place, mark, MistakeKind::OutOfRange, message)
+            .advise(format!("write {SMALLEST_IPV6_MTU} or more, or auto"));
+    });
+}
+
+fn check_families(report: &mut Report, draft: &TunnelDraft<'_>) -> bool {
+    let tunnel = &draft.tunnel;
+    let outer = tunnel.mode.outer();
+    let mut fits = true;
+    for (key, address) in [("local", tunnel.local), ("remote", tunnel.remote)] {
+        let Some(address) = address.filter(|address| Family::of(*address) != outer) else {
+            continue;
+        };
+        fits = false;
+        draft.spot.at(key, |place, mark| {
+            let message = format!(
+                "{address} is not {}, which mode {} has outside",
+                outer.as_str(),
+                tunnel.mode
+            );
+            report.error(place, mark, MistakeKind::WrongFamily, message).advise(other_modes(outer));
+        });
+    }
+    fits
+}
+
+fn other_modes(outer: Family) -> &'static str {
+    match outer {
+        Family::Ipv4 => "write an IPv4 address; ipip6, ip6ip6 and any have IPv6 outside",
+        Family::Ipv6 => "write an IPv6 address; ipip and sit have IPv4 outside",
+    }
+}
+
+/// Whether the remote end is this node itself; then the local one need not be looked at.
+fn check_remote(
+    report: &mut Report,
+    draft: &TunnelDraft<'_>,
+    drafts: &Drafts<'_>,
+    owned: &Owned,
+    nets: &ConnectedNets,
+) -> bool {
+    let tunnel = &draft.tunnel;
+    let Some(remote) = tunnel.remote else {
+        if !tunnel.settings.unsafe_any_peer {
+            draft.spot.at("remote", |place, mark| {
+                report
+                    .error(place, mark, MistakeKind::Missing, "the tunnel has no remote end")
+                    .advise("write the peer's address (`unsafe-any-peer: yes` decapsulates for anybody)");
+            });
+        }
+        return false;
+    };
+    if tunnel.settings.unsafe_any_peer {
+        draft.spot.at("unsafe-any-peer", |place, mark| {
+            let message = "a tunnel with a remote end accepts that peer alone";
+            report
+                .error(place, mark, MistakeKind::DoesNotApply, message)
+                .advise("leave this out, or `remote`");
+        });
+    }
+    if let Some(holder) = owned.get(&remote) {
+        let holder = drafts.name(*holder);
+        let is_both = tunnel.local.is_some_and(|local| owned.contains_key(&local));
+        draft.spot.at("remote", |place, mark| {
+            let both = if is_both { "; both ends are ours" } else { "" };
+            let message = format!("{remote} is our own address, of {holder}{both}");
+            report
+                .error(place, mark, MistakeKind::Address, message)
+                .advise("write the address of the peer");
+        });
+        return true;
+    }
+    let of_net = nets.around(remote).filter(|(_, holder)| matches!(holder, Holder::Port(_)));
+    let wrong = not_a_host(remote)
+        .map(str::to_owned)
+        .or_else(|| of_net.and_then(|(net, _)| not_a_host_of(net, remote)));
+    if let Some(what) = wrong {
+        draft.spot.at("remote", |place, mark| {
+            report
+                .error(place, mark, MistakeKind::BadValue, format!("{remote} is {what}"))
+                .advise("write the address of the peer");
+        });
+    } else if is_link_local(remote) && tunnel.link.is_none() {
+        draft.spot.at("remote", |place, mark| {
+            let message = format!("{remote} is link-local, and the link is not named");
+            report
+                .error(place, mark, MistakeKind::Address, message)
+                .advise("name the port in `link`");
+        });
+    }
+    false
+}
+
+fn check_local(report: &mut Report, draft: &TunnelDraft<'_>, holder: Holder, owned: &Owned) {
+    let Some(local) = draft.tunnel.local else { return };
+    let owner = owned.get(&local).copied();
+    if owner.is_some_and(|owner| owner != holder) {
+        return;
+    }
+    draft.spot.at("local", |place, mark| {
+        if owner.is_some() {
+            let message = format!("{local} is the tunnel's own address, which is inside it");
+            report
+                .error(place, mark, MistakeKind::Loop, message)
+                .advise("write an address of a port or of `loopback`");
+            return;
+        }
+        let (message, advice) = match not_a_host(local) {
+            Some(what) => (
+                format!("{local} is {what}"),
+                "write an address of a port or of `loopback`, or leave it out".to_owned(),
+            ),
+            None => (
+                format!("{local} is not an address of ours"),
+                format!(
+                    "add it to a port or to `loopback: {{ addresses: [{local}/{}] }}`",
+                    bits(local)
+                ),
+            ),
+        };
+        report.error(place, mark, MistakeKind::Address, message).advise(advice);
+    });
+}
+
+fn bits(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// What the lookup on decapsulation goes by, for one outer protocol.
+#[derive(PartialEq, Eq, Hash)]
+struct Tuple<'t> {
+    outer: Family,
+    inner: Family,
+    local: Option<IpAddr>,
+    remote: Option<IpAddr>,
+    link: Option<&'t str>,
+}
+
+impl<'t> Tuple<'t> {
+    fn of(tunnel: &'t Tunnel, inner: Family) -> Self {
+        Self {
+            outer: tunnel.mode.outer(),
+            inner,
+            local: tunnel.local,
+            remote: tunnel.remote,
+            link: tunnel.link.as_deref(),
+        }
+    }
+}
+
+/// Two tunnels that a packet could belong to in the same step of the lookup. A disabled tunnel takes part: it
+/// ends the lookup as any other.
+fn check_ambiguity(report: &mut Report, drafts: &Drafts<'_>) {
+    let mut first: HashMap<Tuple<'_>, usize> = HashMap::with_capacity(drafts.tunnels.len());
+    for (index, draft) in drafts.tunnels.iter().enumerate() {
+        if draft.is_broken {
+            continue;
+        }
+        let mut other = None;
+        for inner in [Family::Ipv4, Family::Ipv6] {
+            if draft.tunnel.carries(inner) {
+                let earlier = *first.entry(Tuple::of(&draft.tunnel, inner)).or_insert(index);
+                other = other.or(Some(earlier).filter(|earlier| *earlier != index));
+            }
+        }
+        let Some(other) = other.and_then(|other| drafts.tunnels.get(other)) else { continue };
+        let name = &other.tunnel.name;
+        let location = other.spot.location();
+        let key = if draft.spot.node.entry("remote").is_some() { "remote" } else { "mode" };
+        draft.spot.at(key, |place, mark| {
+            let message = format!(
+                "what arrives can't be told from what belongs to tunnel {name} ({location})"
+            );
+            report
+                .error(place, mark, MistakeKind::Ambiguous, message)
+                .advise("let them differ in `local`, `remote`, `link` or what they carry");
+        });
+    }
+}

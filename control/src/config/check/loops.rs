@@ -1,0 +1,231 @@
+//! Where the outer packets of each tunnel go: never into the tunnel itself, directly or over others, and not
+//! through more tunnels than the limit. Tunnels that could send nothing are pointed out.
+
+use super::super::mistake::MistakeKind;
+use super::super::model::{Limits, Route, RouteAction, Via};
+use super::super::prefixes::PrefixTable;
+use super::super::report::Report;
+use super::super::tunnel::{Family, Tunnel};
+use super::super::tunnels::TunnelDraft;
+use super::super::words::DontFragment;
+use super::addresses::ConnectedNets;
+use super::{Drafts, Holder, Names};
+
+/// Chains longer than this are not followed; the limit of the configuration is lower.
+const CHAIN_LIMIT: usize = 32;
+
+pub(super) fn check(
+    report: &mut Report,
+    drafts: &Drafts<'_>,
+    names: &Names<'_>,
+    nets: &ConnectedNets,
+    routes: &[Route],
+    limits: &Limits,
+) {
+    let mut table: PrefixTable<&Route> = PrefixTable::new();
+    for route in routes {
+        let best = table.entry_or_insert_with(route.to, || route);
+        if route.metric < best.metric {
+            *best = route;
+        }
+    }
+    let count = drafts.tunnels.len();
+    let mut search = Search { drafts, names, nets, table, heights: vec![Height::Unknown; count] };
+    for index in 0..count {
+        search.follow(report, &mut vec![index]);
+        if let Some(Height::Of(height)) = search.heights.get(index)
+            && *height > usize::from(limits.nested_encaps)
+        {
+            nest_too_deep(report, drafts, index, *height, limits);
+        }
+    }
+    for draft in drafts.tunnels.iter().filter(|draft| !draft.is_broken) {
+        search.check_way(report, draft);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Height {
+    Unknown,
+    /// How many tunnels a packet enters that enters this one.
+    Of(usize),
+    /// Part of a loop that has been reported, or leads into one.
+    Loop,
+}
+
+struct Search<'d, 't> {
+    drafts: &'d Drafts<'t>,
+    names: &'d Names<'d>,
+    nets: &'d ConnectedNets,
+    table: PrefixTable<&'d Route>,
+    heights: Vec<Height>,
+}
+
+/// What the outer packets of a tunnel meet.
+#[derive(Default)]
+struct Way {
+    ports: Vec<usize>,
+    tunnels: Vec<usize>,
+    is_refused: bool,
+}
+
+impl Search<'_, '_> {
+    fn way_of(&self, tunnel: &Tunnel) -> Option<Way> {
+        let remote = tunnel.remote?;
+        let mut way = Way::default();
+        let route = self.table.around(remote).next();
+        let connected = self.nets.around(remote);
+        let length = |net: Option<ipnet::IpNet>| net.map_or(-1, |net| i16::from(net.prefix_len()));
+        let is_connected =
+            length(connected.map(|(net, _)| net)) >= length(route.map(|(net, _)| net));
+        if let Some((_, holder)) = connected.filter(|_| is_connected) {
+            match holder {
+                Holder::Port(index) => way.ports.push(index),
+                Holder::Tunnel(index) => way.tunnels.push(index),
+                Holder::Loopback => {}
+            }
+            return Some(way);
+        }
+        let (_, route) = route?;
+        match &route.action {
+            RouteAction::NextHops(hops) => {
+                for hop in hops {
+                    match &hop.via {
+                        Via::Gateway { port, .. } => {
+                            way.ports.extend(self.names.ports.get(&**port));
+                        }
+                        Via::Tunnel(name) => way.tunnels.extend(self.names.tunnels.get(&**name)),
+                    }
+                }
+            }
+            _ => way.is_refused = true,
+        }
+        Some(way)
+    }
+
+    /// Finds out how many tunnels follow the last one of `path`.
+    fn follow(&mut self, report: &mut Report, path: &mut Vec<usize>) -> Height {
+        let Some(&last) = path.last() else { return Height::Of(0) };
+        let known = self.heights.get(last).copied().unwrap_or(Height::Of(0));
+        let Some(draft) = self.drafts.tunnels.get(last) else { return known };
+        if !matches!(known, Height::Unknown) {
+            return known;
+        }
+        // A bound tunnel sends through its port and through nothing else.
+        let way = if draft.tunnel.link.is_some() { None } else { self.way_of(&draft.tunnel) };
+        let mut height = Height::Of(1);
+        for next in way.map(|way| way.tunnels).unwrap_or_default() {
+            if let Some(start) = path.iter().position(|index| *index == next) {
+                self.report_loop(report, path.get(start..).unwrap_or_default());
+                height = Height::Loop;
+                break;
+            }
+            if path.len() >= CHAIN_LIMIT {
+                height = Height::Of(CHAIN_LIMIT);
+                continue;
+            }
+            path.push(next);
+            let behind = self.follow(report, path);
+            path.pop();
+            height = match (height, behind) {
+                (Height::Of(most), Height::Of(behind)) => Height::Of(most.max(behind + 1)),
+                _ => Height::Loop,
+            };
+        }
+        if let Some(known) = self.heights.get_mut(last) {
+            *known = height;
+        }
+        height
+    }
+
+    fn report_loop(&self, report: &mut Report, members: &[usize]) {
+        let tunnels: Vec<&TunnelDraft<'_>> =
+            members.iter().filter_map(|index| self.drafts.tunnels.get(*index)).collect();
+        let Some(first) = tunnels.first() else { return };
+        let Some(remote) = first.tunnel.remote else { return };
+        let mut chain: Vec<&str> = tunnels.iter().map(|draft| &*draft.tunnel.name).collect();
+        chain.push(&first.tunnel.name);
+        first.spot.at("remote", |place, mark| {
+            let message = format!(
+                "the route to {remote} leads into the tunnel itself: {}",
+                chain.join(" → ")
+            );
+            report.error(place, mark, MistakeKind::Loop, message).advise(format!(
+                "add a route to {remote} over a port, more specific than that one"
+            ));
+        });
+    }
+
+    /// Points out tunnels that can send nothing, or not what their MTU promises.
+    fn check_way(&self, report: &mut Report, draft: &TunnelDraft<'_>) {
+        let Some(remote) = draft.tunnel.remote else { return };
+        if Family::of(remote) != draft.tunnel.mode.outer() {
+            return;
+        }
+        let link = draft.tunnel.link.as_deref().and_then(|link| self.names.ports.get(link));
+        let way = self.way_of(&draft.tunnel);
+        let message = match &way {
+            None if super::addresses::is_link_local(remote) => return,
+            None => format!("there is no route to {remote}: the tunnel can't send"),
+            Some(way) if way.is_refused => {
+                format!("packets to {remote} are refused by a route: the tunnel can't send")
+            }
+            Some(way) => match link.filter(|link| !way.ports.contains(link)) {
+                Some(_) => {
+                    format!("the route to {remote} does not leave through the port of `link`")
+                }
+                None => return self.check_size(report, draft, way),
+            },
+        };
+        draft.spot.at("remote", |place, mark| {
+            report
+                .warn(place, mark, MistakeKind::Route, message)
+                .advise(format!("add a route to {remote}"));
+        });
+    }
+
+    /// Without the DF bit, outer packets may be larger than the port takes.
+    fn check_size(&self, report: &mut Report, draft: &TunnelDraft<'_>, way: &Way) {
+        const IPV4_HEADER: u16 = 20;
+        let settings = &draft.tunnel.settings;
+        let fragments = matches!(settings.dont_fragment, DontFragment::No | DontFragment::IgnoreDf);
+        let is_ipv4 = draft.tunnel.mode.outer() == Family::Ipv4;
+        let Some(mtu) = settings.mtu.filter(|_| is_ipv4 && fragments) else { return };
+        let port = way.ports.iter().filter_map(|index| self.drafts.ports.get(*index));
+        let Some(port) = port.min_by_key(|port| port.port.mtu) else { return };
+        let most = port.port.mtu.saturating_sub(IPV4_HEADER);
+        if mtu <= most {
+            return;
+        }
+        let key = if settings.static_mtu { "static-mtu" } else { "mtu" };
+        draft.spot.at(key, |place, mark| {
+            let message = format!(
+                "packets above {most} bytes do not fit port {}, and this version does not fragment \
+                 outer packets",
+                port.port.name
+            );
+            report
+                .warn(place, mark, MistakeKind::OutOfRange, message)
+                .advise(format!("write {most} or less"));
+        });
+    }
+}
+
+fn nest_too_deep(
+    report: &mut Report,
+    drafts: &Drafts<'_>,
+    index: usize,
+    height: usize,
+    limits: &Limits,
+) {
+    let Some(draft) = drafts.tunnels.get(index) else { return };
+    draft.spot.at("remote", |place, mark| {
+        let message = format!(
+            "{height} tunnels would be nested; `limits.nested-encaps` is {}",
+            limits.nested_encaps
+        );
+        report
+            .error(place, mark, MistakeKind::OutOfRange, message)
+            .advise("route the remote end over a port");
+    });
+}

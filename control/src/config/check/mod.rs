@@ -1,0 +1,105 @@
+//! What the entries of a configuration have to do with each other. Every check reports all it finds; none stops
+//! another.
+
+mod addresses;
+mod ends;
+mod loops;
+mod ports;
+mod routing;
+
+use std::collections::HashMap;
+
+use ipnet::IpNet;
+
+use super::model::{Limits, Route};
+use super::ports::PortDraft;
+use super::report::{Report, Spot};
+use super::routes::RouteDraft;
+use super::tunnels::TunnelDraft;
+
+/// Everything that was read, for checks across it.
+#[derive(Debug)]
+pub(super) struct Drafts<'t> {
+    pub(super) ports: Vec<PortDraft<'t>>,
+    pub(super) loopback: Vec<IpNet>,
+    pub(super) loopback_spot: Option<Spot<'t>>,
+    pub(super) tunnels: Vec<TunnelDraft<'t>>,
+    pub(super) routes: Vec<RouteDraft<'t>>,
+}
+
+/// What an address or a net belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Holder {
+    Port(usize),
+    Tunnel(usize),
+    Loopback,
+}
+
+impl Drafts<'_> {
+    /// The holder as a sentence calls it.
+    fn name(&self, holder: Holder) -> String {
+        match holder {
+            Holder::Port(index) => self
+                .ports
+                .get(index)
+                .map_or_else(String::new, |draft| format!("port {}", draft.port.name)),
+            Holder::Tunnel(index) => self
+                .tunnels
+                .get(index)
+                .map_or_else(String::new, |draft| format!("tunnel {}", draft.tunnel.name)),
+            Holder::Loopback => "loopback".to_owned(),
+        }
+    }
+
+    /// Every address with its holder and its position in the holder's list.
+    fn addresses(&self) -> impl Iterator<Item = (Holder, usize, IpNet)> {
+        let ports = self.ports.iter().enumerate().flat_map(|(index, draft)| {
+            let addresses = draft.port.addresses.iter().enumerate();
+            addresses.map(move |(position, net)| (Holder::Port(index), position, *net))
+        });
+        let loopback = self.loopback.iter().enumerate();
+        let loopback = loopback.map(|(position, net)| (Holder::Loopback, position, *net));
+        let tunnels = self.tunnels.iter().enumerate().flat_map(|(index, draft)| {
+            let addresses = draft.tunnel.addresses.iter().enumerate();
+            addresses.map(move |(position, net)| (Holder::Tunnel(index), position, *net))
+        });
+        ports.chain(loopback).chain(tunnels)
+    }
+
+    fn spot(&self, holder: Holder) -> Option<&Spot<'_>> {
+        match holder {
+            Holder::Port(index) => self.ports.get(index).map(|draft| &draft.spot),
+            Holder::Tunnel(index) => self.tunnels.get(index).map(|draft| &draft.spot),
+            Holder::Loopback => self.loopback_spot.as_ref(),
+        }
+    }
+}
+
+/// Positions by name.
+struct Names<'t> {
+    ports: HashMap<&'t str, usize>,
+    tunnels: HashMap<&'t str, usize>,
+}
+
+impl<'t> Names<'t> {
+    fn new(drafts: &'t Drafts<'_>) -> Self {
+        let ports = drafts.ports.iter().enumerate();
+        let tunnels = drafts.tunnels.iter().enumerate();
+        Self {
+            ports: ports.map(|(index, draft)| (&*draft.port.name, index)).collect(),
+            tunnels: tunnels.map(|(index, draft)| (&*draft.tunnel.name, index)).collect(),
+        }
+    }
+}
+
+/// Runs every check and resolves the routes.
+pub(super) fn check(report: &mut Report, drafts: &Drafts<'_>, limits: &Limits) -> Vec<Route> {
+    let names = Names::new(drafts);
+    let nets = addresses::ConnectedNets::new(drafts);
+    let owned = addresses::check(report, drafts, &nets);
+    ports::check(report, drafts, &owned);
+    ends::check(report, drafts, &names, &owned, &nets);
+    let routes = routing::resolve(report, drafts, &names, &owned, &nets);
+    loops::check(report, drafts, &names, &nets, &routes, limits);
+    routes
+}

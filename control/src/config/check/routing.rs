@@ -1,0 +1,350 @@
+//! Routes: from what is written to next hops that can be reached.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::super::keys::nearest;
+use super::super::mistake::{Location, MistakeKind, Origin};
+use super::super::model::{NextHop, Route, RouteAction, Via};
+use super::super::read::default_prefix;
+use super::super::report::Report;
+use super::super::routes::{Destination, NextHopDraft, RouteDraft};
+use super::super::tunnel::Family;
+use super::super::words::Refusal;
+use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
+use super::{Drafts, Holder, Names};
+
+/// Everything that gateways and names are looked up in.
+struct Resolver<'d, 't> {
+    drafts: &'d Drafts<'t>,
+    names: &'d Names<'d>,
+    owned: &'d Owned,
+    nets: &'d ConnectedNets,
+}
+
+/// Resolves every route; those that can't work are reported and left out.
+pub(super) fn resolve(
+    report: &mut Report,
+    drafts: &Drafts<'_>,
+    names: &Names<'_>,
+    owned: &Owned,
+    nets: &ConnectedNets,
+) -> Vec<Route> {
+    let resolver = Resolver { drafts, names, owned, nets };
+    let mut routes = Vec::with_capacity(drafts.routes.len());
+    let mut seen: HashMap<(IpNet, u32), Location> = HashMap::with_capacity(drafts.routes.len());
+    for draft in &drafts.routes {
+        let Some(route) = resolver.route(report, draft) else { continue };
+        resolver.refuse_duplicate(report, draft, &route, &mut seen);
+        routes.push(route);
+    }
+    routes
+}
+
+impl Resolver<'_, '_> {
+    fn route(&self, report: &mut Report, draft: &RouteDraft<'_>) -> Option<Route> {
+        let mut hops: Vec<NextHop> = Vec::with_capacity(draft.next_hops.len());
+        let mut is_whole = true;
+        for hop in &draft.next_hops {
+            let Some(via) = self.next_hop(report, draft, hop) else {
+                is_whole = false;
+                continue;
+            };
+            if hops.iter().any(|other| other.via == via) {
+                let key = if hop.tunnel.is_some() { "tunnel" } else { "via" };
+                draft.at_next_hop(hop, key, |place, mark| {
+                    report
+                        .error(place, mark, MistakeKind::Duplicate, "this next hop is here twice")
+                        .advise("keep one, and give it the weight of both");
+                });
+                is_whole = false;
+            }
+            hops.push(NextHop { weight: hop.weight, via });
+        }
+        let to = self.destination(report, draft)?;
+        is_whole &= self.families_fit(report, draft, to);
+        let action = match draft.refusal {
+            None => RouteAction::NextHops(hops),
+            Some(Refusal::Blackhole) => RouteAction::Blackhole,
+            Some(Refusal::Unreachable) => RouteAction::Unreachable,
+            Some(Refusal::Prohibit) => RouteAction::Prohibit,
+        };
+        is_whole.then(|| Route {
+            origin: Origin(draft.spot.location()),
+            to,
+            metric: draft.metric,
+            action,
+            is_shorthand: draft.shorthand.is_some(),
+        })
+    }
+
+    fn next_hop(
+        &self,
+        report: &mut Report,
+        draft: &RouteDraft<'_>,
+        hop: &NextHopDraft<'_>,
+    ) -> Option<Via> {
+        match (hop.tunnel, hop.via, hop.port) {
+            (Some(name), None, None) => self.tunnel(report, draft, hop, name),
+            (Some(_), ..) => {
+                let key = if hop.via.is_some() { "via" } else { "port" };
+                draft.at_next_hop(hop, key, |place, mark| {
+                    let message = format!("a route through a tunnel has no {key:?}");
+                    report
+                        .error(place, mark, MistakeKind::DoesNotApply, message)
+                        .advise("leave it out: the tunnel has one far end");
+                });
+                None
+            }
+            (None, Some(address), port) => self.gateway(report, draft, hop, (address, port)),
+            (None, None, _) => {
+                draft.at_next_hop(hop, "port", |place, mark| {
+                    let message = "a port alone is no next hop";
+                    report.error(place, mark, MistakeKind::Missing, message).advise(
+                        "name the gateway in `via`; a net on the port itself needs an address there",
+                    );
+                });
+                None
+            }
+        }
+    }
+
+    fn tunnel(
+        &self,
+        report: &mut Report,
+        draft: &RouteDraft<'_>,
+        hop: &NextHopDraft<'_>,
+        name: &str,
+    ) -> Option<Via> {
+        let known = self.names.tunnels.get(name).and_then(|index| self.drafts.tunnels.get(*index));
+        if let Some(known) = known {
+            return Some(Via::Tunnel(known.tunnel.name.clone()));
+        }
+        draft.at_next_hop(hop, "tunnel", |place, mark| {
+            let message = format!("there is no tunnel {name:?}");
+            let note = report.error(place, mark, MistakeKind::UnknownName, message);
+            if self.names.ports.contains_key(name) {
+                note.advise("it is a port: name the gateway on it in `via`");
+            } else if let Some(name) = nearest(name, self.names.tunnels.keys().copied()) {
+                note.advise(format!("did you mean {name:?}?"));
+            }
+        });
+        None
+    }
+
+    fn gateway(
+        &self,
+        report: &mut Report,
+        draft: &RouteDraft<'_>,
+        hop: &NextHopDraft<'_>,
+        (address, port): (IpAddr, Option<&str>),
+    ) -> Option<Via> {
+        let index = match port {
+            Some(port) => Some(self.port(report, draft, hop, port)?),
+            None => None,
+        };
+        let found = self.find_gateway(address, index);
+        match found {
+            Ok(Holder::Port(index)) => {
+                let port = self.drafts.ports.get(index)?.port.name.clone();
+                Some(Via::Gateway { address, port })
+            }
+            Ok(Holder::Tunnel(index)) => {
+                Some(Via::Tunnel(self.drafts.tunnels.get(index)?.tunnel.name.clone()))
+            }
+            Ok(Holder::Loopback) => None,
+            Err((message, advice)) => {
+                draft.at_next_hop(hop, "via", |place, mark| {
+                    report.error(place, mark, MistakeKind::Route, message).advise(advice);
+                });
+                None
+            }
+        }
+    }
+
+    fn port(
+        &self,
+        report: &mut Report,
+        draft: &RouteDraft<'_>,
+        hop: &NextHopDraft<'_>,
+        name: &str,
+    ) -> Option<usize> {
+        if let Some(index) = self.names.ports.get(name) {
+            return Some(*index);
+        }
+        draft.at_next_hop(hop, "port", |place, mark| {
+            let message = format!("there is no port {name:?}");
+            let note = report.error(place, mark, MistakeKind::UnknownName, message);
+            if self.names.tunnels.contains_key(name) {
+                note.advise(format!("it is a tunnel: write tunnel: {name}"));
+            } else if let Some(name) = nearest(name, self.names.ports.keys().copied()) {
+                note.advise(format!("did you mean {name:?}?"));
+            }
+        });
+        None
+    }
+
+    /// Where a gateway is, or why it can't be one and what to do.
+    fn find_gateway(
+        &self,
+        address: IpAddr,
+        port: Option<usize>,
+    ) -> Result<Holder, (String, String)> {
+        let host = || "write the address of the gateway".to_owned();
+        if let Some(what) = not_a_host(address) {
+            return Err((format!("{address} is {what}"), host()));
+        }
+        if is_link_local(address) {
+            let advice = "name the port it is on: port: NAME".to_owned();
+            return port.map(Holder::Port).ok_or((format!("{address} is link-local"), advice));
+        }
+        if let Some(holder) = self.owned.get(&address) {
+            let holder = self.drafts.name(*holder);
+            return Err((format!("{address} is our own address, of {holder}"), host()));
+        }
+        let Some((net, holder)) = self.nets.around(address) else {
+            let nets = self.nets.of_ports(self.drafts);
+            let advice = if nets.is_empty() {
+                "give a port an address in the gateway's net".to_owned()
+            } else {
+                format!("a gateway is a neighbor; connected nets are {nets}")
+            };
+            return Err((format!("{address} is on no connected net"), advice));
+        };
+        if let Some(what) = not_a_host_of(net, address) {
+            return Err((format!("{address} is {what}"), host()));
+        }
+        match port {
+            Some(index) if holder != Holder::Port(index) => {
+                let wrong = self.drafts.name(Holder::Port(index));
+                let right = self.drafts.name(holder);
+                let message = format!("{address} is not on {wrong}, but on {right}");
+                Err((message, "leave `port` out, or name that one".to_owned()))
+            }
+            _ => Ok(holder),
+        }
+    }
+
+    /// The prefix; that of `default` is the next hop's family's.
+    fn destination(&self, report: &mut Report, draft: &RouteDraft<'_>) -> Option<IpNet> {
+        let Destination::Default = draft.to else {
+            let Destination::Prefix(prefix) = draft.to else { return None };
+            return Some(prefix);
+        };
+        let mut families = draft.next_hops.iter().filter_map(|hop| self.family_of(hop));
+        if let Some(family) = families.next() {
+            return Some(default_prefix(family == Family::Ipv4));
+        }
+        // A tunnel that does not exist has been reported; any family will do.
+        let exists = |hop: &NextHopDraft<'_>| {
+            hop.tunnel.is_some_and(|name| self.names.tunnels.contains_key(name))
+        };
+        if !draft.next_hops.is_empty() && !draft.next_hops.iter().any(exists) {
+            return None;
+        }
+        draft.at_destination(|place, mark| {
+            let message = "this could be the default route of IPv4 or of IPv6";
+            report
+                .error(place, mark, MistakeKind::Route, message)
+                .advise("write 0.0.0.0/0 or \"::/0\"");
+        });
+        None
+    }
+
+    /// The family that a next hop decides on.
+    fn family_of(&self, hop: &NextHopDraft<'_>) -> Option<Family> {
+        if let Some(address) = hop.via {
+            return Some(Family::of(address));
+        }
+        let index = self.names.tunnels.get(hop.tunnel?)?;
+        let tunnel = &self.drafts.tunnels.get(*index)?.tunnel;
+        match (tunnel.carries(Family::Ipv4), tunnel.carries(Family::Ipv6)) {
+            (true, false) => Some(Family::Ipv4),
+            (false, true) => Some(Family::Ipv6),
+            _ => None,
+        }
+    }
+
+    fn families_fit(&self, report: &mut Report, draft: &RouteDraft<'_>, to: IpNet) -> bool {
+        let family = Family::of(to.addr());
+        let mut fits = true;
+        for hop in &draft.next_hops {
+            if let Some(address) = hop.via.filter(|address| Family::of(*address) != family) {
+                fits = false;
+                draft.at_next_hop(hop, "via", |place, mark| {
+                    let other = family.as_str();
+                    let message =
+                        format!("{address} can't be the next hop of {to}, which is {other}");
+                    report
+                        .error(place, mark, MistakeKind::WrongFamily, message)
+                        .advise(format!("write an {other} address"));
+                });
+            }
+            self.warn_of_payload(report, draft, hop, to);
+        }
+        fits
+    }
+
+    /// C-013: accepted, because a tunnel's mode may change later; but nothing will pass.
+    fn warn_of_payload(
+        &self,
+        report: &mut Report,
+        draft: &RouteDraft<'_>,
+        hop: &NextHopDraft<'_>,
+        to: IpNet,
+    ) {
+        let family = Family::of(to.addr());
+        let Some(name) = hop.tunnel else { return };
+        let index = self.names.tunnels.get(name);
+        let Some(known) = index.and_then(|index| self.drafts.tunnels.get(*index)) else { return };
+        if known.is_broken || known.tunnel.carries(family) {
+            return;
+        }
+        let warn = |place: &super::super::report::Place<'_>, mark| {
+            let (family, mode) = (family.as_str(), known.tunnel.mode);
+            let message =
+                format!("{to} leads into tunnel {name}, which carries no {family} (mode {mode})");
+            report
+                .warn(place, mark, MistakeKind::WrongFamily, message)
+                .advise("such packets are answered as unreachable");
+        };
+        if draft.shorthand.is_some() {
+            draft.at_destination(warn);
+        } else {
+            draft.at_next_hop(hop, "tunnel", warn);
+        }
+    }
+
+    fn refuse_duplicate(
+        &self,
+        report: &mut Report,
+        draft: &RouteDraft<'_>,
+        route: &Route,
+        seen: &mut HashMap<(IpNet, u32), Location>,
+    ) {
+        let earlier = seen.insert((route.to, route.metric), draft.spot.location());
+        let connected = self.nets.exactly(route.to).filter(|_| route.metric == 0);
+        let (message, advice) = if let Some(earlier) = earlier {
+            (
+                format!(
+                    "there is a route to {} of metric {} already ({earlier})",
+                    route.to, route.metric
+                ),
+                "give one of them another metric, or write both as `next-hops` of one route",
+            )
+        } else if let Some(holder) = connected {
+            let holder = self.drafts.name(holder);
+            (
+                format!("the net {} is connected to {holder}", route.to),
+                "leave the route out, or give it a metric above 0",
+            )
+        } else {
+            return;
+        };
+        draft.at_destination(|place, mark| {
+            report.error(place, mark, MistakeKind::Duplicate, message).advise(advice);
+        });
+    }
+}

@@ -1,0 +1,209 @@
+//! Collects mistakes while a configuration is read, and knows where in it the reader is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::mistake::{Location, Mistake, MistakeKind, Mistakes};
+use crate::yaml::{Mark, Node};
+
+/// Mistakes listed in one run; a script that went wrong can make a million.
+const MISTAKE_LIMIT: usize = 500;
+
+/// A step of a path.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part<'p> {
+    Key(&'p str),
+    Index(usize),
+    /// The section itself.
+    Whole,
+}
+
+/// A path of keys within a file, kept on the stack and written out only for a mistake.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'p> {
+    pub(super) file: &'p Arc<str>,
+    parent: Option<&'p Place<'p>>,
+    part: Option<Part<'p>>,
+}
+
+impl<'p> Place<'p> {
+    pub(super) fn root(file: &'p Arc<str>) -> Self {
+        Self { file, parent: None, part: None }
+    }
+
+    pub(super) fn part(&'p self, part: Part<'p>) -> Self {
+        Self { file: self.file, parent: Some(self), part: Some(part) }
+    }
+
+    pub(super) fn key(&'p self, key: &'p str) -> Self {
+        self.part(Part::Key(key))
+    }
+
+    pub(super) fn index(&'p self, index: usize) -> Self {
+        self.part(Part::Index(index))
+    }
+
+    pub(super) fn location(&self, mark: Mark) -> Location {
+        Location { file: self.file.clone(), line: mark.line, column: mark.column }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_first = self.parent.is_none_or(|parent| parent.part.is_none());
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.part {
+            None | Some(Part::Whole) => Ok(()),
+            Some(Part::Key(key)) if is_first => f.write_str(key),
+            Some(Part::Key(key)) => write!(f, ".{key}"),
+            Some(Part::Index(index)) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+/// A value with its place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Field<'p, 't> {
+    pub(super) place: &'p Place<'p>,
+    pub(super) node: &'t Node<'t>,
+}
+
+/// A mistake just reported, which may still get an advice.
+pub(super) struct Note<'r>(Option<&'r mut Mistake>);
+
+impl Note<'_> {
+    pub(super) fn advise(self, advice: impl Into<String>) {
+        if let Some(mistake) = self.0 {
+            mistake.advice = Some(advice.into());
+        }
+    }
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    mistakes: Vec<Mistake>,
+    unlisted: usize,
+    warnings: Vec<Mistake>,
+}
+
+impl Report {
+    pub(super) fn error(
+        &mut self,
+        place: &Place<'_>,
+        mark: Mark,
+        kind: MistakeKind,
+        message: impl Into<String>,
+    ) -> Note<'_> {
+        if self.mistakes.len() >= MISTAKE_LIMIT {
+            self.unlisted += 1;
+            return Note(None);
+        }
+        self.mistakes.push(mistake(place, mark, kind, message.into()));
+        Note(self.mistakes.last_mut())
+    }
+
+    pub(super) fn warn(
+        &mut self,
+        place: &Place<'_>,
+        mark: Mark,
+        kind: MistakeKind,
+        message: impl Into<String>,
+    ) -> Note<'_> {
+        if self.warnings.len() >= MISTAKE_LIMIT {
+            return Note(None);
+        }
+        self.warnings.push(mistake(place, mark, kind, message.into()));
+        Note(self.warnings.last_mut())
+    }
+
+    /// A mistake in the value of a field.
+    pub(super) fn field(
+        &mut self,
+        field: Field<'_, '_>,
+        kind: MistakeKind,
+        message: impl Into<String>,
+    ) -> Note<'_> {
+        self.error(field.place, field.node.mark, kind, message)
+    }
+
+    /// Whether a file could not be read to its end, so that names may seem to be missing that are not.
+    pub(super) fn is_incomplete(&self) -> bool {
+        let ends = |mistake: &Mistake| {
+            matches!(mistake.kind, MistakeKind::Syntax | MistakeKind::Unreadable)
+        };
+        self.mistakes.iter().any(ends)
+    }
+
+    /// The warnings, or everything if there is a mistake; in the order of the files.
+    pub(super) fn finish(mut self, files: &[Arc<str>]) -> Result<Vec<Mistake>, Mistakes> {
+        let order = |mistake: &Mistake| {
+            let file = files.iter().position(|file| *file == mistake.location.file);
+            (file, mistake.location.line, mistake.location.column)
+        };
+        self.mistakes.sort_by_key(order);
+        self.warnings.sort_by_key(order);
+        if self.mistakes.is_empty() {
+            return Ok(self.warnings);
+        }
+        Err(Mistakes { mistakes: self.mistakes, unlisted: self.unlisted, warnings: self.warnings })
+    }
+}
+
+fn mistake(place: &Place<'_>, mark: Mark, kind: MistakeKind, message: String) -> Mistake {
+    Mistake { location: place.location(mark), path: place.to_string(), kind, message, advice: None }
+}
+
+/// An entry of a section, for checks that come after reading it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spot<'t> {
+    pub(super) file: &'t Arc<str>,
+    pub(super) section: &'static str,
+    pub(super) entry: Part<'t>,
+    /// Where the entry's name is.
+    pub(super) mark: Mark,
+    pub(super) node: &'t Node<'t>,
+}
+
+impl Spot<'_> {
+    pub(super) fn location(&self) -> Location {
+        Location { file: self.file.clone(), line: self.mark.line, column: self.mark.column }
+    }
+
+    /// Where the value of a key is; where the entry is if the key comes from elsewhere or is missing.
+    pub(super) fn mark_of(&self, key: &str) -> Mark {
+        self.node.entry(key).map_or(self.mark, |entry| entry.value.mark)
+    }
+
+    /// Where an item of a list is.
+    pub(super) fn mark_of_item(&self, key: &str, index: usize) -> Mark {
+        let Some(entry) = self.node.entry(key) else { return self.mark };
+        match &entry.value.value {
+            crate::yaml::Value::List(items) => {
+                items.get(index).map_or(entry.value.mark, |item| item.mark)
+            }
+            _ => entry.value.mark,
+        }
+    }
+
+    /// Hands the place of a key to `with`.
+    pub(super) fn at<R>(&self, key: &str, with: impl FnOnce(&Place<'_>, Mark) -> R) -> R {
+        let root = Place::root(self.file);
+        let section = root.key(self.section);
+        let entry = section.part(self.entry);
+        with(&entry.key(key), self.mark_of(key))
+    }
+
+    /// Hands the place of an item of a list to `with`.
+    pub(super) fn at_item<R>(
+        &self,
+        key: &str,
+        index: usize,
+        with: impl FnOnce(&Place<'_>, Mark) -> R,
+    ) -> R {
+        let mark = self.mark_of_item(key, index);
+        self.at(key, |place, _| with(&place.index(index), mark))
+    }
+}

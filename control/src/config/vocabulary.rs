@@ -1,0 +1,264 @@
+//! Every key of the configuration language, and which of them this version supports: the one list to change
+//! when a key begins to work. Values are here only where some of them are supported and some are not.
+
+/// How far a key is supported.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Support {
+    /// All of it.
+    Full,
+    /// Known, and refused.
+    NotYet,
+    /// Refused with one of these words; `yes` and `no` stand for all their spellings.
+    Except(&'static [&'static str]),
+    /// Refused but with one of these words.
+    Only(&'static [&'static str]),
+    /// A single value is supported, a list of them is not.
+    NoList,
+}
+
+/// A key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) support: Support,
+}
+
+const fn key(name: &'static str) -> Key {
+    Key { name, support: Support::Full }
+}
+
+const fn not_yet(name: &'static str) -> Key {
+    Key { name, support: Support::NotYet }
+}
+
+const fn except(name: &'static str, words: &'static [&'static str]) -> Key {
+    Key { name, support: Support::Except(words) }
+}
+
+const fn only(name: &'static str, words: &'static [&'static str]) -> Key {
+    Key { name, support: Support::Only(words) }
+}
+
+pub(super) const TOP: &[Key] = &[
+    key("version"),
+    key("include"),
+    key("defaults"),
+    key("dataplane"),
+    key("limits"),
+    key("api"),
+    key("ports"),
+    key("loopback"),
+    key("tunnels"),
+    key("routes"),
+    not_yet("steering"),
+    not_yet("groups"),
+];
+
+pub(super) const DEFAULTS: &[Key] = &[key("tunnels")];
+
+pub(super) const DATAPLANE: &[Key] = &[
+    key("control-core"),
+    key("worker-cores"),
+    key("burst"),
+    key("idle"),
+    key("hugepages"),
+    key("mbufs"),
+    key("latency"),
+    key("eal-args"),
+    except("spread", &["yes"]),
+];
+
+pub(super) const DATAPLANE_LATENCY: &[Key] = &[key("sample")];
+
+pub(super) const LIMITS: &[Key] = &[
+    key("icmp-errors"),
+    key("icmp-errors-per-source"),
+    key("icmp-too-big"),
+    key("reassembly-memory"),
+    key("reassembly-memory-per-peer"),
+    key("nested-encaps"),
+    key("decap-depth"),
+    key("unmatched-icmp"),
+];
+
+pub(super) const API: &[Key] =
+    &[key("socket"), not_yet("metrics"), only("per-tunnel-metrics", &["no"])];
+
+pub(super) const PORT: &[Key] = &[
+    key("device"),
+    key("macaddress"),
+    key("mtu"),
+    key("queues"),
+    key("dad"),
+    key("addresses"),
+    key("neighbors"),
+];
+
+pub(super) const LOOPBACK: &[Key] = &[key("addresses")];
+
+pub(super) const ROUTE: &[Key] = &[
+    key("to"),
+    key("via"),
+    key("port"),
+    key("tunnel"),
+    key("type"),
+    key("metric"),
+    key("next-hops"),
+    not_yet("group"),
+];
+
+pub(super) const NEXT_HOP: &[Key] = &[key("via"), key("port"), key("tunnel"), key("weight")];
+
+/// Modes of the vocabulary that this version does not terminate.
+const LATER_MODES: &[&str] = &[
+    "gre",
+    "gretap",
+    "ip6gre",
+    "ip6gretap",
+    "vxlan",
+    "geneve",
+    "erspan",
+    "ip6erspan",
+    "mplsip",
+    "mplsip6",
+    "6rd",
+    "isatap",
+    "vti",
+    "vti6",
+    "minimal",
+];
+
+pub(super) const TUNNEL: &[Key] = &[
+    key("profile"),
+    except("mode", LATER_MODES),
+    except("payload", &["mplsip", "ip", "ethernet"]),
+    Key { name: "local", support: Support::NoList },
+    key("remote"),
+    key("addresses"),
+    key("routes"),
+    key("link"),
+    key("enabled"),
+    key("comment"),
+    key("latency"),
+    key("mtu"),
+    key("static-mtu"),
+    key("ttl"),
+    key("min-outer-ttl"),
+    key("dscp"),
+    key("dscp-decap"),
+    key("ecn"),
+    key("dont-fragment"),
+    except("fragment", &["outer"]),
+    except("reassembly", &["yes"]),
+    not_yet("reassembly-timeout"),
+    not_yet("pmtu-expiry"),
+    not_yet("pmtu-floor"),
+    except("clamp-tcp-mss", &["yes"]),
+    except("mss-insert", &["yes"]),
+    except("multicast", &["yes"]),
+    key("hairpin"),
+    key("unsafe-any-peer"),
+    except("relay-admin", &["yes"]),
+    key("inner-source"),
+    key("inner-destination"),
+    except("outer-rpf", &["yes"]),
+    except("icmp-relay", &["all", "pmtu", "yes"]),
+    key("encap-limit"),
+    key("flow-label"),
+    only("keepalive", &["no"]),
+    not_yet("keepalive-target"),
+    not_yet("keepalive-mode"),
+    not_yet("keepalive-evidence"),
+    not_yet("key"),
+    not_yet("keys"),
+    not_yet("checksum"),
+    not_yet("require-checksum"),
+    not_yet("sequence"),
+    not_yet("receive-sequence"),
+    not_yet("require-sequence"),
+    not_yet("encap"),
+    not_yet("udp6-zero-tx"),
+    not_yet("udp6-zero-rx"),
+    not_yet("id"),
+    not_yet("port"),
+    not_yet("udp-checksum"),
+    not_yet("strict-reserved"),
+    not_yet("l2-pmtu-reply"),
+    not_yet("remotes"),
+    not_yet("fdb"),
+    not_yet("mac-learning"),
+    not_yet("erspan"),
+    not_yet("labels"),
+    not_yet("push"),
+    not_yet("6rd"),
+    not_yet("potential-routers"),
+    not_yet("attach"),
+    not_yet("mirror"),
+    not_yet("ipsec-secret"),
+];
+
+/// Keys that every tunnel needs for itself and that `defaults.tunnels` therefore can't set.
+pub(super) const NOT_IN_DEFAULTS: &[&str] = &["addresses", "routes"];
+
+/// What other systems, or habit, call a key.
+pub(super) const ELSEWHERE: &[(&str, &str)] = &[
+    ("address", "addresses"),
+    ("ip", "addresses"),
+    ("allow-fast-path", "profile"),
+    ("clamp-mss", "clamp-tcp-mss"),
+    ("core", "worker-cores"),
+    ("cores", "worker-cores"),
+    ("workers", "worker-cores"),
+    ("description", "comment"),
+    ("dev", "link"),
+    ("df", "dont-fragment"),
+    ("disabled", "enabled"),
+    ("encaplimit", "encap-limit"),
+    ("flowlabel", "flow-label"),
+    ("frag", "fragment"),
+    ("gateway", "via"),
+    ("gateway4", "via"),
+    ("gw", "via"),
+    ("hop-limit", "ttl"),
+    ("hoplimit", "ttl"),
+    ("interfaces", "ports"),
+    ("ethernets", "ports"),
+    ("lo", "loopback"),
+    ("local-address", "local"),
+    ("mac", "macaddress"),
+    ("neighbours", "neighbors"),
+    ("nexthop", "next-hops"),
+    ("nexthops", "next-hops"),
+    ("on", "link"),
+    ("pci", "device"),
+    ("pmtudisc", "dont-fragment"),
+    ("remote-address", "remote"),
+    ("tclass", "dscp"),
+    ("tos", "dscp"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_section_lists_a_key_twice() {
+        let sections =
+            [TOP, DEFAULTS, DATAPLANE, LIMITS, API, PORT, LOOPBACK, ROUTE, NEXT_HOP, TUNNEL];
+        for section in sections {
+            let mut names: Vec<_> = section.iter().map(|key| key.name).collect();
+            names.sort_unstable();
+            let count = names.len();
+            names.dedup();
+            assert_eq!(names.len(), count, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn what_other_systems_call_a_key_leads_to_a_key_of_ours() {
+        let all = [TOP, DATAPLANE, PORT, ROUTE, TUNNEL].concat();
+        for (_, ours) in ELSEWHERE {
+            assert!(all.iter().any(|key| key.name == *ours), "{ours}");
+        }
+    }
+}
