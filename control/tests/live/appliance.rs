@@ -16,6 +16,8 @@ pub(crate) const ADIT: &str = env!("CARGO_BIN_EXE_adit");
 
 /// EAL without hugepages and two ports take well under a second; a busy machine takes longer.
 const READY_LIMIT: Duration = Duration::from_secs(30);
+/// Queues of neighbours let go of a packet after three seconds.
+const SETTLE_LIMIT: Duration = Duration::from_secs(15);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// `dataplane:` of most tests: small, and without a spinning core.
@@ -154,6 +156,38 @@ impl Appliance {
         let text = self.show(&format!("{what} --json"));
         serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("show {what} --json: {error}\n{text}"))
+    }
+
+    /// The names of what `adit show WHAT` lists.
+    pub(crate) fn names(&self, what: &str) -> Vec<String> {
+        let listing = self.json(what);
+        let list =
+            listing[what].as_array().unwrap_or_else(|| panic!("no list {what}: {listing:#}"));
+        list.iter().filter_map(|item| item["name"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Buffers that nobody holds, over all pools. Receive queues of a device keep theirs, always as many.
+    pub(crate) fn free_buffers(&self) -> u64 {
+        let workers = self.json("workers");
+        let pools = workers["pools"].as_array().filter(|pools| !pools.is_empty());
+        let pools = pools.unwrap_or_else(|| panic!("no pools: {workers:#}"));
+        pools.iter().map(|pool| pool["free"].as_u64().expect("a number")).sum()
+    }
+
+    /// Waits until as many buffers are free as before the traffic, and insists that every packet is accounted for.
+    #[track_caller]
+    pub(crate) fn settle(&self, free_before: u64) {
+        until(SETTLE_LIMIT, "full pool of buffers", || {
+            (self.free_buffers() >= free_before).then_some(())
+        });
+        let workers = self.json("workers");
+        let of = |name: &str| {
+            workers["balance"][name].as_u64().unwrap_or_else(|| panic!("no {name}: {workers:#}"))
+        };
+        let gained = of("received") + of("created");
+        let spent = of("sent") + of("dropped") + of("consumed") + of("held");
+        assert_eq!(gained, spent, "packets that are not accounted for: {:#}", workers["balance"]);
+        assert!(of("received") > 0 && of("held") == 0, "{:#}", workers["balance"]);
     }
 
     /// Puts its file in force and insists that this worked.
