@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use crate::bench::Bench;
 use crate::capture::Time;
+use crate::conserve::complaints;
 use crate::decode;
 use crate::frames::{internet_checksum, seal_ipv4};
 use crate::run::{MILLISECOND, Outcome, Replay, TOTALS};
@@ -231,6 +232,9 @@ impl Case {
             self.judge_frames(&port, &outcome, &mut report);
         }
         self.judge_counters(&outcome, &mut report);
+        for complaint in complaints(&outcome) {
+            writeln!(report, "it does not add up: {complaint}").unwrap();
+        }
         if !report.is_empty() {
             report = format!("\n=== {}\n{report}", self.name);
         }

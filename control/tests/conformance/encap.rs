@@ -8,6 +8,7 @@ use crate::frames::{
     udp6,
 };
 use crate::icmp::{NO_ROUTE6, UNREACHABLE_NET, error4, error6};
+use crate::run::check;
 
 /// An IPv4 packet of 84 bytes crosses `bench`'s tunnel and comes out as `outer`.
 fn sends4(name: &str, bench: Bench, tunnel: &str, outer: impl Into<Expected>) -> Case {
@@ -125,6 +126,9 @@ fn a_payload_that_the_mode_does_not_carry_is_dropped_and_answered_with_no_route(
             .tunnel_counts(tunnel, "tx_payload_unsupported")
             .counts("icmp.tx")
     };
+    let (status, said) = check(&route6(Bench::ipip(), "t0").yaml());
+    assert_eq!(status, 0, "C-013 is accepted\n{said}");
+    assert!(said.contains("2001:db8:2::/48"), "C-013 with a warning\n{said}");
     run_all([
         refuses6(route6(Bench::ipip(), "t0"), "t0"),
         refuses4(route4(Bench::sit(), "s0"), "s0"),

@@ -43,6 +43,19 @@ fn a_stranger_is_neither_decapsulated_nor_answered() {
 }
 
 #[test]
+fn a_stranger_is_answered_where_the_operator_wants_it_for_debugging() {
+    let mut outer = peer4(IPIP, udp4(R, H, 84));
+    outer.header.source = X.octets();
+    let error = to_gateway(error4(U, X, (3, 2), 0, outer.clone()));
+    Case::new("unmatched-icmp", Bench::ipip().set("limits.unmatched-icmp", "proto-unreach"))
+        .input("u", from_gateway(outer))
+        .expect("u", Expected::error4(error, 14))
+        .counts("tun.no_match")
+        .counts("icmp.tx")
+        .run();
+}
+
+#[test]
 fn without_tunnels_no_tunnel_protocol_is_decapsulated_or_answered() {
     let protocols = [4u8, 41, 47, 137].map(|protocol| {
         let outer = Ipv4Packet::new(P, U, protocol, udp4(R, H, 84));

@@ -137,6 +137,57 @@ fn a_tunnel_packet_inside_a_tunnel_packet_is_not_decapsulated_again() {
 }
 
 #[test]
+fn a_depth_of_two_decapsulates_a_tunnel_in_a_tunnel() {
+    let bench = Bench::ipip()
+        .set("limits.decap-depth", "2")
+        .set("tunnels.t0.inner-source", "off")
+        .tunnel("t1", "ipip", "198.51.100.1", "203.0.113.66")
+        .set("tunnels.t1.inner-source", "off");
+    let middle = Ipv4Packet::new(X, U, IPIP, udp4(R, H, 84));
+    Case::new("decap-depth 2", bench)
+        .input("u", from_gateway(peer4(IPIP, middle)))
+        .expect("l", to_host(udp4(R, H, 84).ttl(63)))
+        .tunnel_accepts("t0", 104)
+        .tunnel_accepts("t1", 84)
+        .run();
+}
+
+/// `t0` and `levels` tunnels on top of it, each to a peer behind the one below.
+fn stacked(levels: u8) -> Bench {
+    let mut bench = Bench::ipip();
+    for level in 1..=levels {
+        let (name, below) = (format!("t{level}"), level - 1);
+        bench = bench
+            .tunnel(&name, "ipip", "198.51.100.1", &format!("10.{}.0.9", 30 + level))
+            .route(&format!("{{ to: 10.{}.0.9/32, tunnel: t{below} }}", 30 + level));
+    }
+    bench.route(&format!("{{ to: 10.99.0.0/16, tunnel: t{levels} }}"))
+}
+
+/// What a stack makes of a packet, from the topmost tunnel down.
+fn wrapped(levels: u8, inner: Ipv4Packet) -> Ipv4Packet {
+    (1..=levels).rev().fold(inner, |inner, level| {
+        Ipv4Packet::new(U, Ipv4Addr::new(10, 30 + level, 0, 9), IPIP, inner)
+    })
+}
+
+#[test]
+fn tunnels_stand_on_each_other_up_to_the_limit() {
+    let target = Ipv4Addr::new(10, 99, 0, 1);
+    let through = |levels: u8| {
+        let inner = wrapped(levels, udp4(H, target, 84).ttl(63));
+        let case = Case::new(&format!("a stack of {}", levels + 1), stacked(levels))
+            .input("l", from_host(udp4(H, target, 84)))
+            .expect("u", to_gateway(encap4(IPIP, inner)));
+        (0..=levels).fold(case, |case, level| {
+            let len = 84 + 20 * u64::from(levels - level);
+            case.tunnel_sends(&format!("t{level}"), len)
+        })
+    };
+    run_all([through(1), through(3)]);
+}
+
+#[test]
 fn a_tunnel_from_ourselves_to_ourselves_is_refused_by_check() {
     let bench = Bench::ipip().set("tunnels.t0.remote", "10.1.0.1");
     let (status, said) = check(&bench.yaml());

@@ -14,6 +14,7 @@ mod addresses;
 mod bench;
 mod capture;
 mod case;
+mod conserve;
 mod decap;
 mod decode;
 mod ecn;

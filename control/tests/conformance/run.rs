@@ -10,7 +10,7 @@ use crate::bench::Bench;
 use crate::capture::{self, Order, Record, Resolution, Time};
 
 /// Counters that say how much went through, not what happened to it; checked by the tests about them.
-pub(crate) const TOTALS: [&str; 3] = ["conservation.", "latency.", "workers."];
+pub(crate) const TOTALS: [&str; 3] = ["balance.", "latency.", "workers."];
 
 /// When the first frame of a test arrives: some day in 2023, in whole seconds.
 pub(crate) const START: Time = 1_700_000_000_000_000_000;

@@ -3,52 +3,15 @@
 use crate::addresses::{H, L, R};
 use crate::bench::Bench;
 use crate::case::Expected;
+use crate::conserve::{complaints, crossed, dropped};
 use crate::frames::{
     IPIP, encap4, encap6, from_gateway, from_host, peer4, to_gateway, to_host, udp4,
 };
 use crate::icmp::{FRAG_NEEDED, error4};
-use crate::run::{MILLISECOND, Outcome, Replay};
+use crate::run::{MILLISECOND, Replay};
 
 /// IP lengths of frames of 64 to 1518 bytes on the wire: without Ethernet header and checksum.
 const LENGTHS: std::ops::RangeInclusive<usize> = 46..=1500;
-
-/// Counters that accompany packets; all others end one (section 0.5).
-const EVENTS: [&str; 14] = [
-    "icmp.tx",
-    "icmp.ratelimited",
-    "icmp.suppressed",
-    "ip4.frag_created",
-    "reasm.ok",
-    "tun.id_reuse",
-    "rx_packets",
-    "rx_bytes",
-    "tx_packets",
-    "tx_bytes",
-    "rx_ecn_log",
-    "tx_inner_frag",
-    "tx_outer_frag",
-    "tx_softstate_icmp",
-];
-
-fn sum(outcome: &Outcome, wanted: impl Fn(&str) -> bool) -> u64 {
-    outcome.counters.iter().filter(|(name, _)| wanted(name)).map(|(_, count)| count).sum()
-}
-
-/// Frames that ended in a drop counter.
-pub(crate) fn dropped(outcome: &Outcome) -> u64 {
-    sum(outcome, |name| {
-        let below = name.strip_prefix("tunnels.").and_then(|rest| rest.split_once('.'));
-        let name = below.map(|(_, name)| name).or_else(|| name.strip_prefix("dataplane."));
-        name.is_some_and(|name| !EVENTS.contains(&name))
-    })
-}
-
-/// Frames in and frames out over all ports.
-pub(crate) fn crossed(outcome: &Outcome) -> (u64, u64) {
-    let over_ports =
-        |end: &str| sum(outcome, |name| name.starts_with("ports.") && name.ends_with(end));
-    (over_ports(".rx_packets"), over_ports(".tx_packets"))
-}
 
 #[test]
 fn every_size_is_encapsulated_or_answered_and_none_is_lost() {
@@ -68,6 +31,7 @@ fn every_size_is_encapsulated_or_answered_and_none_is_lost() {
     }
     assert_eq!(crossed(&outcome), (1455, 1455));
     assert_eq!((dropped(&outcome), outcome.counter("dataplane.icmp.tx")), (20, 20));
+    assert_eq!(complaints(&outcome), Vec::<String>::new());
 }
 
 #[test]
@@ -82,6 +46,7 @@ fn every_size_is_decapsulated() {
     let delivered: Vec<_> = fits.map(|len| to_host(udp4(R, H, len).ttl(63))).collect();
     assert!(outcome.frames("l") == delivered, "the inner packets, in order");
     assert_eq!((crossed(&outcome), dropped(&outcome)), ((1435, 1435), 0));
+    assert_eq!(complaints(&outcome), Vec::<String>::new());
 }
 
 #[test]
