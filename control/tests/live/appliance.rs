@@ -166,12 +166,11 @@ impl Appliance {
         list.iter().filter_map(|item| item["name"].as_str().map(str::to_owned)).collect()
     }
 
-    /// Buffers that nobody holds, over all pools. Receive queues of a device keep theirs, always as many.
+    /// Buffers that nobody holds. Receive queues of a device keep theirs, always as many.
     pub(crate) fn free_buffers(&self) -> u64 {
         let workers = self.json("workers");
-        let pools = workers["pools"].as_array().filter(|pools| !pools.is_empty());
-        let pools = pools.unwrap_or_else(|| panic!("no pools: {workers:#}"));
-        pools.iter().map(|pool| pool["free"].as_u64().expect("a number")).sum()
+        let free = workers.pointer("/mempool/free").and_then(Value::as_u64);
+        free.unwrap_or_else(|| panic!("no mempool: {workers:#}"))
     }
 
     /// Waits until as many buffers are free as before the traffic, and insists that every packet is accounted for.
