@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod counters;
 pub mod device;
+pub mod fib;
 pub mod interface;
 pub mod latency;
 pub mod node;
