@@ -11,4 +11,8 @@ pub mod interface;
 pub mod latency;
 pub mod node;
 pub mod packet;
+pub mod stage;
+pub mod tables;
+pub mod tunnel;
 pub mod wire;
+pub mod worker;

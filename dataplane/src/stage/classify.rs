@@ -1,0 +1,137 @@
+//! From a frame to a checked IP packet: is it for us, what does it carry, is its header right, and
+//! is it a tunnel's?
+
+use super::{Round, Verdict, Verdicts};
+use crate::counters::Counter;
+use crate::interface::PortId;
+use crate::packet::{Burst, Flags, Packet};
+use crate::tables::Port;
+use crate::tunnel::lookup::{Found, Protocols};
+use crate::wire::ethernet::{self, ether_type};
+use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
+use crate::wire::ipv6::{Ipv6, Ipv6Error};
+use crate::wire::{protocol, read_u16};
+
+/// Classifies every frame of a burst that arrived on `port`.
+pub fn classify_burst(
+    burst: &mut Burst,
+    verdicts: &mut Verdicts,
+    port_id: PortId,
+    port: &Port,
+    round: &Round<'_>,
+) {
+    for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
+        *verdict = classify(packet, port_id, port, round);
+    }
+}
+
+/// Classifies one frame. Afterwards the packet stands at its IP header and ends where the IP packet
+/// does, unless the verdict is to punt the frame.
+#[inline]
+fn classify(packet: &mut Packet, port_id: PortId, port: &Port, round: &Round<'_>) -> Verdict {
+    let Some(header) = packet.data().first_chunk::<{ ethernet::HEADER_LEN }>() else {
+        return Verdict::drop(Counter::L2Short);
+    };
+    if header[..6] != port.mac.0 {
+        if header[0] & 1 == 0 {
+            return Verdict::drop(Counter::L2NotForUs);
+        }
+        packet.meta.flags.set(Flags::L2_GROUP);
+    }
+    match read_u16(packet.data(), 12) {
+        ether_type::IPV4 => {
+            packet.strip(ethernet::HEADER_LEN);
+            classify_ipv4(packet, port_id, round)
+        }
+        ether_type::IPV6 => {
+            packet.strip(ethernet::HEADER_LEN);
+            classify_ipv6(packet, port_id, round)
+        }
+        ether_type::ARP => Verdict::Punt(port_id),
+        _ => Verdict::drop(Counter::L2Ethertype),
+    }
+}
+
+#[inline]
+fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdict {
+    if packet.meta.flags.has(Flags::BAD_CHECKSUM) {
+        return Verdict::drop(Counter::Ip4BadHeader);
+    }
+    let header = match Ipv4::parse(packet.data()) {
+        Ok(header) => header,
+        Err(Ipv4Error::Truncated) => return Verdict::drop(Counter::Ip4Truncated),
+        Err(_) => return Verdict::drop(Counter::Ip4BadHeader),
+    };
+    if header.header_len() > ipv4::HEADER_LEN && header.has_source_route() {
+        return Verdict::drop(Counter::Ip4SrcRoute);
+    }
+    let total_len = usize::from(header.total_len());
+    let protocols = Protocols::of(header.protocol());
+    let mut verdict = Verdict::Route;
+    if protocols != Protocols::NONE && !header.is_fragment() {
+        let (local, remote) = (header.destination(), header.source());
+        let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, Some(port));
+        if let Found::Tunnel(tunnel) = found {
+            // A tunnel's local address is ours; without one, any of ours will do.
+            let known_local = round.tables.tunnel(tunnel).is_some_and(|t| t.local_ipv4 == local);
+            if known_local || round.tables.local.contains_ipv4(local) {
+                verdict = Verdict::Decap(tunnel);
+            }
+        }
+    }
+    packet.truncate(total_len);
+    verdict
+}
+
+#[inline]
+fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdict {
+    let header = match Ipv6::parse(packet.data()) {
+        Ok(header) => header,
+        Err(Ipv6Error::Truncated) => return Verdict::drop(Counter::Ip6Truncated),
+        Err(_) => return Verdict::drop(Counter::Ip6BadHeader),
+    };
+    let (total_len, next_header) = (header.total_len(), header.next_header());
+    let (local, remote) = (header.destination(), header.source());
+    let carried = match next_header {
+        protocol::IPV4 | protocol::IPV6 => next_header,
+        protocol::HOP_BY_HOP
+        | protocol::ROUTING
+        | protocol::FRAGMENT
+        | protocol::DESTINATION_OPTIONS
+            if round.tables.local.contains_ipv6(local) =>
+        {
+            match checked_extensions(header) {
+                Ok(carried) => carried,
+                Err(counter) => return Verdict::drop(counter),
+            }
+        }
+        _ => protocol::NO_NEXT_HEADER,
+    };
+    packet.truncate(total_len);
+    let protocols = Protocols::of(carried);
+    if protocols != Protocols::NONE {
+        let found = round.tables.tunnels_by_ipv6.find(local, remote, protocols, Some(port));
+        if let Found::Tunnel(tunnel) = found {
+            let known_local = round.tables.tunnel(tunnel).is_some_and(|t| t.local_ipv6 == local);
+            if known_local || round.tables.local.contains_ipv6(local) {
+                return Verdict::Decap(tunnel);
+            }
+        }
+    }
+    Verdict::Route
+}
+
+/// What the extension headers of a packet to us carry. A piece of a packet carries nothing that a
+/// tunnel could take.
+fn checked_extensions(header: Ipv6<'_>) -> Result<u8, Counter> {
+    let upper = header.upper_layer();
+    if upper.type_0_routing {
+        //= RFC 5095 §3: a node must not process a routing header of type 0.
+        return Err(Counter::Ip6Rh0);
+    }
+    if upper.error.is_some() || upper.segments_left.is_some() {
+        return Err(Counter::Ip6BadExthdr);
+    }
+    let is_piece = upper.fragment.is_some_and(|at| read_u16(header.bytes(), at + 2) & 0xfff9 != 0);
+    Ok(if is_piece { protocol::NO_NEXT_HEADER } else { upper.protocol })
+}

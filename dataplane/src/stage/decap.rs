@@ -1,0 +1,375 @@
+//! From the outer header to the inner packet: everything that must hold before a packet that came
+//! through a tunnel is believed, in the normative order.
+
+use super::{Round, Verdict, Verdicts};
+use crate::counters::Counter;
+use crate::interface::{Interface, TunnelId};
+use crate::packet::{Burst, Flags, Packet, Path};
+use crate::tables::NextHop;
+use crate::tunnel::Tunnel;
+use crate::tunnel::ecn::{self, EcnDecap};
+use crate::tunnel::lookup::is_tunnel_protocol;
+use crate::tunnel::policy::SourceFilter;
+use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
+use crate::wire::ipv6::{self, Ipv6, Ipv6Error};
+use crate::wire::protocol;
+
+/// Decapsulates every packet of the burst that belongs to a tunnel.
+pub fn decap_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &mut Round<'_>) {
+    for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
+        if let Verdict::Decap(tunnel) = *verdict {
+            *verdict = decap(packet, tunnel, round);
+        }
+    }
+}
+
+/// What the outer header says.
+#[derive(Clone, Copy)]
+struct Outer {
+    header_len: usize,
+    protocol: u8,
+    tos: u8,
+    ttl: u8,
+    source_ipv4: u32,
+    source_ipv6: u128,
+}
+
+/// Decapsulates one packet, which stands at its outer header. What is accepted stands at its inner
+/// header afterwards and is to be routed.
+pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdict {
+    let Some(tunnel) = round.tables.tunnel(id) else {
+        return Verdict::drop(Counter::TunNoMatch);
+    };
+    let outer = read_outer(packet.data());
+    if let Err(counter) = check_outer(tunnel, outer, packet.meta.ingress, round) {
+        return Verdict::drop_in(counter, id);
+    }
+    packet.strip(outer.header_len);
+    let checked = match outer.protocol {
+        protocol::IPV4 => check_ipv4(packet, tunnel, outer, id, round),
+        _ => check_ipv6(packet, tunnel, outer, id, round),
+    };
+    if let Err(counter) = checked {
+        return Verdict::drop_in(counter, id);
+    }
+    round.count_rx(tunnel.setup.slot, tunnel.setup.latency, packet.len());
+    packet.meta.ingress = Interface::tunnel(id);
+    packet.meta.path = Path::Decap;
+    packet.meta.flags.set(Flags::DECAPPED);
+    Verdict::Route
+}
+
+#[inline]
+fn read_outer(bytes: &[u8]) -> Outer {
+    if bytes.first().is_some_and(|first| first >> 4 == 4) {
+        let header = Ipv4::trusted(bytes);
+        Outer {
+            header_len: header.header_len(),
+            protocol: header.protocol(),
+            tos: header.tos(),
+            ttl: header.ttl(),
+            source_ipv4: header.source(),
+            source_ipv6: 0,
+        }
+    } else {
+        let header = Ipv6::trusted(bytes);
+        let upper = header.upper_layer();
+        Outer {
+            header_len: upper.offset,
+            protocol: upper.protocol,
+            tos: header.traffic_class(),
+            ttl: header.hop_limit(),
+            source_ipv4: 0,
+            source_ipv6: header.source(),
+        }
+    }
+}
+
+#[inline]
+fn check_outer(
+    tunnel: &Tunnel,
+    outer: Outer,
+    ingress: Interface,
+    round: &Round<'_>,
+) -> Result<(), Counter> {
+    let setup = &tunnel.setup;
+    if setup.remote.is_none() && !is_legal_outer_source(outer, round) {
+        return Err(Counter::TunBadOuterSrc);
+    }
+    if !setup.up {
+        return Err(Counter::IfRxDown);
+    }
+    if outer.ttl < setup.min_outer_ttl {
+        //= RFC 5082 §3: a peer one hop away sends 255, and nobody farther can.
+        return Err(Counter::TunOuterTtl);
+    }
+    if setup.outer_rpf && !came_by_the_way_back(outer, ingress, round) {
+        return Err(Counter::TunBadOuterSrc);
+    }
+    Ok(())
+}
+
+/// Whether an outer source is one that a peer can have.
+fn is_legal_outer_source(outer: Outer, round: &Round<'_>) -> bool {
+    let tables = round.tables;
+    if outer.source_ipv6 == 0 {
+        let source = outer.source_ipv4;
+        !is_martian_ipv4(source)
+            && !tables.local.contains_ipv4(source)
+            && tables.route_ipv4(source) != NextHop::Broadcast
+    } else {
+        let source = outer.source_ipv6;
+        !is_martian_ipv6(source) && !is_link_local(source) && !tables.local.contains_ipv6(source)
+    }
+}
+
+/// Whether the route to the outer source leaves by the port that the packet came in by.
+fn came_by_the_way_back(outer: Outer, ingress: Interface, round: &Round<'_>) -> bool {
+    let tables = round.tables;
+    let next_hop = match outer.source_ipv6 {
+        0 => tables.route_ipv4(outer.source_ipv4),
+        source => tables.route_ipv6(source),
+    };
+    let leaves_by = |next_hop: NextHop| match next_hop {
+        NextHop::Connected(port) => Interface::port(port) == ingress,
+        NextHop::Via(id) => {
+            tables.neighbors.adjacency(id).is_some_and(|a| Interface::port(a.port) == ingress)
+        }
+        NextHop::Tunnel(tunnel) => Interface::tunnel(tunnel) == ingress,
+        _ => false,
+    };
+    match next_hop {
+        NextHop::Group(id) => {
+            tables.next_hops.group(id).is_some_and(|g| g.buckets().iter().any(|&n| leaves_by(n)))
+        }
+        other => leaves_by(other),
+    }
+}
+
+#[inline]
+fn check_ipv4(
+    packet: &mut Packet,
+    tunnel: &Tunnel,
+    outer: Outer,
+    id: TunnelId,
+    round: &Round<'_>,
+) -> Result<(), Counter> {
+    let header = Ipv4::parse(packet.data()).map_err(|error| match error {
+        Ipv4Error::Short => Counter::IfRxLengthErr,
+        Ipv4Error::Version => Counter::IfRxInnerBadVersion,
+        Ipv4Error::Truncated => Counter::IfRxInnerTruncated,
+        Ipv4Error::Length | Ipv4Error::Checksum => Counter::IfRxInnerBadHeader,
+    })?;
+    if header.ttl() == 0 {
+        //= RFC 2003 §3.1: a packet with TTL 0 inside is discarded, even when addressed to us.
+        return Err(Counter::IfRxInnerTtlZero);
+    }
+    let tos = inner_tos(tunnel, outer.tos, header.tos(), round)?;
+    let (total_len, old_tos) = (usize::from(header.total_len()), header.tos());
+    let (source, destination) = (header.source(), header.destination());
+    let has_source_route = header.header_len() > ipv4::HEADER_LEN && header.has_source_route();
+    let inner_protocol = header.protocol();
+    check_source_ipv4(tunnel, id, source, round)?;
+    check_destination_ipv4(tunnel, destination, round)?;
+    if has_source_route {
+        //= RFC 6169 §2.3: source routing inside a tunnel bypasses filters.
+        return Err(Counter::IfRxInnerSrcRoute);
+    }
+    if is_tunnel_protocol(inner_protocol) && round.tables.local.contains_ipv4(destination) {
+        return Err(Counter::IfRxNestedLimit);
+    }
+    if destination == outer.source_ipv4 {
+        //= RFC 2784 §3.1: never forward a packet back to its encapsulator.
+        return Err(Counter::IfRxLoopEncapsulator);
+    }
+    if !tunnel.setup.hairpin && round.tables.route_ipv4(destination) == NextHop::Tunnel(id) {
+        return Err(Counter::IfRxHairpin);
+    }
+    packet.truncate(total_len);
+    if tos != old_tos {
+        ipv4::set_tos(packet.data_mut(), tos);
+    }
+    Ok(())
+}
+
+#[inline]
+fn check_ipv6(
+    packet: &mut Packet,
+    tunnel: &Tunnel,
+    outer: Outer,
+    id: TunnelId,
+    round: &Round<'_>,
+) -> Result<(), Counter> {
+    let header = Ipv6::parse(packet.data()).map_err(|error| match error {
+        Ipv6Error::Short => Counter::IfRxLengthErr,
+        Ipv6Error::Version => Counter::IfRxInnerBadVersion,
+        Ipv6Error::Truncated => Counter::IfRxInnerTruncated,
+    })?;
+    if header.hop_limit() == 0 {
+        return Err(Counter::IfRxInnerTtlZero);
+    }
+    let old_class = header.traffic_class();
+    let class = inner_tos(tunnel, outer.tos, old_class, round)?;
+    let (total_len, next_header) = (header.total_len(), header.next_header());
+    let (source, destination) = (header.source(), header.destination());
+    check_source_ipv6(tunnel, id, source, destination, round)?;
+    check_destination_ipv6(tunnel, destination, round)?;
+    if next_header == protocol::ROUTING || next_header == protocol::HOP_BY_HOP {
+        if header.upper_layer().type_0_routing {
+            return Err(Counter::IfRxInnerSrcRoute);
+        }
+    }
+    if is_tunnel_protocol(next_header) && round.tables.local.contains_ipv6(destination) {
+        return Err(Counter::IfRxNestedLimit);
+    }
+    if destination == outer.source_ipv6 {
+        return Err(Counter::IfRxLoopEncapsulator);
+    }
+    if !tunnel.setup.hairpin && round.tables.route_ipv6(destination) == NextHop::Tunnel(id) {
+        return Err(Counter::IfRxHairpin);
+    }
+    packet.truncate(total_len);
+    if class != old_class {
+        ipv6::set_traffic_class(packet.data_mut(), class);
+    }
+    Ok(())
+}
+
+/// DSCP and ECN of the inner packet after decapsulation.
+#[inline]
+fn inner_tos(tunnel: &Tunnel, outer: u8, inner: u8, round: &Round<'_>) -> Result<u8, Counter> {
+    let field = match ecn::decap(outer, inner) {
+        EcnDecap::Forward(field) => field,
+        EcnDecap::Log(field) => {
+            round.count_event(Counter::IfRxEcnLog, tunnel.setup.slot);
+            field
+        }
+        EcnDecap::Drop => return Err(Counter::IfRxEcnDrop),
+    };
+    //= RFC 2983 §3: pipe keeps the inner DSCP, uniform takes the outer one.
+    let dscp = if tunnel.setup.copies_dscp { outer } else { inner };
+    Ok(dscp & !ecn::MASK | field)
+}
+
+/// A source that no host may have (RFC 1812 §5.3.7): 0/8, 127/8, multicast and class E.
+#[inline]
+pub fn is_martian_ipv4(source: u32) -> bool {
+    let net = source >> 24;
+    net == 0 || net == 127 || net >= 224
+}
+
+/// A source that no host may have: multicast, ::/96 with :: and ::1 in it, and ::ffff:0:0/96.
+#[inline]
+pub fn is_martian_ipv6(source: u128) -> bool {
+    let prefix = source >> 32;
+    prefix == 0 || prefix == 0xffff || source >> 120 == 0xff
+}
+
+/// An address of fe80::/10.
+#[inline]
+pub fn is_link_local(address: u128) -> bool {
+    address >> 118 == 0xfe80 >> 6
+}
+
+#[inline]
+fn check_source_ipv4(
+    tunnel: &Tunnel,
+    id: TunnelId,
+    source: u32,
+    round: &Round<'_>,
+) -> Result<(), Counter> {
+    let next_hop = round.tables.route_ipv4(source);
+    if is_martian_ipv4(source) || next_hop == NextHop::Broadcast {
+        return Err(Counter::IfRxInnerMartianSrc);
+    }
+    if next_hop == NextHop::Local {
+        return Err(Counter::IfRxInnerOwnSrc);
+    }
+    let believed = match &tunnel.setup.inner_source {
+        SourceFilter::Off => true,
+        SourceFilter::Loose => next_hop != NextHop::NoRoute,
+        SourceFilter::Strict => round.tables.next_hops.leads_into(next_hop, id),
+        SourceFilter::Listed { sources, routed_is_listed } => {
+            (*routed_is_listed && next_hop == NextHop::Tunnel(id)) || sources.ipv4.contains(source)
+        }
+    };
+    if believed { Ok(()) } else { Err(Counter::IfRxInnerSrcFilter) }
+}
+
+#[inline]
+fn check_source_ipv6(
+    tunnel: &Tunnel,
+    id: TunnelId,
+    source: u128,
+    destination: u128,
+    round: &Round<'_>,
+) -> Result<(), Counter> {
+    let next_hop = round.tables.route_ipv6(source);
+    if is_martian_ipv6(source) {
+        return Err(Counter::IfRxInnerMartianSrc);
+    }
+    if next_hop == NextHop::Local {
+        return Err(Counter::IfRxInnerOwnSrc);
+    }
+    if is_link_local(source) {
+        // Neighbor discovery on the tunnel itself; link-local sources are never forwarded.
+        let stays = is_link_scope_group(destination)
+            || round.tables.route_ipv6(destination) == NextHop::Local;
+        return if stays { Ok(()) } else { Err(Counter::IfRxInnerSrcFilter) };
+    }
+    let believed = match &tunnel.setup.inner_source {
+        SourceFilter::Off => true,
+        SourceFilter::Loose => next_hop != NextHop::NoRoute,
+        SourceFilter::Strict => round.tables.next_hops.leads_into(next_hop, id),
+        SourceFilter::Listed { sources, routed_is_listed } => {
+            (*routed_is_listed && next_hop == NextHop::Tunnel(id)) || sources.ipv6.contains(source)
+        }
+    };
+    if believed { Ok(()) } else { Err(Counter::IfRxInnerSrcFilter) }
+}
+
+/// An address of ff02::/16.
+#[inline]
+pub fn is_link_scope_group(address: u128) -> bool {
+    address >> 112 == 0xff02
+}
+
+#[inline]
+fn check_destination_ipv4(
+    tunnel: &Tunnel,
+    destination: u32,
+    round: &Round<'_>,
+) -> Result<(), Counter> {
+    let net = destination >> 24;
+    let never = net == 0 || net == 127 || (net >= 240 && destination != u32::MAX);
+    let group = destination == u32::MAX
+        || (224..240).contains(&net)
+        || round.tables.route_ipv4(destination) == NextHop::Broadcast;
+    let listed = |set: &crate::tunnel::policy::AddressSet| set.ipv4.contains(destination);
+    let allowed = tunnel.setup.inner_destination.as_ref().is_none_or(listed);
+    if never || (group && !tunnel.setup.multicast) || !allowed {
+        return Err(Counter::IfRxInnerDstDenied);
+    }
+    Ok(())
+}
+
+#[inline]
+fn check_destination_ipv6(
+    tunnel: &Tunnel,
+    destination: u128,
+    round: &Round<'_>,
+) -> Result<(), Counter> {
+    let is_group = destination >> 120 == 0xff;
+    let local = || round.tables.route_ipv6(destination) == NextHop::Local;
+    let denied = if is_group {
+        // Solicitations for our own addresses arrive at link-scope groups; see the delivery.
+        !tunnel.setup.multicast && !is_link_scope_group(destination)
+    } else if is_link_local(destination) {
+        !local()
+    } else {
+        is_martian_ipv6(destination)
+    };
+    let listed = |set: &crate::tunnel::policy::AddressSet| set.ipv6.contains(destination);
+    let allowed = tunnel.setup.inner_destination.as_ref().is_none_or(listed);
+    if denied || !(allowed || is_group) { Err(Counter::IfRxInnerDstDenied) } else { Ok(()) }
+}

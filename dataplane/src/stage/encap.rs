@@ -1,0 +1,275 @@
+//! From a packet to the same packet inside a tunnel.
+
+use super::{After, Round, Verdict, Verdicts};
+use crate::counters::Counter;
+use crate::interface::TunnelId;
+use crate::node::flow::flow_label;
+use crate::node::icmp_error::IcmpError;
+use crate::node::options::{EncapLimit, encap_limit};
+use crate::packet::{Burst, Flags, Packet, Path};
+use crate::tables::NextHop;
+use crate::tunnel::lookup::Protocols;
+use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch};
+use crate::tunnel::{Kind, Tunnel, ecn, ip_in_ipv4};
+use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv6::{self, Ipv6};
+use crate::wire::protocol;
+
+/// Encapsulates every packet of the burst that goes into a tunnel.
+pub fn encap_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &mut Round<'_>) {
+    for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
+        if let Verdict::Encap(tunnel) = *verdict {
+            *verdict = encap(packet, tunnel, round);
+        }
+    }
+}
+
+/// What the outer header takes from the packet that goes inside.
+#[derive(Clone, Copy)]
+struct Inner {
+    protocol: u8,
+    tos: u8,
+    ttl: u8,
+    /// IPv4: may routers fragment it? IPv6: `None`.
+    dont_fragment: Option<bool>,
+}
+
+/// Puts one packet, which stands at its IP header, into a tunnel. Afterwards it stands at the outer
+/// header. The verdict is how it leaves, or into which tunnel it goes next.
+pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdict {
+    let Some(tunnel) = round.tables.tunnel(id) else {
+        return Verdict::drop(Counter::Ip4NoRoute);
+    };
+    let setup = &tunnel.setup;
+    let limit = match may_enter(packet, tunnel, id, round) {
+        Ok(limit) => limit,
+        Err(verdict) => return verdict,
+    };
+    let inner = read_inner(packet.data());
+    let extra_len = extra_header_len(tunnel, limit);
+    if let Some(verdict) = fit(packet, tunnel, id, inner, extra_len, round) {
+        return verdict;
+    }
+    let underlay = match underlay(packet.data(), tunnel, id, round) {
+        Ok(underlay) => underlay,
+        Err(verdict) => return verdict,
+    };
+    let inner_len = packet.len();
+    let patch = patch(packet.data(), tunnel, inner, round);
+    let Some(room) = packet.prepend(tunnel.rewrite.len() + extra_len) else {
+        return Verdict::drop(Counter::PortNoMbuf);
+    };
+    match setup.kind {
+        Kind::IpInIpv4 => tunnel.rewrite.write_ipv4(room, patch),
+        Kind::IpInIpv6 => tunnel.rewrite.write_ipv6(room, patch, limit),
+    }
+    let added = packet.len() - inner_len;
+    packet.meta.encap_len += u16::try_from(added).unwrap_or(0);
+    packet.meta.flags.deepen();
+    if packet.meta.path == Path::Forward {
+        packet.meta.path = Path::Encap;
+    }
+    if packet.len() > usize::from(setup.underlay_mtu) {
+        round.count_event(Counter::IfTxOuterFrag, setup.slot);
+    }
+    round.count_tx(setup.slot, setup.latency, inner_len);
+    underlay
+}
+
+/// Bytes in front beyond the tunnel's own rewrite: the packet brings an encapsulation limit, and the
+/// tunnel does not add one by itself.
+#[inline]
+fn extra_header_len(tunnel: &Tunnel, limit: Option<u8>) -> usize {
+    if limit.is_some() && tunnel.rewrite.len() == ipv6::HEADER_LEN { ENCAP_LIMIT_LEN } else { 0 }
+}
+
+#[inline]
+fn read_inner(bytes: &[u8]) -> Inner {
+    if bytes.first().is_some_and(|first| first >> 4 == 4) {
+        let header = Ipv4::trusted(bytes);
+        Inner {
+            protocol: protocol::IPV4,
+            tos: header.tos(),
+            ttl: header.ttl(),
+            dont_fragment: Some(header.dont_fragment()),
+        }
+    } else {
+        let header = Ipv6::trusted(bytes);
+        Inner {
+            protocol: protocol::IPV6,
+            tos: header.traffic_class(),
+            ttl: header.hop_limit(),
+            dont_fragment: None,
+        }
+    }
+}
+
+/// The rules about who may enter. On success: the encapsulation limit that the outer header must
+/// carry because the packet carries one.
+#[inline]
+fn may_enter(
+    packet: &Packet,
+    tunnel: &Tunnel,
+    id: TunnelId,
+    round: &Round<'_>,
+) -> Result<Option<u8>, Verdict> {
+    let setup = &tunnel.setup;
+    if !setup.up {
+        return Err(Verdict::drop_in(Counter::IfTxDown, id));
+    }
+    if setup.remote.is_none() || setup.local.is_none() {
+        return Err(Verdict::drop_in(Counter::IfTxNoRemote, id));
+    }
+    if packet.meta.flags.encap_depth() >= round.tables.limits.nested_encaps.min(7) {
+        return Err(Verdict::drop_in(Counter::IfTxRecursion, id));
+    }
+    let bytes = packet.data();
+    let is_ipv4 = bytes.first().is_some_and(|first| first >> 4 == 4);
+    let protocols = if is_ipv4 { Protocols::IPV4 } else { Protocols::IPV6 };
+    if !setup.protocols.overlaps(protocols) {
+        return Err(Verdict::reject_in(IcmpError::NoRoute, Counter::IfTxPayloadUnsupported, id));
+    }
+    if is_ipv4 {
+        let header = Ipv4::trusted(bytes);
+        let (source, destination) = (header.source(), header.destination());
+        if tunnel.remote_ipv4 != 0 {
+            check_loop(
+                (source, destination),
+                (tunnel.local_ipv4, tunnel.remote_ipv4),
+                packet.meta.flags,
+                id,
+            )?;
+        }
+        if destination >> 28 >= 0xe && !setup.multicast {
+            return Err(Verdict::drop_in(Counter::IfTxPayloadUnsupported, id));
+        }
+        return Ok(None);
+    }
+    let header = Ipv6::trusted(bytes);
+    let (source, destination) = (header.source(), header.destination());
+    if tunnel.remote_ipv6 != 0 {
+        check_loop(
+            (source, destination),
+            (tunnel.local_ipv6, tunnel.remote_ipv6),
+            packet.meta.flags,
+            id,
+        )?;
+    }
+    if destination >> 120 == 0xff && !setup.multicast {
+        return Err(Verdict::drop_in(Counter::IfTxPayloadUnsupported, id));
+    }
+    if setup.kind != Kind::IpInIpv6 || header.next_header() > protocol::DESTINATION_OPTIONS {
+        return Ok(None);
+    }
+    match encap_limit(bytes) {
+        //= RFC 2473 §4.1.1: a limit of 0 forbids to enter; any other is carried on, less one.
+        EncapLimit::Present { value: 0, pointer } => {
+            let error = IcmpError::EncapLimit { pointer };
+            Err(Verdict::reject_in(error, Counter::IfTxEncapLimit, id))
+        }
+        EncapLimit::Present { value, .. } => Ok(Some(value - 1)),
+        EncapLimit::Absent => Ok(None),
+    }
+}
+
+/// Packets that would go round: from the remote, or between the tunnel's own ends.
+#[inline]
+fn check_loop<A: Eq>(
+    (source, destination): (A, A),
+    (local, remote): (A, A),
+    flags: Flags,
+    id: TunnelId,
+) -> Result<(), Verdict> {
+    //= RFC 2003 §3.2: a packet whose source is the tunnel's far end must not enter.
+    if source == remote && !flags.has(Flags::LOCAL) {
+        return Err(Verdict::drop_in(Counter::IfTxLoopSrc, id));
+    }
+    //= RFC 2473 §4.1.2: nor one whose addresses are the tunnel's own.
+    if source == local && destination == remote {
+        return Err(Verdict::drop_in(Counter::IfTxLoopSamePair, id));
+    }
+    Ok(())
+}
+
+/// Whether the packet fits the tunnel: `None` if it does, or what happens instead.
+#[inline]
+fn fit(
+    packet: &Packet,
+    tunnel: &Tunnel,
+    id: TunnelId,
+    inner: Inner,
+    extra_len: usize,
+    round: &Round<'_>,
+) -> Option<Verdict> {
+    let setup = &tunnel.setup;
+    let mtu = setup.mtu.saturating_sub(u16::try_from(extra_len).unwrap_or(0));
+    let len = packet.len();
+    if len <= usize::from(mtu) {
+        return None;
+    }
+    let too_big = |mtu| {
+        let error = IcmpError::TooBig { mtu };
+        Some(Verdict::reject_in(error, Counter::IfTxTooBig, id))
+    };
+    match inner.dont_fragment {
+        Some(true) => too_big(mtu),
+        Some(false) if setup.fragments_outer => None,
+        Some(false) => {
+            //= RFC 2003 §5.1: better cut before encapsulation; the egress then reassembles nothing.
+            round.count_event(Counter::IfTxInnerFrag, setup.slot);
+            Some(Verdict::Fragment { mtu, then: After::Encap(id) })
+        }
+        //= RFC 4213 §3.2.2, RFC 2473 §7.1: IPv6 packets up to 1280 bytes always pass; the outer
+        //= packet is cut where they must.
+        None if len <= usize::from(ipv6::MINIMUM_MTU) => None,
+        None => too_big(mtu.max(ipv6::MINIMUM_MTU)),
+    }
+}
+
+/// How the outer packet leaves.
+#[inline]
+fn underlay(
+    inner: &[u8],
+    tunnel: &Tunnel,
+    id: TunnelId,
+    round: &Round<'_>,
+) -> Result<Verdict, Verdict> {
+    match round.choose(tunnel.setup.underlay, inner) {
+        NextHop::Via(adjacency) => Ok(Verdict::Transmit(adjacency)),
+        NextHop::Connected(port) => Ok(Verdict::TransmitOnLink(port)),
+        NextHop::Tunnel(next) if next == id => Err(Verdict::drop_in(Counter::IfTxLoopDev, id)),
+        NextHop::Tunnel(next) => Ok(Verdict::Encap(next)),
+        _ => Err(Verdict::reject_in(IcmpError::HostUnreachable, Counter::IfTxNoRoute, id)),
+    }
+}
+
+#[inline]
+fn patch(bytes: &[u8], tunnel: &Tunnel, inner: Inner, round: &mut Round<'_>) -> Patch {
+    let setup = &tunnel.setup;
+    //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.
+    let field = tunnel.ecn_table[usize::from(inner.tos & ecn::MASK)];
+    let dscp = setup.dscp.map_or(inner.tos & !ecn::MASK, |dscp| dscp << 2);
+    let mut patch = Patch {
+        inner_len: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
+        tos: dscp | field,
+        ttl: setup.ttl.unwrap_or(inner.ttl),
+        protocol: inner.protocol,
+        identification: 0,
+        dont_fragment: false,
+        flow_label: 0,
+    };
+    match setup.kind {
+        Kind::IpInIpv4 => {
+            patch.dont_fragment = ip_in_ipv4::dont_fragment(setup, inner.dont_fragment);
+            if !patch.dont_fragment {
+                //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
+                patch.identification = round.identifications.next(setup.slot);
+            }
+        }
+        Kind::IpInIpv6 => {
+            let hash = || flow_label(round.tables.flow.hash(bytes));
+            patch.flow_label = setup.flow_label.unwrap_or_else(hash);
+        }
+    }
+    patch
+}

@@ -1,0 +1,226 @@
+//! Where a packet goes: to this node, to a port, into a tunnel, or nowhere.
+
+use super::decap::{is_link_scope_group, is_martian_ipv4, is_martian_ipv6};
+use super::{After, Round, Verdict, Verdicts};
+use crate::counters::Counter;
+use crate::interface::PortId;
+use crate::node::icmp_error::IcmpError;
+use crate::packet::{Burst, Flags, Packet};
+use crate::tables::NextHop;
+use crate::wire::ipv4::{self, Ipv4};
+use crate::wire::ipv6::{self, Ipv6};
+
+/// Routes every packet of the burst that asks for it.
+pub fn route_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &Round<'_>) {
+    for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
+        if *verdict == Verdict::Route {
+            *verdict = route(packet, round);
+        }
+    }
+}
+
+/// Routes one packet, which stands at its checked IP header. What goes on has its TTL or hop limit
+/// decremented, unless this node made it.
+#[inline]
+pub fn route(packet: &mut Packet, round: &Round<'_>) -> Verdict {
+    if packet.data().first().is_some_and(|first| first >> 4 == 4) {
+        route_ipv4(packet, round)
+    } else {
+        route_ipv6(packet, round)
+    }
+}
+
+#[inline]
+fn route_ipv4(packet: &mut Packet, round: &Round<'_>) -> Verdict {
+    let header = Ipv4::trusted(packet.data());
+    let destination = header.destination();
+    let next_hop = round.tables.route_ipv4(destination);
+    if next_hop == NextHop::Local {
+        return Verdict::Deliver;
+    }
+    let flags = packet.meta.flags;
+    if !flags.has(Flags::LOCAL) {
+        if let Some(counter) = refused_transit_ipv4(header, next_hop, flags, round) {
+            return Verdict::drop(counter);
+        }
+        if header.ttl() <= 1 {
+            //= RFC 1812 §5.3.1: a packet whose TTL ends here is not forwarded, and its sender told.
+            return Verdict::reject(IcmpError::TimeExceeded, Counter::Ip4TtlExpired);
+        }
+        if flags.has(Flags::L2_GROUP) {
+            //= RFC 1812 §5.3.4: what came by link-layer broadcast is not forwarded.
+            return Verdict::drop(Counter::IpBroadcastDst);
+        }
+    }
+    let next_hop = round.choose(next_hop, packet.data());
+    let dont_fragment = header.dont_fragment();
+    let verdict = match leave(packet, next_hop, round) {
+        Ok(way) => way.for_ipv4(packet.len(), dont_fragment),
+        Err(Refusal::NoRoute) => {
+            return Verdict::reject(IcmpError::NoRoute, Counter::Ip4NoRoute);
+        }
+        Err(Refusal::Verdict(verdict)) => return verdict,
+    };
+    if !flags.has(Flags::LOCAL) && !matches!(verdict, Verdict::Reject(..)) {
+        ipv4::decrement_ttl(packet.data_mut());
+    }
+    verdict
+}
+
+/// Why a packet may not pass, if it may not. What came out of a tunnel has been through the
+/// tunnel's own rules.
+#[inline]
+fn refused_transit_ipv4(
+    header: Ipv4<'_>,
+    next_hop: NextHop,
+    flags: Flags,
+    round: &Round<'_>,
+) -> Option<Counter> {
+    let (source, destination) = (header.source(), header.destination());
+    if !flags.has(Flags::DECAPPED)
+        && (is_martian_ipv4(source) || round.tables.local.contains_ipv4(source))
+    {
+        return Some(Counter::Ip4MartianSrc);
+    }
+    if next_hop == NextHop::Broadcast {
+        return Some(Counter::IpBroadcastDst);
+    }
+    let net = destination >> 24;
+    if net == 0 || net == 127 || net >= 224 {
+        let is_group = (224..240).contains(&net) || destination == u32::MAX;
+        // Multicast is carried where a route leads into a tunnel that says so.
+        return match next_hop {
+            NextHop::Tunnel(_) if is_group => None,
+            _ if is_group => Some(Counter::IpBroadcastDst),
+            _ => Some(Counter::Ip4MartianDst),
+        };
+    }
+    None
+}
+
+#[inline]
+fn route_ipv6(packet: &mut Packet, round: &Round<'_>) -> Verdict {
+    let header = Ipv6::trusted(packet.data());
+    let (source, destination) = (header.source(), header.destination());
+    let next_hop = round.tables.route_ipv6(destination);
+    let is_group = destination >> 120 == 0xff;
+    if next_hop == NextHop::Local || (is_group && is_link_scope_group(destination)) {
+        return Verdict::Deliver;
+    }
+    let flags = packet.meta.flags;
+    if !flags.has(Flags::LOCAL) {
+        if !flags.has(Flags::DECAPPED)
+            && (is_martian_ipv6(source) || round.tables.local.contains_ipv6(source))
+        {
+            return Verdict::drop(Counter::Ip6MartianSrc);
+        }
+        if is_group && !matches!(next_hop, NextHop::Tunnel(_)) {
+            return Verdict::drop(Counter::IpBroadcastDst);
+        }
+        if !is_group && is_martian_ipv6(destination) {
+            return Verdict::drop(Counter::Ip6MartianDst);
+        }
+        if super::decap::is_link_local(source) || super::decap::is_link_local(destination) {
+            //= RFC 4291 §2.5.6: routers must not forward packets with link-local addresses.
+            return Verdict::drop(Counter::Ip6MartianSrc);
+        }
+        if header.hop_limit() <= 1 {
+            return Verdict::reject(IcmpError::TimeExceeded, Counter::Ip6HopExpired);
+        }
+        if flags.has(Flags::L2_GROUP) {
+            return Verdict::drop(Counter::IpBroadcastDst);
+        }
+    }
+    let next_hop = round.choose(next_hop, packet.data());
+    let verdict = match leave(packet, next_hop, round) {
+        Ok(way) => way.for_ipv6(packet.len()),
+        Err(Refusal::NoRoute) => {
+            return Verdict::reject(IcmpError::NoRoute, Counter::Ip6NoRoute);
+        }
+        Err(Refusal::Verdict(verdict)) => return verdict,
+    };
+    if !flags.has(Flags::LOCAL) && !matches!(verdict, Verdict::Reject(..)) {
+        ipv6::decrement_hop_limit(packet.data_mut());
+    }
+    verdict
+}
+
+/// A way out, with the size that fits it.
+enum Way {
+    Tunnel(crate::interface::TunnelId),
+    Host(crate::tables::neighbor::AdjacencyId, u16),
+    Link(PortId, u16),
+}
+
+enum Refusal {
+    NoRoute,
+    Verdict(Verdict),
+}
+
+#[inline]
+fn leave(packet: &Packet, next_hop: NextHop, round: &Round<'_>) -> Result<Way, Refusal> {
+    let mtu = |port: PortId| round.tables.port(port).map_or(0, |port| port.mtu);
+    let refuse = |error, counter| Err(Refusal::Verdict(Verdict::reject(error, counter)));
+    match next_hop {
+        NextHop::Tunnel(tunnel) => {
+            let came_from_it = packet.meta.ingress.as_tunnel() == Some(tunnel);
+            let may = round.tables.tunnel(tunnel).is_some_and(|t| t.setup.hairpin);
+            if came_from_it && !may {
+                let verdict = Verdict::drop_in(Counter::IfRxHairpin, tunnel);
+                return Err(Refusal::Verdict(verdict));
+            }
+            Ok(Way::Tunnel(tunnel))
+        }
+        NextHop::Via(id) => match round.tables.neighbors.adjacency(id) {
+            Some(adjacency) => Ok(Way::Host(id, mtu(adjacency.port))),
+            None => Err(Refusal::NoRoute),
+        },
+        NextHop::Connected(port) => Ok(Way::Link(port, mtu(port))),
+        NextHop::Blackhole => Err(Refusal::Verdict(Verdict::drop(Counter::FwdBlackhole))),
+        NextHop::Unreachable => refuse(IcmpError::HostUnreachable, Counter::FwdUnreachable),
+        NextHop::Prohibit => refuse(IcmpError::Prohibited, Counter::FwdProhibit),
+        NextHop::NoRoute | NextHop::Local | NextHop::Broadcast | NextHop::Group(_) => {
+            Err(Refusal::NoRoute)
+        }
+    }
+}
+
+impl Way {
+    /// The size of what goes into a tunnel is the tunnel's to judge; a port takes its MTU, and an
+    /// IPv4 packet that may be cut is.
+    #[inline]
+    fn for_ipv4(self, len: usize, dont_fragment: bool) -> Verdict {
+        let (verdict, mtu) = match self {
+            Self::Tunnel(tunnel) => return Verdict::Encap(tunnel),
+            Self::Host(id, mtu) => (Verdict::Transmit(id), mtu),
+            Self::Link(port, mtu) => (Verdict::TransmitOnLink(port), mtu),
+        };
+        if len <= usize::from(mtu) {
+            verdict
+        } else if dont_fragment {
+            //= RFC 1191 §4: the router says the MTU of the next hop.
+            Verdict::reject(IcmpError::TooBig { mtu }, Counter::Ip4TooBig)
+        } else {
+            let then = match self {
+                Self::Link(port, _) => After::TransmitOnLink(port),
+                Self::Host(id, _) => After::Transmit(id),
+                Self::Tunnel(tunnel) => After::Encap(tunnel),
+            };
+            Verdict::Fragment { mtu, then }
+        }
+    }
+
+    #[inline]
+    fn for_ipv6(self, len: usize) -> Verdict {
+        let (verdict, mtu) = match self {
+            Self::Tunnel(tunnel) => return Verdict::Encap(tunnel),
+            Self::Host(id, mtu) => (Verdict::Transmit(id), mtu),
+            Self::Link(port, mtu) => (Verdict::TransmitOnLink(port), mtu),
+        };
+        if len <= usize::from(mtu) {
+            verdict
+        } else {
+            Verdict::reject(IcmpError::TooBig { mtu }, Counter::Ip6TooBig)
+        }
+    }
+}

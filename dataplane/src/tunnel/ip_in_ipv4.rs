@@ -1,0 +1,44 @@
+//! IP in IPv4: IPv4 (RFC 2003, protocol 4) and IPv6 (RFC 4213, protocol 41) directly behind an
+//! outer IPv4 header. Modes `ipip` and `sit`.
+//!
+//! ```text
+//!  0                    20
+//! +--------------------+---------------------------
+//! | outer IPv4         | inner IPv4 or IPv6 packet …
+//! | protocol 4 or 41   |
+//! +--------------------+---------------------------
+//! ```
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::rewrite::Rewrite;
+use super::{DontFragment, TunnelError, TunnelSetup};
+use crate::wire::ipv6::MINIMUM_MTU;
+
+/// Bytes that are put in front of the inner packet.
+pub const OVERHEAD: u16 = 20;
+
+/// Prepares the outer header. Without a remote nothing can be sent, and the addresses stay 0.
+pub(super) fn rewrite(setup: &TunnelSetup) -> Result<Rewrite, TunnelError> {
+    let ipv4 = |address: Option<IpAddr>| match address {
+        Some(IpAddr::V4(address)) => Ok(address),
+        None => Ok(Ipv4Addr::UNSPECIFIED),
+        Some(IpAddr::V6(_)) => Err(TunnelError::Family),
+    };
+    Ok(Rewrite::ipv4(ipv4(setup.local)?, ipv4(setup.remote)?))
+}
+
+/// The outer DF bit. `inner_dont_fragment`: of an IPv4 inner packet; `None` for IPv6.
+#[inline]
+pub fn dont_fragment(setup: &TunnelSetup, inner_dont_fragment: Option<bool>) -> bool {
+    //= RFC 4213 §3.2.2: IPv6 in a tunnel whose MTU is below 1280 goes with DF clear.
+    let room_for_ipv6 = setup.mtu >= MINIMUM_MTU;
+    match (setup.dont_fragment, inner_dont_fragment) {
+        (DontFragment::Pmtudisc, Some(_)) => true,
+        (DontFragment::Inherit, Some(inner)) => inner,
+        (DontFragment::Pmtudisc | DontFragment::Inherit, None) => {
+            room_for_ipv6 && !setup.static_mtu
+        }
+        (DontFragment::No, _) => false,
+    }
+}

@@ -1,0 +1,369 @@
+//! Which tunnel an outer packet belongs to: by outer addresses, protocol and the port it came in by.
+//!
+//! The order is fixed: both addresses exact, then remote alone, then local alone, then neither.
+//! Within a step a tunnel bound to the ingress port wins over an unbound one, and a tunnel bound to
+//! another port never matches. Specificity is never overruled by binding, and a tunnel that is down
+//! ends the search like any other.
+
+use crate::interface::{PortId, TunnelId};
+use crate::wire::protocol;
+
+/// The outer protocols that a tunnel takes, as a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Protocols(u8);
+
+impl Protocols {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// IPv4 in IP.
+    pub const IPV4: Self = Self(1);
+    /// IPv6 in IP.
+    pub const IPV6: Self = Self(2);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether one of `other` is in it.
+    #[inline]
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The set of one IP protocol; empty for a protocol that no tunnel here can take.
+    #[inline]
+    pub const fn of(ip_protocol: u8) -> Self {
+        match ip_protocol {
+            protocol::IPV4 => Self::IPV4,
+            protocol::IPV6 => Self::IPV6,
+            _ => Self::NONE,
+        }
+    }
+}
+
+/// Whether an IP protocol is one that tunnels use. Packets of these to a local address are never
+/// answered.
+#[inline]
+pub const fn is_tunnel_protocol(ip_protocol: u8) -> bool {
+    matches!(
+        ip_protocol,
+        protocol::IPV4
+            | protocol::IPV6
+            | protocol::GRE
+            | protocol::MINIMAL
+            | protocol::ETHER_IP
+            | protocol::MPLS
+    )
+}
+
+/// A pair of outer addresses as a tunnel is configured with them: 0 is "any".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pair<A> {
+    /// Ours: the outer destination of what arrives.
+    pub local: A,
+    /// The peer's: the outer source of what arrives.
+    pub remote: A,
+}
+
+/// An outer address of either family.
+pub trait OuterAddress: Copy + Eq + Default {
+    /// Mixes the address into a hash.
+    fn mix(self, hash: u64) -> u64;
+}
+
+#[inline]
+const fn multiply_fold(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl OuterAddress for u32 {
+    #[inline]
+    fn mix(self, hash: u64) -> u64 {
+        multiply_fold(hash ^ u64::from(self), ODD)
+    }
+}
+
+impl OuterAddress for u128 {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+    fn mix(self, hash: u64) -> u64 {
+        multiply_fold(multiply_fold(hash ^ self as u64, ODD) ^ (self >> 64) as u64, ODD)
+    }
+}
+
+/// A tunnel that shares its pair of addresses with the next one in the chain.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    protocols: Protocols,
+    link: Option<PortId>,
+    tunnel: TunnelId,
+    /// The next candidate of the same pair, or `NO_MORE`.
+    next: u32,
+}
+
+const NO_MORE: u32 = u32::MAX;
+
+/// What a lookup found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This tunnel.
+    Tunnel(TunnelId),
+    /// The addresses belong to a tunnel, but not with this protocol.
+    WrongProtocol,
+    /// No tunnel.
+    Nothing,
+}
+
+/// The tunnels of one outer family.
+#[derive(Clone, Debug)]
+pub struct TunnelLookup<A> {
+    /// Open addressing, a power of two in size, at most half full.
+    slots: Box<[Slot<A>]>,
+    candidates: Vec<Candidate>,
+    pairs: usize,
+    /// Which of the steps with a wildcard have a tunnel at all.
+    wildcards: [bool; 3],
+    seed: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot<A> {
+    pair: Pair<A>,
+    first: u32,
+}
+
+/// Two tunnels that could not be told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another tunnel has the same addresses, protocol and link")]
+pub struct Indistinguishable(pub TunnelId);
+
+impl<A: OuterAddress> TunnelLookup<A> {
+    /// Without tunnels; `seed` is the secret of the hash.
+    pub fn new(seed: u64) -> Self {
+        let slots = vec![Self::empty_slot(); 16].into_boxed_slice();
+        Self { slots, candidates: Vec::new(), pairs: 0, wildcards: [false; 3], seed }
+    }
+
+    fn empty_slot() -> Slot<A> {
+        Slot { pair: Pair { local: A::default(), remote: A::default() }, first: NO_MORE }
+    }
+
+    /// Adds a tunnel. An address of 0 stands for any.
+    ///
+    /// # Errors
+    /// When a tunnel with the same pair, link and an overlapping protocol is there already; nothing
+    /// has changed then.
+    pub fn insert(
+        &mut self,
+        pair: Pair<A>,
+        protocols: Protocols,
+        link: Option<PortId>,
+        tunnel: TunnelId,
+    ) -> Result<(), Indistinguishable> {
+        if (self.pairs + 1) * 2 > self.slots.len() {
+            self.grow();
+        }
+        let at = self.slot_of(pair);
+        let first = self.slots[at].first;
+        let twin = self.chain(first).find(|c| c.link == link && c.protocols.overlaps(protocols));
+        if let Some(twin) = twin {
+            return Err(Indistinguishable(twin.tunnel));
+        }
+        if first == NO_MORE {
+            self.pairs += 1;
+        }
+        let position = u32::try_from(self.candidates.len()).unwrap_or(NO_MORE);
+        self.candidates.push(Candidate { protocols, link, tunnel, next: first });
+        self.slots[at] = Slot { pair, first: position };
+        let any = A::default();
+        match (pair.local == any, pair.remote == any) {
+            (true, false) => self.wildcards[0] = true,
+            (false, true) => self.wildcards[1] = true,
+            (true, true) => self.wildcards[2] = true,
+            (false, false) => {}
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self) {
+        let doubled = vec![Self::empty_slot(); self.slots.len() * 2].into_boxed_slice();
+        let old = core::mem::replace(&mut self.slots, doubled);
+        for slot in old.iter().filter(|slot| slot.first != NO_MORE) {
+            let at = self.slot_of(slot.pair);
+            self.slots[at] = *slot;
+        }
+    }
+
+    /// The slot that holds the pair, or the empty one where it belongs.
+    #[inline]
+    fn slot_of(&self, pair: Pair<A>) -> usize {
+        let mask = self.slots.len() - 1;
+        let hash = pair.remote.mix(pair.local.mix(self.seed));
+        #[expect(clippy::cast_possible_truncation, reason = "only the masked bits count")]
+        let mut at = hash as usize & mask;
+        while let Some(slot) = self.slots.get(at) {
+            if slot.first == NO_MORE || slot.pair == pair {
+                break;
+            }
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
+    #[inline]
+    fn chain(&self, first: u32) -> impl Iterator<Item = &Candidate> {
+        let mut next = first;
+        core::iter::from_fn(move || {
+            let candidate = self.candidates.get(next as usize)?;
+            next = candidate.next;
+            Some(candidate)
+        })
+    }
+
+    /// The tunnel of a packet to `local` from `remote` with one protocol, received on `ingress`.
+    #[inline]
+    pub fn find(&self, local: A, remote: A, protocol: Protocols, ingress: Option<PortId>) -> Found {
+        let any = A::default();
+        let mut wrong_protocol = false;
+        let steps = [
+            (true, Pair { local, remote }),
+            (self.wildcards[0], Pair { local: any, remote }),
+            (self.wildcards[1], Pair { local, remote: any }),
+            (self.wildcards[2], Pair { local: any, remote: any }),
+        ];
+        for (exists, pair) in steps {
+            if !exists {
+                continue;
+            }
+            // A slot is found by its whole pair, so a wildcard step can only find tunnels whose
+            // address really is unset.
+            match self.find_in(self.slots[self.slot_of(pair)].first, protocol, ingress) {
+                Found::Tunnel(tunnel) => return Found::Tunnel(tunnel),
+                Found::WrongProtocol => wrong_protocol = true,
+                Found::Nothing => {}
+            }
+        }
+        if wrong_protocol { Found::WrongProtocol } else { Found::Nothing }
+    }
+
+    #[inline]
+    fn find_in(&self, first: u32, protocol: Protocols, ingress: Option<PortId>) -> Found {
+        let mut unbound = None;
+        let mut wrong_protocol = false;
+        for candidate in self.chain(first) {
+            if candidate.link.is_some() && candidate.link != ingress {
+                continue;
+            }
+            if !candidate.protocols.overlaps(protocol) {
+                wrong_protocol = true;
+            } else if candidate.link.is_some() {
+                return Found::Tunnel(candidate.tunnel);
+            } else {
+                unbound = Some(candidate.tunnel);
+            }
+        }
+        match unbound {
+            Some(tunnel) => Found::Tunnel(tunnel),
+            None if wrong_protocol => Found::WrongProtocol,
+            None => Found::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PORT: PortId = PortId(1);
+    const OTHER: PortId = PortId(2);
+
+    fn find(table: &TunnelLookup<u32>, local: u32, remote: u32, protocol: Protocols) -> Found {
+        table.find(local, remote, protocol, Some(PORT))
+    }
+
+    #[test]
+    fn a_more_specific_tunnel_wins_whatever_is_bound() {
+        let mut table = TunnelLookup::new(7);
+        let bound = Some(PORT);
+        table.insert(Pair { local: 0, remote: 0 }, Protocols::IPV4, bound, TunnelId(0)).unwrap();
+        table.insert(Pair { local: 1, remote: 0 }, Protocols::IPV4, bound, TunnelId(1)).unwrap();
+        table.insert(Pair { local: 0, remote: 2 }, Protocols::IPV4, bound, TunnelId(2)).unwrap();
+        table.insert(Pair { local: 1, remote: 2 }, Protocols::IPV4, None, TunnelId(3)).unwrap();
+        assert_eq!(find(&table, 1, 2, Protocols::IPV4), Found::Tunnel(TunnelId(3)));
+        assert_eq!(find(&table, 9, 2, Protocols::IPV4), Found::Tunnel(TunnelId(2)));
+        assert_eq!(find(&table, 1, 9, Protocols::IPV4), Found::Tunnel(TunnelId(1)));
+        assert_eq!(find(&table, 9, 9, Protocols::IPV4), Found::Tunnel(TunnelId(0)));
+        assert_eq!(find(&table, 9, 9, Protocols::IPV6), Found::WrongProtocol);
+        assert_eq!(table.find(9, 9, Protocols::IPV4, Some(OTHER)), Found::Nothing);
+    }
+
+    #[test]
+    fn within_a_step_the_tunnel_bound_to_the_port_wins() {
+        let mut table = TunnelLookup::new(7);
+        let pair = Pair { local: 1, remote: 2 };
+        table.insert(pair, Protocols::IPV4, None, TunnelId(0)).unwrap();
+        table.insert(pair, Protocols::IPV4, Some(PORT), TunnelId(1)).unwrap();
+        table.insert(pair, Protocols::IPV6, None, TunnelId(2)).unwrap();
+        assert_eq!(table.find(1, 2, Protocols::IPV4, Some(PORT)), Found::Tunnel(TunnelId(1)));
+        assert_eq!(table.find(1, 2, Protocols::IPV4, Some(OTHER)), Found::Tunnel(TunnelId(0)));
+        assert_eq!(table.find(1, 2, Protocols::IPV6, Some(PORT)), Found::Tunnel(TunnelId(2)));
+        let both = Protocols::IPV4.with(Protocols::IPV6);
+        assert_eq!(
+            table.insert(pair, both, Some(PORT), TunnelId(3)),
+            Err(Indistinguishable(TunnelId(1)))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_agrees_with_a_linear_scan(
+            tunnels in proptest::collection::vec((0_u32..5, 0_u32..5, 1_u8..4, 0_u8..3), 0..60),
+            packets in proptest::collection::vec((1_u32..6, 1_u32..6, 1_u8..3, 1_u8..3), 1..60),
+        ) {
+            let mut table = TunnelLookup::new(99);
+            let mut accepted = Vec::new();
+            for (id, &(local, remote, protocols, link)) in tunnels.iter().enumerate() {
+                let link = (link != 0).then_some(PortId(link));
+                let id = TunnelId(u32::try_from(id).unwrap());
+                let pair = Pair { local, remote };
+                let inserted = table.insert(pair, Protocols(protocols), link, id);
+                let twin = accepted.iter().any(|&(other, p, l, _)| {
+                    other == pair && l == link && Protocols(p).overlaps(Protocols(protocols))
+                });
+                prop_assert_eq!(inserted.is_err(), twin);
+                if !twin {
+                    accepted.push((pair, protocols, link, id));
+                }
+            }
+            for &(local, remote, protocol, port) in &packets {
+                let port = Some(PortId(port));
+                let mut expected = Found::Nothing;
+                'steps: for (any_local, any_remote) in
+                    [(false, false), (true, false), (false, true), (true, true)]
+                {
+                    for bound in [true, false] {
+                        for &(pair, protocols, link, id) in &accepted {
+                            let same = pair.local == (if any_local { 0 } else { local })
+                                && pair.remote == (if any_remote { 0 } else { remote });
+                            if !same || link.is_some() != bound || (bound && link != port) {
+                                continue;
+                            }
+                            if protocols & protocol != 0 {
+                                expected = Found::Tunnel(id);
+                                break 'steps;
+                            }
+                            expected = Found::WrongProtocol;
+                        }
+                    }
+                }
+                prop_assert_eq!(table.find(local, remote, Protocols(protocol), port), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The outer header, built once and patched per packet.
+//!
+//! The control side fills a [`Rewrite`] whenever a tunnel changes. Encapsulation copies its bytes
+//! in front of the packet and patches what differs from packet to packet; the checksum comes from
+//! a sum over the template in which those fields are 0.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::wire::checksum::{fold, sum};
+use crate::wire::ipv4::{self, Ipv4Fields};
+use crate::wire::ipv6::{self, Ipv6Fields};
+use crate::wire::{write_u16, write_u32};
+
+/// The most bytes that one tunnel puts in front of a packet.
+pub const REWRITE_MAX: usize = 48;
+
+/// What differs from packet to packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Patch {
+    /// Bytes of the packet that goes inside.
+    pub inner_len: u16,
+    /// DSCP and ECN of the outer header.
+    pub tos: u8,
+    /// TTL or hop limit of the outer header.
+    pub ttl: u8,
+    /// The outer protocol (IPv4), or the last next header (IPv6).
+    pub protocol: u8,
+    /// IPv4: identification.
+    pub identification: u16,
+    /// IPv4: don't fragment.
+    pub dont_fragment: bool,
+    /// IPv6: flow label.
+    pub flow_label: u32,
+}
+
+/// The bytes in front of every packet of a tunnel.
+#[derive(Clone, Debug)]
+pub struct Rewrite {
+    bytes: [u8; REWRITE_MAX],
+    len: u8,
+    /// The sum of the template's words, for IPv4.
+    sum: u32,
+}
+
+impl Rewrite {
+    /// IPv4 outside, nothing between the headers.
+    pub fn ipv4(local: Ipv4Addr, remote: Ipv4Addr) -> Self {
+        let fields = Ipv4Fields {
+            tos: 0,
+            payload_len: 0,
+            identification: 0,
+            fragment: 0,
+            ttl: 0,
+            protocol: 0,
+            source: local,
+            destination: remote,
+        };
+        let mut header = fields.header();
+        write_u16(&mut header, ipv4::offset::TOTAL_LENGTH, 0);
+        write_u16(&mut header, ipv4::offset::CHECKSUM, 0);
+        let folded = fold(sum(0, &header));
+        let mut bytes = [0; REWRITE_MAX];
+        bytes[..ipv4::HEADER_LEN].copy_from_slice(&header);
+        Self { bytes, len: 20, sum: u32::from(folded) }
+    }
+
+    /// IPv6 outside; with `encap_limit`, a destination options header that carries it (RFC 2473
+    /// §5.1).
+    pub fn ipv6(local: Ipv6Addr, remote: Ipv6Addr, encap_limit: Option<u8>) -> Self {
+        let fields = Ipv6Fields {
+            traffic_class: 0,
+            flow_label: 0,
+            payload_len: 0,
+            next_header: 0,
+            hop_limit: 0,
+            source: local,
+            destination: remote,
+        };
+        let mut bytes = [0; REWRITE_MAX];
+        bytes[..ipv6::HEADER_LEN].copy_from_slice(&fields.header());
+        let mut len = 40;
+        if let Some(limit) = encap_limit {
+            bytes[ipv6::HEADER_LEN..].copy_from_slice(&encap_limit_header(limit));
+            len += ENCAP_LIMIT_LEN_U8;
+        }
+        Self { bytes, len, sum: 0 }
+    }
+
+    /// How many bytes are put in front.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "a rewrite is never empty")]
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Writes the outer IPv4 header to the start of `room`, which has [`len`](Self::len) bytes.
+    #[inline]
+    pub fn write_ipv4(&self, room: &mut [u8], patch: Patch) {
+        let Some(header) = room.first_chunk_mut::<{ ipv4::HEADER_LEN }>() else { return };
+        if let Some(template) = self.bytes.first_chunk::<{ ipv4::HEADER_LEN }>() {
+            *header = *template;
+        }
+        let total_len = patch.inner_len.saturating_add(20);
+        let fragment = if patch.dont_fragment { ipv4::DONT_FRAGMENT } else { 0 };
+        let ttl_protocol = u16::from_be_bytes([patch.ttl, patch.protocol]);
+        header[ipv4::offset::TOS] = patch.tos;
+        header[2..4].copy_from_slice(&total_len.to_be_bytes());
+        header[4..6].copy_from_slice(&patch.identification.to_be_bytes());
+        header[6..8].copy_from_slice(&fragment.to_be_bytes());
+        header[8..10].copy_from_slice(&ttl_protocol.to_be_bytes());
+        let sum = u64::from(self.sum)
+            + u64::from(patch.tos)
+            + u64::from(total_len)
+            + u64::from(patch.identification)
+            + u64::from(fragment)
+            + u64::from(ttl_protocol);
+        header[10..12].copy_from_slice(&(!fold(sum)).to_be_bytes());
+    }
+
+    /// Writes the outer IPv6 header, and the destination options if there are any, to the start of
+    /// `room`. A packet that carries a lower encapsulation limit of its own says so in
+    /// `encap_limit`.
+    #[inline]
+    pub fn write_ipv6(&self, room: &mut [u8], patch: Patch, encap_limit: Option<u8>) {
+        let has_limit = encap_limit.is_some() || self.len() > ipv6::HEADER_LEN;
+        let Some(header) = room.first_chunk_mut::<{ ipv6::HEADER_LEN }>() else { return };
+        if let Some(template) = self.bytes.first_chunk::<{ ipv6::HEADER_LEN }>() {
+            *header = *template;
+        }
+        let label = patch.flow_label & 0xf_ffff;
+        write_u32(header, 0, 6 << 28 | u32::from(patch.tos) << 20 | label);
+        let options_len = if has_limit { ENCAP_LIMIT_LEN_U8 } else { 0 };
+        let payload_len = patch.inner_len.saturating_add(u16::from(options_len));
+        write_u16(header, ipv6::offset::PAYLOAD_LENGTH, payload_len);
+        let first =
+            if has_limit { crate::wire::protocol::DESTINATION_OPTIONS } else { patch.protocol };
+        header[ipv6::offset::NEXT_HEADER] = first;
+        header[ipv6::offset::HOP_LIMIT] = patch.ttl;
+        if has_limit {
+            let template = [self.bytes[44]];
+            let limit = encap_limit.unwrap_or(template[0]);
+            let mut options = encap_limit_header(limit);
+            options[0] = patch.protocol;
+            if let Some(place) = room.get_mut(ipv6::HEADER_LEN..ipv6::HEADER_LEN + ENCAP_LIMIT_LEN)
+            {
+                place.copy_from_slice(&options);
+            }
+        }
+    }
+}
+
+/// Bytes of the destination options header with an encapsulation limit.
+pub const ENCAP_LIMIT_LEN: usize = 8;
+const ENCAP_LIMIT_LEN_U8: u8 = 8;
+
+/// The header with next header 0: option type 4, length 1, the limit, and one byte of padding.
+fn encap_limit_header(limit: u8) -> [u8; ENCAP_LIMIT_LEN] {
+    //= RFC 2473 §5.1: next header, length 0, type 4, length 1, limit, PadN of one byte.
+    [0, 0, 4, 1, limit, 1, 1, 0]
+}
+
+const _: () = assert!(REWRITE_MAX == ipv6::HEADER_LEN + ENCAP_LIMIT_LEN);
+const _: () = assert!(ENCAP_LIMIT_LEN == ENCAP_LIMIT_LEN_U8 as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::{IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The reference encoder is etherparse, which fills every field anew.
+        #[test]
+        fn rewrite_and_patch_equal_the_reference_encoder_for_ipv4(
+            local: [u8; 4], remote: [u8; 4], inner_len in 0_u16..65000, tos: u8, ttl: u8,
+            is_ipv6: bool, identification: u16, dont_fragment: bool,
+        ) {
+            let protocol = if is_ipv6 { 41 } else { 4 };
+            let patch = Patch {
+                inner_len, tos, ttl, protocol, identification, dont_fragment, flow_label: 0,
+            };
+            let rewrite = Rewrite::ipv4(local.into(), remote.into());
+            let mut room = [0xaa; 20];
+            rewrite.write_ipv4(&mut room, patch);
+            let mut reference =
+                Ipv4Header::new(inner_len, ttl, IpNumber(protocol), local, remote).unwrap();
+            reference.dscp = etherparse::IpDscp::try_new(tos >> 2).unwrap();
+            reference.ecn = etherparse::IpEcn::try_new(tos & 3).unwrap();
+            reference.identification = identification;
+            reference.dont_fragment = dont_fragment;
+            reference.header_checksum = reference.calc_header_checksum();
+            prop_assert_eq!(&room[..], &reference.to_bytes()[..]);
+        }
+
+        #[test]
+        fn rewrite_and_patch_equal_the_reference_encoder_for_ipv6(
+            local: [u8; 16], remote: [u8; 16], inner_len in 0_u16..65000, tos: u8, ttl: u8,
+            is_ipv6: bool, flow_label in 0_u32..1 << 20, own: Option<u8>, carried: Option<u8>,
+        ) {
+            let protocol = if is_ipv6 { 41 } else { 4 };
+            let patch = Patch {
+                inner_len, tos, ttl, protocol, identification: 0, dont_fragment: false, flow_label,
+            };
+            let rewrite = Rewrite::ipv6(local.into(), remote.into(), own);
+            let mut room = [0xaa; 48];
+            rewrite.write_ipv6(&mut room, patch, carried);
+            let limit = carried.or(own);
+            let extra = if limit.is_some() { 8 } else { 0 };
+            let reference = Ipv6Header {
+                traffic_class: tos,
+                flow_label: Ipv6FlowLabel::try_new(flow_label).unwrap(),
+                payload_length: inner_len + extra,
+                next_header: IpNumber(if limit.is_some() { 60 } else { protocol }),
+                hop_limit: ttl,
+                source: local,
+                destination: remote,
+            };
+            prop_assert_eq!(&room[..40], &reference.to_bytes()[..]);
+            if let Some(limit) = limit {
+                prop_assert_eq!(&room[40..], &[protocol, 0, 4, 1, limit, 1, 1, 0][..]);
+            } else {
+                prop_assert_eq!(&room[40..], &[0xaa; 8][..]);
+            }
+        }
+    }
+}

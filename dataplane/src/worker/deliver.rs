@@ -1,0 +1,228 @@
+//! Packets that are addressed to this node: echo requests are answered, neighbor discovery goes to
+//! the control thread, tunnel packets that belong to no tunnel are dropped in silence.
+
+use super::State;
+use crate::clock::Nanos;
+use crate::counters::Counter;
+use crate::device::Device;
+use crate::interface::{Interface, PortId, TunnelId};
+use crate::node::echo::{self, Echo};
+use crate::node::icmp_error::IcmpError;
+use crate::packet::{Flags, HEADROOM, Metadata, Packet};
+use crate::stage::Verdict;
+use crate::stage::decap::{is_martian_ipv4, is_martian_ipv6};
+use crate::tables::{NextHop, Tables};
+use crate::tunnel::lookup::{Found, OuterAddress, Protocols, TunnelLookup, is_tunnel_protocol};
+use crate::wire::ethernet;
+use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv6::Ipv6;
+use crate::wire::{nd, protocol, read_u16};
+
+/// Types of `ICMPv6` that are neighbor discovery: 133 to 137.
+const ND_TYPES: core::ops::RangeInclusive<u8> = 133..=137;
+
+/// UDP ports of tunnels and of IKE: closed ones are not told about.
+const SILENT_UDP_PORTS: [u16; 9] = [500, 4500, 4754, 4789, 4790, 6080, 6081, 6635, 8472];
+
+/// What is known of a packet to this node once its headers have been walked.
+#[derive(Clone, Copy)]
+struct Message {
+    protocol: u8,
+    /// Where the payload begins.
+    offset: usize,
+    is_piece: bool,
+}
+
+impl<D: Device> State<D> {
+    /// Takes in a packet for this node. What is left to be done with it: its reply routed, an
+    /// error, a drop; `None` when it has reached its end here.
+    pub(super) fn deliver(
+        &mut self,
+        packet: &mut Packet,
+        tables: &Tables,
+        now: Nanos,
+    ) -> Option<Verdict> {
+        let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
+        let checked = if is_ipv4 { check_ipv4(packet, tables) } else { check_ipv6(packet, tables) };
+        let message = match checked {
+            Ok(message) => message,
+            Err(verdict) => return Some(verdict),
+        };
+        match message.protocol {
+            protocol::ICMPV6 if !is_ipv4 && is_neighbor_discovery(packet, message) => {
+                self.deliver_discovery(packet, tables)
+            }
+            _ if is_group(packet) => Some(Verdict::drop(Counter::IpBroadcastDst)),
+            _ if message.is_piece => Some(Verdict::drop(Counter::IpFragmentToUs)),
+            protocol::ICMP if is_ipv4 => self.deliver_icmp(packet, now),
+            protocol::ICMPV6 if !is_ipv4 => self.deliver_icmp(packet, now),
+            protocol::UDP => Some(closed_port(packet, message)),
+            protocol::NO_NEXT_HEADER => None,
+            _ => {
+                let error = IcmpError::ProtocolUnreachable;
+                Some(Verdict::reject(error, Counter::IpUnknownProtocol))
+            }
+        }
+    }
+
+    /// Answers an echo request; other ICMP messages end here.
+    fn deliver_icmp(&mut self, packet: &mut Packet, now: Nanos) -> Option<Verdict> {
+        if !self.limiter.allow_echo(now) {
+            self.shared.counters.global(Counter::IcmpRatelimited).add(1);
+            return None;
+        }
+        self.identification = self.identification.wrapping_add(1);
+        match echo::answer(packet.data_mut(), self.identification) {
+            Echo::Reply { len } => {
+                packet.truncate(len);
+                packet.meta = Metadata { path: packet.meta.path, ..Metadata::NEW };
+                packet.meta.flags.set(Flags::LOCAL);
+                // The request has reached its end, and its buffer carries the reply.
+                self.shared.counters.balance.consumed.add(1);
+                self.shared.counters.balance.created.add(1);
+                Some(Verdict::Route)
+            }
+            Echo::NotRequest => None,
+            Echo::BadChecksum => Some(Verdict::drop(Counter::IcmpBadChecksum)),
+            Echo::BadSource => Some(Verdict::drop(Counter::Ip6MartianSrc)),
+        }
+    }
+
+    /// Neighbor discovery: from a port it is the control thread's; inside a tunnel a solicitation
+    /// for one of our addresses is answered here.
+    fn deliver_discovery(&mut self, packet: &mut Packet, tables: &Tables) -> Option<Verdict> {
+        if let Some(port) = packet.meta.ingress.as_port() {
+            return Some(match packet.prepend(ethernet::HEADER_LEN) {
+                Some(_) => Verdict::Punt(port),
+                None => Verdict::drop(Counter::NdBad),
+            });
+        }
+        let tunnel = packet.meta.ingress.as_tunnel()?;
+        self.answer_discovery(packet, tunnel, tables)
+    }
+
+    fn answer_discovery(
+        &mut self,
+        packet: &mut Packet,
+        tunnel: TunnelId,
+        tables: &Tables,
+    ) -> Option<Verdict> {
+        let mut reply = [0; 128];
+        let is_own = |address: core::net::Ipv6Addr| tables.local.contains_ipv6(address.into());
+        match nd::answer_on_tunnel(packet.data(), is_own, &mut reply) {
+            Ok(Some(len)) => {
+                let bytes = reply.get(..len)?;
+                packet.rebuild(HEADROOM, |room| {
+                    room.get_mut(..len).map_or(0, |place| {
+                        place.copy_from_slice(bytes);
+                        len
+                    })
+                });
+                packet.meta.flags.set(Flags::LOCAL);
+                self.shared.counters.balance.consumed.add(1);
+                self.shared.counters.balance.created.add(1);
+                Some(Verdict::Encap(tunnel))
+            }
+            Ok(None) => None,
+            Err(_) => Some(Verdict::drop(Counter::NdBad)),
+        }
+    }
+}
+
+fn check_ipv4(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
+    let header = Ipv4::trusted(packet.data());
+    let (local, remote) = (header.destination(), header.source());
+    let bad_source = is_martian_ipv4(remote)
+        || tables.local.contains_ipv4(remote)
+        || tables.route_ipv4(remote) == NextHop::Broadcast;
+    let message = Message {
+        protocol: header.protocol(),
+        offset: header.header_len(),
+        is_piece: header.is_fragment(),
+    };
+    let outer = Unmatched { message, bad_source, ingress: packet.meta.ingress };
+    check_tunnel(outer, (local, remote), &tables.tunnels_by_ipv4, tables)?;
+    if bad_source && !packet.meta.flags.has(Flags::DECAPPED) {
+        return Err(Verdict::drop(Counter::Ip4MartianSrc));
+    }
+    Ok(message)
+}
+
+fn check_ipv6(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
+    let header = Ipv6::trusted(packet.data());
+    let (local, remote) = (header.destination(), header.source());
+    let upper = header.upper_layer();
+    if upper.type_0_routing {
+        return Err(Verdict::drop(Counter::Ip6Rh0));
+    }
+    if upper.error.is_some() || upper.segments_left.is_some() {
+        return Err(Verdict::drop(Counter::Ip6BadExthdr));
+    }
+    let is_piece = upper.fragment.is_some_and(|at| read_u16(header.bytes(), at + 2) & 0xfff9 != 0);
+    let message = Message { protocol: upper.protocol, offset: upper.offset, is_piece };
+    let bad_source = is_martian_ipv6(remote) || tables.local.contains_ipv6(remote);
+    let outer = Unmatched { message, bad_source, ingress: packet.meta.ingress };
+    check_tunnel(outer, (local, remote), &tables.tunnels_by_ipv6, tables)?;
+    // Duplicate address detection comes from ::, and is looked at by whoever speaks the protocol.
+    let unspecified = remote == 0 && message.protocol == protocol::ICMPV6;
+    if bad_source && !unspecified && !packet.meta.flags.has(Flags::DECAPPED) {
+        return Err(Verdict::drop(Counter::Ip6MartianSrc));
+    }
+    Ok(message)
+}
+
+/// A packet to this node that the fast path found no tunnel for.
+struct Unmatched {
+    message: Message,
+    bad_source: bool,
+    ingress: Interface,
+}
+
+/// Says why a tunnel packet belongs to no tunnel; other packets pass.
+fn check_tunnel<A: OuterAddress>(
+    outer: Unmatched,
+    (local, remote): (A, A),
+    lookup: &TunnelLookup<A>,
+    tables: &Tables,
+) -> Result<(), Verdict> {
+    if !is_tunnel_protocol(outer.message.protocol) {
+        return Ok(());
+    }
+    if outer.bad_source {
+        return Err(Verdict::drop(Counter::TunBadOuterSrc));
+    }
+    let port: Option<PortId> = outer.ingress.as_port();
+    let found = lookup.find(local, remote, Protocols::of(outer.message.protocol), port);
+    let counter = match (found, outer.message.is_piece) {
+        (Found::Tunnel(_), true) => Counter::ReasmLimit,
+        (_, true) => Counter::ReasmNoTunnel,
+        (Found::WrongProtocol, false) => Counter::TunProtoMismatch,
+        (_, false) => Counter::TunNoMatch,
+    };
+    if tables.limits.answers_unmatched && !outer.message.is_piece {
+        return Err(Verdict::reject(IcmpError::ProtocolUnreachable, counter));
+    }
+    //= RFC 4213 §3.6: silence, which discloses no endpoint.
+    Err(Verdict::drop(counter))
+}
+
+fn is_neighbor_discovery(packet: &Packet, message: Message) -> bool {
+    packet.data().get(message.offset).is_some_and(|kind| ND_TYPES.contains(kind))
+        && !message.is_piece
+}
+
+/// Whether an IPv6 packet is addressed to a group.
+fn is_group(packet: &Packet) -> bool {
+    let bytes = packet.data();
+    bytes.first().is_some_and(|first| first >> 4 == 6)
+        && Ipv6::trusted(bytes).destination() >> 120 == 0xff
+}
+
+fn closed_port(packet: &Packet, message: Message) -> Verdict {
+    let port = read_u16(packet.data(), message.offset + 2);
+    if SILENT_UDP_PORTS.contains(&port) {
+        Verdict::drop(Counter::UdpClosedPort)
+    } else {
+        Verdict::reject(IcmpError::PortUnreachable, Counter::UdpClosedPort)
+    }
+}

@@ -1,0 +1,308 @@
+//! A worker: receive a burst, take it through the stages, act on the verdicts, send.
+//!
+//! One thread owns one worker. It never allocates memory, takes a lock, logs, or waits for another
+//! thread. Packets that are odd (errors, fragments, packets for this node) are settled one by one
+//! in `settle.rs`, in the order in which they arrived.
+
+mod deliver;
+pub mod exchange;
+mod settle;
+
+use std::sync::Arc;
+
+use crate::clock::{CycleScale, Nanos, cycles};
+use crate::device::Device;
+use crate::interface::PortId;
+use crate::latency::Histograms;
+use crate::node::rate_limit::{self, ErrorLimiter};
+use crate::packet::{BURST_MAX, Burst, Path};
+use crate::stage::classify::classify_burst;
+use crate::stage::decap::decap_burst;
+use crate::stage::encap::encap_burst;
+use crate::stage::route::route_burst;
+use crate::stage::{Identifications, MeasuredTunnels, Round, Verdict, Verdicts};
+use crate::tables::Tables;
+use exchange::{Publication, Shared};
+
+/// How a worker is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerSettings {
+    /// Which of the workers it is, from 0.
+    pub number: u16,
+    /// How many there are.
+    pub workers: u16,
+    /// Packets it takes from a port at a time, 1 to [`BURST_MAX`].
+    pub burst: u16,
+    /// One burst in this many is measured; 0: none.
+    pub latency_sample: u32,
+    /// Turns cycles into nanoseconds.
+    pub scale: CycleScale,
+    /// Rates of ICMP errors and echo replies, of this worker.
+    pub rates: rate_limit::Limits,
+    /// The secret of hashes; fixed for replay.
+    pub seed: u64,
+    /// Tunnels with a latency histogram of their own.
+    pub measured_tunnels: u16,
+}
+
+/// One worker over its queues of a device.
+pub struct Worker<D: Device> {
+    publication: Arc<Publication>,
+    tables: Arc<Tables>,
+    state: State<D>,
+    verdicts: Box<Verdicts>,
+    burst: Box<Burst>,
+}
+
+/// What changes while a worker works.
+struct State<D: Device> {
+    device: D,
+    shared: Arc<Shared>,
+    settings: WorkerSettings,
+    limiter: ErrorLimiter,
+    identifications: Identifications,
+    measured: MeasuredTunnels,
+    /// Per port: packets that leave with the next transmit burst, and how many of each path.
+    outgoing: Box<[Outgoing]>,
+    /// Packets whose buffers go back with the next release.
+    spent: Box<Burst>,
+    histograms: Box<Histograms>,
+    until_sample: u32,
+    /// Of the next IPv4 packet that this node makes.
+    identification: u16,
+    fragments_made: u64,
+    /// Packets sent since the last measurement, by path.
+    sent_paths: [u64; Path::ALL.len()],
+}
+
+/// What leaves by a port.
+struct Outgoing {
+    burst: Box<Burst>,
+    paths: [u16; Path::ALL.len()],
+}
+
+/// Rounds of a busy worker between two looks at the rings of the control thread.
+const ROUNDS_PER_LOOK: u64 = 16;
+
+impl<D: Device> Worker<D> {
+    /// A worker over `device` that runs the tables of `publication`.
+    pub fn new(
+        device: D,
+        publication: Arc<Publication>,
+        shared: Arc<Shared>,
+        settings: WorkerSettings,
+    ) -> Self {
+        let outgoing = || Outgoing { burst: Box::new(Burst::new()), paths: [0; 3] };
+        let tables = publication.load();
+        shared
+            .counters
+            .work
+            .generation
+            .store(tables.generation, core::sync::atomic::Ordering::Release);
+        let state = State {
+            outgoing: core::iter::repeat_with(outgoing).take(device.port_count()).collect(),
+            limiter: ErrorLimiter::new(settings.rates, settings.seed),
+            identifications: Identifications::new(settings.seed, settings.number, settings.workers),
+            measured: MeasuredTunnels::default(),
+            spent: Box::new(Burst::new()),
+            histograms: Box::new(Histograms::new(settings.measured_tunnels)),
+            until_sample: 1,
+            identification: 0,
+            fragments_made: 0,
+            sent_paths: [0; Path::ALL.len()],
+            device,
+            shared,
+            settings,
+        };
+        let verdicts = Box::new([Verdict::Route; BURST_MAX]);
+        Self { publication, tables, state, verdicts, burst: Box::new(Burst::new()) }
+    }
+
+    /// One round over all ports. Returns how many packets there were; 0 means that the worker may
+    /// rest. Bounded: at most one burst per port, and one look at the rings.
+    pub fn poll(&mut self, now: Nanos) -> usize {
+        let counters = &self.state.shared.counters;
+        let polls = counters.work.polls.get();
+        counters.work.polls.add(1);
+        let mut count = 0;
+        if polls.is_multiple_of(ROUNDS_PER_LOOK) {
+            count += self.serve_control(now);
+        }
+        for port in 0..self.state.device.port_count() {
+            let Ok(port) = u8::try_from(port) else { break };
+            count += self.poll_port(PortId(port), now);
+        }
+        if count == 0 && !polls.is_multiple_of(ROUNDS_PER_LOOK) {
+            count += self.serve_control(now);
+        }
+        count
+    }
+
+    /// Receives one burst of one port and sees it through.
+    fn poll_port(&mut self, port: PortId, now: Nanos) -> usize {
+        let state = &mut self.state;
+        let limit = usize::from(state.settings.burst).clamp(1, BURST_MAX);
+        let received = state.device.receive(port, &mut self.burst, limit);
+        if received == 0 {
+            return 0;
+        }
+        let start = cycles();
+        self.take_new_tables();
+        let Self { tables, state, verdicts, burst, .. } = self;
+        state.count_received(port, burst);
+        let Some(port_table) = tables.port(port) else {
+            // A port that the tables don't know yet: nothing can be said about its frames.
+            state.discard(burst);
+            return received;
+        };
+        let mut round = Round {
+            tables,
+            counters: &state.shared.counters,
+            now,
+            identifications: &mut state.identifications,
+            measured: &mut state.measured,
+        };
+        classify_burst(burst, verdicts, port, port_table, &round);
+        decap_burst(burst, verdicts, &mut round);
+        route_burst(burst, verdicts, &round);
+        encap_burst(burst, verdicts, &mut round);
+        for (packet, verdict) in burst.drain().zip(verdicts.iter()) {
+            state.settle(packet, *verdict, tables, now);
+        }
+        state.flush(start);
+        let work = &state.shared.counters.work;
+        work.bursts.add(1);
+        work.busy_cycles.add(cycles().saturating_sub(start));
+        received
+    }
+
+    /// Takes the tables in force, if they are others than those at hand. Only called between
+    /// bursts.
+    #[inline]
+    fn take_new_tables(&mut self) {
+        if self.publication.generation() != self.tables.generation {
+            self.tables = self.publication.load();
+            let generation = &self.state.shared.counters.work.generation;
+            generation.store(self.tables.generation, core::sync::atomic::Ordering::Release);
+        }
+    }
+
+    /// Takes new tables, and what the control thread has put into its ring.
+    fn serve_control(&mut self, now: Nanos) -> usize {
+        self.take_new_tables();
+        let Self { tables, state, .. } = self;
+        state.shared.latency.serve(&mut state.histograms);
+        let mut count = 0;
+        while count < BURST_MAX {
+            let Some(handback) = state.shared.handbacks.pop() else { break };
+            state.settle_handback(handback, tables, now);
+            count += 1;
+        }
+        if count > 0 {
+            state.flush(cycles());
+        }
+        count
+    }
+
+    /// The device, for what is not packets.
+    pub fn device_mut(&mut self) -> &mut D {
+        &mut self.state.device
+    }
+
+    /// What it shares with the control thread.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.state.shared
+    }
+
+    /// Gives the device back, when the worker has ended. What waits in its rings is released.
+    pub fn into_device(mut self, now: Nanos) -> D {
+        while self.serve_control(now) > 0 {}
+        self.state.device
+    }
+}
+
+impl<D: Device> State<D> {
+    fn count_received(&self, port: PortId, burst: &Burst) {
+        let counters = &self.shared.counters;
+        let bytes: usize = burst.packets().iter().map(crate::packet::Packet::len).sum();
+        counters.port(port).rx_packets.add(burst.len() as u64);
+        counters.port(port).rx_bytes.add(bytes as u64);
+        counters.balance.received.add(burst.len() as u64);
+    }
+
+    /// Sends what has been collected for every port, records how long it took since `start` (in
+    /// cycles), and gives spent buffers back.
+    fn flush(&mut self, start: u64) {
+        for port in 0..self.outgoing.len() {
+            let Ok(port) = u8::try_from(port) else { break };
+            self.send(PortId(port));
+        }
+        self.release_spent();
+        let paths = core::mem::take(&mut self.sent_paths);
+        if self.settings.latency_sample != 0 {
+            self.record_latency(start, paths);
+        } else {
+            self.measured.take();
+        }
+    }
+
+    fn record_latency(&mut self, start: u64, paths: [u64; Path::ALL.len()]) {
+        self.until_sample -= 1;
+        let runs = self.measured.take();
+        if self.until_sample > 0 {
+            return;
+        }
+        self.until_sample = self.settings.latency_sample;
+        let nanos = self.settings.scale.nanos(cycles().saturating_sub(start)).max(1);
+        for (path, packets) in Path::ALL.into_iter().zip(paths) {
+            if packets > 0 {
+                self.histograms.record(path, nanos, packets);
+            }
+        }
+        for &(number, packets) in runs {
+            self.histograms.record_tunnel(number, nanos, u64::from(packets));
+        }
+    }
+
+    /// Sends what has been collected for a port.
+    fn send(&mut self, port: PortId) {
+        let Some(outgoing) = self.outgoing.get_mut(port.index()) else { return };
+        if outgoing.burst.is_empty() {
+            return;
+        }
+        for (total, count) in self.sent_paths.iter_mut().zip(&mut outgoing.paths) {
+            *total += u64::from(core::mem::take(count));
+        }
+        let all = outgoing.burst.len();
+        let bytes = |burst: &Burst| -> usize {
+            burst.packets().iter().map(crate::packet::Packet::len).sum()
+        };
+        let mut sent_bytes = bytes(&outgoing.burst);
+        let sent = self.device.send(port, &mut outgoing.burst);
+        let counters = &self.shared.counters;
+        if sent < all {
+            sent_bytes -= bytes(&outgoing.burst);
+            let left = outgoing.burst.len() as u64;
+            counters.global(crate::counters::Counter::PortTxFull).add(left);
+            counters.balance.dropped.add(left);
+            self.device.release(&mut outgoing.burst);
+        }
+        counters.port(port).tx_packets.add(sent as u64);
+        counters.port(port).tx_bytes.add(sent_bytes as u64);
+        counters.balance.sent.add(sent as u64);
+    }
+
+    fn release_spent(&mut self) {
+        if !self.spent.is_empty() {
+            self.device.release(&mut self.spent);
+        }
+    }
+
+    /// Drops a whole burst that nothing can be done with.
+    fn discard(&mut self, burst: &mut Burst) {
+        let count = burst.len() as u64;
+        self.shared.counters.global(crate::counters::Counter::L2NotForUs).add(count);
+        self.shared.counters.balance.dropped.add(count);
+        self.device.release(burst);
+    }
+}

@@ -1,0 +1,438 @@
+//! Acting on a verdict: the packet is put into a transmit burst, cut, answered, delivered, handed
+//! over, or dropped. Also the slow way through the stages for packets that this node makes.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::State;
+use super::exchange::{Frame, Handback, Punt};
+use crate::clock::Nanos;
+use crate::counters::{Counter, CounterSlot};
+use crate::device::Device;
+use crate::interface::{Interface, PortId};
+use crate::node::fragment::{Plan4, Plan6};
+use crate::node::icmp_error::{self, IcmpError};
+use crate::packet::{Flags, HEADROOM, Packet};
+use crate::stage::decap::decap;
+use crate::stage::encap::encap;
+use crate::stage::route::route;
+use crate::stage::{After, Loss, Round, Verdict};
+use crate::tables::neighbor::AdjacencyId;
+use crate::tables::{NextHop, Tables};
+use crate::wire::ethernet::{self, ether_type};
+use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv6::Ipv6;
+
+/// Steps that one packet can take here at most; more would be a loop.
+const STEPS_MAX: usize = 16;
+
+/// How often a packet can be cut, and its pieces again.
+const CUTS_MAX: u8 = 3;
+
+/// What stands between a packet and its transmit burst.
+enum Ready {
+    Fits,
+    Unresolved { port: PortId, address: IpAddr },
+    TooLong { mtu: u16 },
+}
+
+impl<D: Device> State<D> {
+    /// Sees one packet through to its end.
+    #[inline]
+    pub(super) fn settle(&mut self, packet: Packet, verdict: Verdict, tables: &Tables, now: Nanos) {
+        if let Verdict::Transmit(id) = verdict {
+            if let Ready::Fits = ready(&packet, id, tables) {
+                return self.transmit(packet, id, tables);
+            }
+        }
+        self.settle_slowly(packet, verdict, tables, now, 0);
+    }
+
+    /// The same for everything that does not just leave; `cuts` counts how often it was cut.
+    fn settle_slowly(
+        &mut self,
+        mut packet: Packet,
+        mut verdict: Verdict,
+        tables: &Tables,
+        now: Nanos,
+        cuts: u8,
+    ) {
+        for _ in 0..STEPS_MAX {
+            verdict = match verdict {
+                Verdict::Route => route(&mut packet, &self.round(tables, now)),
+                Verdict::Decap(tunnel) => decap(&mut packet, tunnel, &mut self.round(tables, now)),
+                Verdict::Encap(tunnel) => encap(&mut packet, tunnel, &mut self.round(tables, now)),
+                Verdict::Transmit(id) => match ready(&packet, id, tables) {
+                    Ready::Fits => return self.transmit(packet, id, tables),
+                    Ready::Unresolved { port, address } => {
+                        return self.hand_over(port, address, packet);
+                    }
+                    Ready::TooLong { mtu } => too_long(&packet, id, mtu),
+                },
+                Verdict::TransmitOnLink(port) => {
+                    let address = destination(packet.data());
+                    match tables.neighbors.find(port, address) {
+                        Some(id) => Verdict::Transmit(id),
+                        None => return self.hand_over(port, address, packet),
+                    }
+                }
+                Verdict::Fragment { mtu, then } if cuts < CUTS_MAX => {
+                    return self.fragment(packet, mtu, then, tables, now, cuts);
+                }
+                Verdict::Fragment { .. } => Verdict::drop(Counter::PortOversize),
+                Verdict::Deliver => match self.deliver(&mut packet, tables, now) {
+                    Some(next) => next,
+                    None => return self.consume(packet),
+                },
+                Verdict::Punt(port) => return self.punt(packet, port),
+                Verdict::Drop(loss) => return self.lose(packet, loss, tables),
+                Verdict::Reject(error, loss) => {
+                    self.answer(&packet, error, tables, now);
+                    return self.lose(packet, loss, tables);
+                }
+            };
+        }
+        let loss = Loss { counter: Counter::PortOversize, interface: Interface::NONE };
+        self.lose(packet, loss, tables);
+    }
+
+    /// What the stages need, for a packet that goes through them alone.
+    pub(super) fn round<'a>(&'a mut self, tables: &'a Tables, now: Nanos) -> Round<'a> {
+        Round {
+            tables,
+            counters: &self.shared.counters,
+            now,
+            identifications: &mut self.identifications,
+            measured: &mut self.measured,
+        }
+    }
+
+    /// Puts the Ethernet header in front and the packet into the port's transmit burst.
+    #[inline]
+    fn transmit(&mut self, mut packet: Packet, id: AdjacencyId, tables: &Tables) {
+        let adjacency = tables.neighbors.adjacency(id);
+        let Some((port, macs)) = adjacency.and_then(|a| Some((a.port, a.macs?))) else {
+            let loss = Loss { counter: Counter::NbrQueueDrop, interface: Interface::NONE };
+            return self.lose(packet, loss, tables);
+        };
+        let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
+        let kind = if is_ipv4 { ether_type::IPV4 } else { ether_type::IPV6 };
+        let header = packet.prepend(ethernet::HEADER_LEN);
+        let Some(header) = header.and_then(<[u8]>::first_chunk_mut::<{ ethernet::HEADER_LEN }>)
+        else {
+            let loss = Loss { counter: Counter::PortNoMbuf, interface: Interface::NONE };
+            return self.lose(packet, loss, tables);
+        };
+        header[..12].copy_from_slice(&macs);
+        header[12..].copy_from_slice(&kind.to_be_bytes());
+        self.enqueue(packet, port);
+    }
+
+    /// Puts a frame into a port's transmit burst; sends the burst first if it is full.
+    #[inline]
+    fn enqueue(&mut self, packet: Packet, port: PortId) {
+        let path = packet.meta.path as usize;
+        if self.outgoing.get(port.index()).is_some_and(|outgoing| outgoing.burst.is_full()) {
+            self.send(port);
+        }
+        let Some(outgoing) = self.outgoing.get_mut(port.index()) else {
+            self.count_drop(Counter::PortTxFull, None);
+            return self.spend(packet);
+        };
+        match outgoing.burst.push(packet) {
+            Ok(()) => {
+                if let Some(count) = outgoing.paths.get_mut(path) {
+                    *count += 1;
+                }
+            }
+            Err(packet) => {
+                self.count_drop(Counter::PortTxFull, None);
+                self.spend(packet);
+            }
+        }
+    }
+
+    /// Cuts a packet and sends the pieces on their way, in order.
+    fn fragment(
+        &mut self,
+        packet: Packet,
+        mtu: u16,
+        then: After,
+        tables: &Tables,
+        now: Nanos,
+        cuts: u8,
+    ) {
+        let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
+        let cut = if is_ipv4 {
+            self.cut_ipv4(&packet, mtu, |state, piece| {
+                state.settle_slowly(piece, then.into(), tables, now, cuts + 1);
+            })
+        } else {
+            self.cut_ipv6(&packet, mtu, |state, piece| {
+                state.settle_slowly(piece, then.into(), tables, now, cuts + 1);
+            })
+        };
+        match cut {
+            Ok(()) => self.consume(packet),
+            Err(counter) => {
+                self.lose(packet, Loss { counter, interface: Interface::NONE }, tables);
+            }
+        }
+    }
+
+    fn cut_ipv4(
+        &mut self,
+        packet: &Packet,
+        mtu: u16,
+        mut see: impl FnMut(&mut Self, Packet),
+    ) -> Result<(), Counter> {
+        let plan = Plan4::new(packet.data(), mtu).map_err(|_| Counter::PortOversize)?;
+        for piece in plan.pieces() {
+            let made = self.make(packet, |room| plan.write_piece(packet.data(), piece, room))?;
+            if packet.meta.encap_len == 0 {
+                self.shared.counters.global(Counter::Ip4FragCreated).add(1);
+            }
+            see(self, made);
+        }
+        Ok(())
+    }
+
+    fn cut_ipv6(
+        &mut self,
+        packet: &Packet,
+        mtu: u16,
+        mut see: impl FnMut(&mut Self, Packet),
+    ) -> Result<(), Counter> {
+        let identification = self.unpredictable();
+        let plan = Plan6::new(packet.data(), mtu, identification);
+        let plan = plan.map_err(|_| Counter::PortOversize)?;
+        for piece in plan.pieces() {
+            let made = self.make(packet, |room| plan.write_piece(packet.data(), piece, room))?;
+            see(self, made);
+        }
+        Ok(())
+    }
+
+    /// A piece of `original`, with its metadata.
+    fn make(
+        &mut self,
+        original: &Packet,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Result<Packet, Counter> {
+        let mut packet = self.device.allocate().ok_or(Counter::PortNoMbuf)?;
+        self.shared.counters.balance.created.add(1);
+        packet.rebuild(HEADROOM, |room| write(room).unwrap_or(0));
+        packet.meta = original.meta;
+        Ok(packet)
+    }
+
+    /// A number that nobody outside can foretell: the identification of IPv6 fragments.
+    fn unpredictable(&mut self) -> u32 {
+        self.fragments_made = self.fragments_made.wrapping_add(1);
+        let mixed = u128::from(self.fragments_made ^ self.settings.seed)
+            * u128::from(0x9e37_79b9_7f4a_7c15_u64 ^ self.settings.seed.rotate_left(32) | 1);
+        let folded = (mixed >> 64) ^ mixed;
+        u32::try_from(folded >> 32 & 0xffff_ffff).unwrap_or(0)
+    }
+
+    /// Tells the sender of a packet that it went no further, if it may be told.
+    pub(super) fn answer(
+        &mut self,
+        packet: &Packet,
+        error: IcmpError,
+        tables: &Tables,
+        now: Nanos,
+    ) {
+        if packet.meta.flags.has(Flags::LOCAL) {
+            return;
+        }
+        let encap_len = packet.meta.encap_len;
+        let original = packet.data().get(usize::from(encap_len)..).unwrap_or(&[]);
+        let error = match error {
+            IcmpError::TooBig { mtu } => IcmpError::TooBig { mtu: mtu.saturating_sub(encap_len) },
+            other => other,
+        };
+        let counters = &self.shared.counters;
+        if !icmp_error::may_answer(original, error, packet.meta.flags) {
+            return counters.global(Counter::IcmpSuppressed).add(1);
+        }
+        let receiver = source(original);
+        let Some(own) = own_address_towards(receiver, original, tables) else {
+            return counters.global(Counter::IcmpSuppressed).add(1);
+        };
+        if !self.limiter.allow(now, error, receiver) {
+            return counters.global(Counter::IcmpRatelimited).add(1);
+        }
+        let Some(mut made) = self.device.allocate() else { return };
+        self.identification = self.identification.wrapping_add(1);
+        let identification = self.identification;
+        made.rebuild(HEADROOM, |room| {
+            icmp_error::write(original, error, own, identification, room).unwrap_or(0)
+        });
+        made.meta.flags.set(Flags::LOCAL);
+        self.shared.counters.balance.created.add(1);
+        self.shared.counters.global(Counter::IcmpTx).add(1);
+        self.settle_slowly(made, Verdict::Route, tables, now, 0);
+    }
+
+    /// Hands a packet to the control thread, which finds out who its next hop is.
+    fn hand_over(&mut self, port: PortId, address: IpAddr, mut packet: Packet) {
+        packet.meta.ingress = Interface::NONE;
+        let punt = Punt::Unresolved { port, address, packet };
+        match self.shared.punts.push(punt) {
+            Ok(()) => self.shared.counters.balance.handed_over.add(1),
+            Err(Punt::Unresolved { packet, .. }) => {
+                self.count_drop(Counter::NbrQueueDrop, None);
+                self.spend(packet);
+            }
+            Err(Punt::Frame { .. }) => {}
+        }
+    }
+
+    /// Hands a copy of a frame to the control thread.
+    fn punt(&mut self, packet: Packet, port: PortId) {
+        let counter = match Frame::new(packet.data()) {
+            Some(frame) => match self.shared.punts.push(Punt::Frame { port, frame }) {
+                Ok(()) => return self.consume(packet),
+                Err(_) => Counter::RingFull,
+            },
+            None if crate::wire::read_u16(packet.data(), 12) == ether_type::ARP => Counter::ArpBad,
+            None => Counter::NdBad,
+        };
+        self.count_drop(counter, None);
+        self.spend(packet);
+    }
+
+    /// Does what the control thread asks.
+    pub(super) fn settle_handback(&mut self, handback: Handback, tables: &Tables, now: Nanos) {
+        match handback {
+            Handback::Frame { port, frame } => {
+                let Some(mut packet) = self.device.allocate() else { return };
+                self.shared.counters.balance.created.add(1);
+                packet.rebuild(HEADROOM, |room| {
+                    let bytes = frame.bytes();
+                    room.get_mut(..bytes.len()).map_or(0, |place| {
+                        place.copy_from_slice(bytes);
+                        bytes.len()
+                    })
+                });
+                self.enqueue(packet, port);
+            }
+            Handback::Send { port, address, packet } => {
+                self.shared.counters.balance.handed_back.add(1);
+                let verdict = match tables.neighbors.find(port, address) {
+                    Some(id)
+                        if tables.neighbors.adjacency(id).is_some_and(|a| a.macs.is_some()) =>
+                    {
+                        Verdict::Transmit(id)
+                    }
+                    _ => Verdict::drop(Counter::NbrQueueDrop),
+                };
+                self.settle(packet, verdict, tables, now);
+            }
+            Handback::Unreachable { packet } => {
+                self.shared.counters.balance.handed_back.add(1);
+                let verdict = Verdict::reject(IcmpError::HostUnreachable, Counter::NbrFailed);
+                self.settle(packet, verdict, tables, now);
+            }
+            Handback::Release { packet, counter } => {
+                self.shared.counters.balance.handed_back.add(1);
+                self.settle(packet, Verdict::drop(counter), tables, now);
+            }
+        }
+    }
+
+    /// Ends a packet on a drop counter.
+    #[inline]
+    fn lose(&mut self, packet: Packet, loss: Loss, tables: &Tables) {
+        let tunnel = loss.interface.as_tunnel().and_then(|id| tables.tunnel(id));
+        self.count_drop(loss.counter, tunnel.map(|tunnel| tunnel.setup.slot));
+        self.spend(packet);
+    }
+
+    fn count_drop(&mut self, counter: Counter, slot: Option<CounterSlot>) {
+        self.shared.counters.count(counter, slot);
+        self.shared.counters.balance.dropped.add(1);
+    }
+
+    /// Ends a packet that has reached its destination here, or that became others.
+    fn consume(&mut self, packet: Packet) {
+        self.shared.counters.balance.consumed.add(1);
+        self.spend(packet);
+    }
+
+    /// Gives a buffer back with the next release.
+    #[inline]
+    fn spend(&mut self, packet: Packet) {
+        if self.spent.is_full() {
+            self.release_spent();
+        }
+        // There is room: it has just been made if there was none.
+        let _ = self.spent.push(packet);
+    }
+}
+
+/// Whether a packet can be put into the transmit burst of a host's port.
+#[inline]
+fn ready(packet: &Packet, id: AdjacencyId, tables: &Tables) -> Ready {
+    let Some(adjacency) = tables.neighbors.adjacency(id) else { return Ready::Fits };
+    if adjacency.macs.is_none() {
+        return Ready::Unresolved { port: adjacency.port, address: adjacency.address };
+    }
+    let mtu = tables.port(adjacency.port).map_or(u16::MAX, |port| port.mtu);
+    if packet.len() > usize::from(mtu) { Ready::TooLong { mtu } } else { Ready::Fits }
+}
+
+/// What happens with a packet that is larger than the port takes.
+fn too_long(packet: &Packet, id: AdjacencyId, mtu: u16) -> Verdict {
+    let then = After::Transmit(id);
+    let made_here = packet.meta.encap_len > 0 || packet.meta.flags.has(Flags::LOCAL);
+    let may_be_cut = match packet.data().first().map(|first| first >> 4) {
+        Some(4) => !Ipv4::trusted(packet.data()).dont_fragment(),
+        //= RFC 8200 §5: only the source cuts; of an outer header that is this node.
+        _ => made_here,
+    };
+    if may_be_cut {
+        Verdict::Fragment { mtu, then }
+    } else {
+        Verdict::reject(IcmpError::TooBig { mtu }, Counter::PortOversize)
+    }
+}
+
+/// The destination in an IP header.
+pub(super) fn destination(packet: &[u8]) -> IpAddr {
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => Ipv4Addr::from(Ipv4::trusted(packet).destination()).into(),
+        _ => Ipv6Addr::from(Ipv6::trusted(packet).destination()).into(),
+    }
+}
+
+/// The source in an IP header.
+fn source(packet: &[u8]) -> IpAddr {
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => Ipv4Addr::from(Ipv4::trusted(packet).source()).into(),
+        _ => Ipv6Addr::from(Ipv6::trusted(packet).source()).into(),
+    }
+}
+
+/// The address that an error to `receiver` comes from: that of the interface it leaves by.
+fn own_address_towards(receiver: IpAddr, original: &[u8], tables: &Tables) -> Option<IpAddr> {
+    //= RFC 1812 §4.3.2.4: the source of an ICMP message is the address of the interface that it
+    //= leaves by; without one, the router-id.
+    let hash = || tables.flow.hash(original);
+    match receiver {
+        IpAddr::V4(receiver) => {
+            let next_hop = tables.next_hops.choose(tables.route_ipv4(receiver.into()), hash);
+            match next_hop {
+                NextHop::NoRoute | NextHop::Local => None,
+                _ => tables.source_ipv4(next_hop).map(IpAddr::V4),
+            }
+        }
+        IpAddr::V6(receiver) => {
+            let next_hop = tables.next_hops.choose(tables.route_ipv6(receiver.into()), hash);
+            match next_hop {
+                NextHop::NoRoute | NextHop::Local => None,
+                _ => tables.source_ipv6(next_hop).map(IpAddr::V6),
+            }
+        }
+    }
+}
