@@ -1,0 +1,134 @@
+//! Starting a rim and passing frames, for the tests that need DPDK. One process starts DPDK once,
+//! so each file has one test.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use adit_dataplane::device::Device;
+use adit_dataplane::dpdk::{
+    Hugepages, PortConfig, Rim, RimConfig, StartError, WorkerPorts, register_thread,
+};
+use adit_dataplane::interface::{Interface, PortId};
+use adit_dataplane::packet::Burst;
+
+/// Buffers in every test: enough for the receive queues of a few software devices.
+pub(crate) const MBUFS: u32 = 4096;
+
+pub(crate) fn config(devices: &[&str], workers: u16) -> RimConfig {
+    let ports = devices.iter().enumerate().map(|(n, device)| PortConfig {
+        name: format!("p{n}"),
+        device: (*device).to_owned(),
+        mac: None,
+        mtu: 1500,
+        queues: None,
+    });
+    RimConfig {
+        hugepages: Hugepages::Off,
+        mbufs: MBUFS,
+        file_prefix: format!("adit-test-{}", std::process::id()),
+        control_core: None,
+        eal_args: Vec::new(),
+        workers,
+        ports: ports.collect(),
+    }
+}
+
+pub(crate) fn start(devices: &[&str], workers: u16) -> (Rim, Vec<WorkerPorts>) {
+    Rim::start(&config(devices, workers)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(crate) fn start_error(config: &RimConfig) -> StartError {
+    match Rim::start(config) {
+        Ok(_) => panic!("it started"),
+        Err(error) => error,
+    }
+}
+
+/// A broadcast frame of a local experimental type, so that kernels leave it alone.
+pub(crate) fn frame(number: u8, len: usize) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend([0x02, 0, 0, 0, 0xee, number, 0x88, 0xb5]);
+    frame.resize(len.max(14), number);
+    frame
+}
+
+/// Sends frames on a port and gives back what it did not take.
+pub(crate) fn send(device: &mut WorkerPorts, port: u8, frames: &[Vec<u8>]) -> usize {
+    let mut burst = Burst::new();
+    for frame in frames {
+        let mut packet = device.allocate().expect("a buffer");
+        packet.rebuild(128, |room| {
+            room[..frame.len()].copy_from_slice(frame);
+            frame.len()
+        });
+        burst.push(packet).unwrap();
+    }
+    let sent = device.send(PortId(port), &mut burst);
+    device.release(&mut burst);
+    sent
+}
+
+/// The frames of our own type that arrive on a port, until there are `count` or time is up.
+pub(crate) fn receive(device: &mut WorkerPorts, port: u8, count: usize) -> Vec<Vec<u8>> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut frames = Vec::new();
+    let mut burst = Burst::new();
+    while frames.len() < count && Instant::now() < deadline {
+        device.receive(PortId(port), &mut burst, 32);
+        for packet in burst.packets() {
+            assert_eq!(packet.meta.ingress, Interface::port(PortId(port)));
+            assert!(packet.headroom() >= 128, "headroom {}", packet.headroom());
+            if packet.data().get(12..14) == Some(&[0x88, 0xb5]) {
+                frames.push(packet.data().to_vec());
+            }
+        }
+        device.release(&mut burst);
+    }
+    frames
+}
+
+/// Frames of several sizes arrive on `to` as they left by `from`.
+pub(crate) fn assert_passes(device: &mut WorkerPorts, from: u8, to: u8) {
+    let lens = [60, 61, 64, 128, 590, 1499, 1514];
+    let frames: Vec<_> = (0..).zip(lens).map(|(n, len)| frame(n, len)).collect();
+    assert_eq!(send(device, from, &frames), frames.len(), "sending on port {from}");
+    let received = receive(device, to, frames.len());
+    assert_eq!(received.len(), frames.len(), "from port {from} to port {to}");
+    assert!(received == frames, "frames changed or reordered from port {from} to port {to}");
+}
+
+/// Runs the one test of this file again in a network namespace of its own, as root of it.
+/// True: this is that run. False: it has run, well.
+pub(crate) fn in_own_namespace(test: &str) -> bool {
+    const INSIDE: &str = "ADIT_TEST_IN_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let me = std::env::current_exe().unwrap();
+    let status = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--net", "--"])
+        .arg(me)
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "inside the namespace: {status}");
+    false
+}
+
+/// Runs `ip` with these words.
+pub(crate) fn ip(words: &str) {
+    let status = Command::new("ip").args(words.split_whitespace()).status().unwrap();
+    assert!(status.success(), "ip {words}: {status}");
+}
+
+/// Registers this thread for the rest of the test.
+pub(crate) fn registered<T>(work: impl FnOnce() -> T) -> T {
+    let registration = register_thread().unwrap();
+    let result = work();
+    drop(registration);
+    result
+}
