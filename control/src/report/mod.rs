@@ -33,7 +33,7 @@ pub use neighbors::{Neighbor, Neighbors};
 pub use ports::{Link, Port, Ports};
 pub use routes::{NextHop, Route, RouteOrigin, Routes};
 pub use tunnels::{Tunnel, TunnelState, Tunnels, Underlay};
-pub use workers::{Pool, Worker, Workers};
+pub use workers::{Mempool, Worker, Workers};
 
 use table::Detail;
 

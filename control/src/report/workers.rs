@@ -15,7 +15,7 @@ pub struct Workers {
     /// By number.
     pub workers: Vec<Worker>,
     /// Packet buffers.
-    pub pools: Vec<Pool>,
+    pub mempool: Mempool,
     /// Where packets went.
     pub balance: Balance,
 }
@@ -42,16 +42,14 @@ pub struct Worker {
     pub tx_packets: u64,
 }
 
-/// Packet buffers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Packet buffers, of all pools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Pool {
-    /// As DPDK names it.
-    pub name: String,
+pub struct Mempool {
     /// Buffers that nobody holds.
     pub free: u64,
     /// All of them.
-    pub total: u64,
+    pub size: u64,
 }
 
 impl fmt::Display for Workers {
@@ -79,9 +77,7 @@ impl fmt::Display for Workers {
             ]);
         }
         table.fmt(f)?;
-        for pool in &self.pools {
-            writeln!(f, "buffers: {} of {} free ({})", pool.free, pool.total, pool.name)?;
-        }
+        writeln!(f, "buffers: {} of {} free", self.mempool.free, self.mempool.size)?;
         writeln!(f, "{}", self.balance)
     }
 }
@@ -109,11 +105,10 @@ mod tests {
             bursts: 8,
             ..Worker::default()
         };
-        let pool = Pool { name: "packets".to_owned(), free: 10, total: 20 };
-        let text =
-            Workers { workers: vec![worker], pools: vec![pool], balance: Balance::default() }
-                .to_string();
+        let mempool = Mempool { free: 10, size: 20 };
+        let report = Workers { workers: vec![worker], mempool, balance: Balance::default() };
+        let text = report.to_string();
         assert!(text.contains("25.6 %") && text.contains("12.5"), "{text}");
-        assert!(text.contains("buffers: 10 of 20 free (packets)"), "{text}");
+        assert!(text.contains("buffers: 10 of 20 free"), "{text}");
     }
 }
