@@ -1,5 +1,6 @@
 //! The control side of adit.
 
+pub mod api;
 pub mod capture;
 pub mod config;
 pub mod neighbor;
