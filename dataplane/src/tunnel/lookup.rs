@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn within_a_step_the_tunnel_bound_to_the_port_wins() {
         let mut table = TunnelLookup::new(7);
-        let pair = Pair { local: 1, remote: 2 };
+        let pair = Pair { local: 1_u32, remote: 2 };
         table.insert(pair, Protocols::IPV4, None, TunnelId(0)).unwrap();
         table.insert(pair, Protocols::IPV4, Some(PORT), TunnelId(1)).unwrap();
         table.insert(pair, Protocols::IPV6, None, TunnelId(2)).unwrap();
