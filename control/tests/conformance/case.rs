@@ -218,27 +218,29 @@ impl Case {
     }
 
     /// Runs the case; panics with a readable account of every difference.
-    pub(crate) fn run(self) -> Outcome {
-        let (outcome, report) = self.judge();
+    pub(crate) fn run(self) {
+        let report = self.judge();
         assert!(report.is_empty(), "{report}");
-        outcome
     }
 
-    /// Runs the case: the outcome, and an account of what differs (empty when nothing does).
-    fn judge(&self) -> (Outcome, String) {
-        let outcome = self.replay.run();
+    /// Runs the case: an account of what differs, empty when nothing does.
+    fn judge(&self) -> String {
         let mut report = String::new();
-        for port in self.replay.bench.ports() {
-            self.judge_frames(&port, &outcome, &mut report);
+        match self.replay.try_run() {
+            Ok(outcome) => self.judge_outcome(&outcome, &mut report),
+            Err(failure) => report = failure,
         }
-        self.judge_counters(&outcome, &mut report);
-        for complaint in complaints(&outcome) {
+        if report.is_empty() { report } else { format!("\n=== {}\n{report}", self.name) }
+    }
+
+    fn judge_outcome(&self, outcome: &Outcome, report: &mut String) {
+        for port in self.replay.bench.ports() {
+            self.judge_frames(&port, outcome, report);
+        }
+        self.judge_counters(outcome, report);
+        for complaint in complaints(outcome) {
             writeln!(report, "it does not add up: {complaint}").unwrap();
         }
-        if !report.is_empty() {
-            report = format!("\n=== {}\n{report}", self.name);
-        }
-        (outcome, report)
     }
 
     fn judge_frames(&self, port: &str, outcome: &Outcome, report: &mut String) {
@@ -300,6 +302,6 @@ impl Case {
 
 /// Runs every case, so that one failure does not hide the next.
 pub(crate) fn run_all(cases: impl IntoIterator<Item = Case>) {
-    let reports: String = cases.into_iter().map(|case| case.judge().1).collect();
+    let reports: String = cases.into_iter().map(|case| case.judge()).collect();
     assert!(reports.is_empty(), "{reports}");
 }

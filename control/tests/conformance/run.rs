@@ -51,6 +51,11 @@ impl Replay {
 
     /// Runs it; panics with everything the command said when it fails.
     pub(crate) fn run(&self) -> Outcome {
+        self.try_run().unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Runs it; the error is everything the command said.
+    pub(crate) fn try_run(&self) -> Result<Outcome, String> {
         let directory = tempfile::tempdir().unwrap();
         let mut inputs = Vec::new();
         for (port, records) in &self.inputs {
@@ -59,14 +64,12 @@ impl Replay {
             inputs.push(format!("{port}={}", path.display()));
         }
         let output = self.command(directory.path(), &inputs).output().unwrap();
-        assert!(
-            output.status.success(),
-            "adit replay ended with {}\n{}\nconfiguration:\n{}",
-            output.status,
-            said(&output),
-            self.bench.yaml()
-        );
-        self.collect(directory)
+        if output.status.success() {
+            return Ok(self.collect(directory));
+        }
+        let yaml = self.bench.yaml();
+        let said = said(&output);
+        Err(format!("adit replay: {}\n{said}\nconfiguration:\n{yaml}", output.status))
     }
 
     /// The command line, with the configuration written beside the captures.
