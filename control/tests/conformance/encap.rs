@@ -176,3 +176,47 @@ fn the_outer_source_may_be_a_loopback_address() {
         .tunnel_accepts("t0", 84)
         .run();
 }
+
+#[test]
+fn the_linux_profile_sends_what_iproute2s_tunnels_send() {
+    let linux = |bench: Bench, name: &str| bench.set(&format!("tunnels.{name}.profile"), "linux");
+    // TTL inherited after the decrement, DSCP 0, and CE shown as ECT(0) outside.
+    let four = |ttl| udp4(H, R, 84).tos(0xb8 | 3).ttl(ttl);
+    let outer4 = to_gateway(encap4(IPIP, four(39)).ttl(39).tos(2));
+    // Hop limit 64, and the encapsulation limit 4.
+    let six = |hops| udp6(H6, R6, 100).traffic_class(0xb8 | 3).hop_limit(hops);
+    let limit = vec![0, 0, 4, 1, 4, 1, 1, 0];
+    let outer6 = to_gateway(encap6(IPV6, six(39)).traffic_class(2).extension(60, limit));
+    run_all([
+        Case::new("linux, ipip", linux(Bench::ipip(), "t0"))
+            .input("l", from_host(four(40)))
+            .expect("u", outer4)
+            .tunnel_sends("t0", 84),
+        Case::new("linux, ip6tnl", linux(Bench::any6(), "n6"))
+            .input("l", from_host(six(40)))
+            .expect("u", Expected::any_flow_label(outer6))
+            .tunnel_sends("n6", 100),
+    ]);
+}
+
+#[test]
+fn defaults_hold_for_every_tunnel_that_does_not_say_otherwise() {
+    let bench = Bench::ipip().set("defaults.tunnels", "{ ttl: 33, dscp: 10 }");
+    let own = bench.clone().set("tunnels.t0.ttl", "34");
+    let sent = |ttl| to_gateway(encap4(IPIP, udp4(H, R, 84).ttl(63)).ttl(ttl).tos(10 << 2));
+    run_all([
+        sends4("defaults", bench, "t0", sent(33)),
+        sends4("the tunnel's own ttl", own, "t0", sent(34)),
+    ]);
+}
+
+#[test]
+fn the_routes_of_a_tunnel_are_routes() {
+    let bench = Bench::ipip().set("tunnels.t0.routes", "[10.66.0.0/16]");
+    let target = [10, 66, 0, 1].into();
+    Case::new("shorthand routes", bench)
+        .input("l", from_host(udp4(H, target, 84)))
+        .expect("u", to_gateway(encap4(IPIP, udp4(H, target, 84).ttl(63))))
+        .tunnel_sends("t0", 84)
+        .run();
+}

@@ -225,3 +225,45 @@ fn a_tunnel_packet_waits_for_the_gateway_and_leaves_when_it_answers() {
         .tunnel_sends("t0", 84)
         .run();
 }
+
+/// A frame to N, forwarded to `mac` without a question.
+fn goes_straight_to(case: Case, mac: Mac) -> Case {
+    case.input("u", ethernet(U_MAC, G_MAC, udp4(G, N, 84)))
+        .expect("l", ethernet(mac, L_MAC, udp4(G, N, 84).ttl(63)))
+}
+
+#[test]
+fn who_asks_for_us_is_known_and_who_only_announces_itself_is_not() {
+    let asks = arp(REQUEST, (N_MAC, N), ([0; 6], L));
+    let announces = arp(REPLY, (N_MAC, N), (N_MAC, N));
+    let question = arp_frame(BROADCAST_MAC, L_MAC, arp(REQUEST, (L_MAC, L), ([0; 6], N)));
+    let asked = Case::new("learned from a request", Bench::bare())
+        .input("l", arp_frame(BROADCAST_MAC, N_MAC, asks))
+        .expect("l", arp_frame(N_MAC, L_MAC, arp(REPLY, (L_MAC, L), (N_MAC, N))));
+    let (_, group_mac) = solicited_node(L6);
+    let asks6 = ethernet(group_mac, N_MAC, solicitation(N6, L6, N_MAC));
+    run_all([
+        goes_straight_to(asked, N_MAC),
+        Case::new("not learned from an unsolicited reply", Bench::bare())
+            .input("l", arp_frame(BROADCAST_MAC, N_MAC, announces))
+            .input("u", ethernet(U_MAC, G_MAC, udp4(G, N, 84)))
+            .expect("l", question),
+        Case::new("learned from a solicitation", Bench::bare())
+            .input("l", asks6)
+            .expect("l", ethernet(N_MAC, L_MAC, advertisement(L6, N6, 0xe0, L_MAC)))
+            .input("u", ethernet(U_MAC, G_MAC, udp6(G6, N6, 100)))
+            .expect("l", ethernet(N_MAC, L_MAC, udp6(G6, N6, 100).hop_limit(63))),
+    ]);
+}
+
+#[test]
+fn a_static_neighbor_is_not_talked_out_of_its_address() {
+    let thief: Mac = [2, 0, 0, 0, 0, 0x66];
+    let claim = arp_frame(BROADCAST_MAC, thief, arp(REQUEST, (thief, H), ([0; 6], L)));
+    Case::new("a stolen address", Bench::bare())
+        .input("l", claim)
+        .expect("l", arp_frame(thief, L_MAC, arp(REPLY, (L_MAC, L), (thief, H))))
+        .input("u", ethernet(U_MAC, G_MAC, udp4(G, H, 84)))
+        .expect("l", to_host(udp4(G, H, 84).ttl(63)))
+        .run();
+}
