@@ -6,9 +6,9 @@
 pub mod clock;
 pub mod counters;
 pub mod device;
-pub mod fib;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod fib;
 pub mod interface;
 pub mod latency;
 pub mod node;

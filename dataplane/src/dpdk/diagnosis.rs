@@ -12,8 +12,13 @@ use super::log::{self, LogLevel};
 use super::name::DeviceName;
 use super::{host, leftovers};
 
-/// Lines that every start without shared memory writes, and that mean nothing.
-const NOISE: &[&str] = &["Failed to register mp action callback", "Bus (vdev) probe failed"];
+/// Lines that every start without shared memory writes, or every failure: they say nothing.
+const NOISE: &[&str] = &[
+    "Failed to register mp action callback",
+    "Bus (vdev) probe failed",
+    "Driver cannot attach the device",
+    "Failed to attach device on primary process",
+];
 
 /// Kernel drivers that hand a PCI device to user space.
 const USER_SPACE_DRIVERS: &[&str] = &["vfio-pci", "igb_uio", "uio_pci_generic"];
@@ -24,7 +29,7 @@ const SAID_MAX: usize = 4;
 /// The last complaints in the log.
 pub(super) fn said() -> Said {
     let lines = log::recent_log().into_iter().filter(|line| {
-        line.level <= LogLevel::Error && !NOISE.iter().any(|noise| line.text.contains(noise))
+        line.level <= LogLevel::Warning && !NOISE.iter().any(|noise| line.text.contains(noise))
     });
     let mut texts: Vec<String> = lines.map(|line| line.text).collect();
     let surplus = texts.len().saturating_sub(SAID_MAX);
@@ -34,7 +39,11 @@ pub(super) fn said() -> Said {
 
 /// Why `rte_eal_init` failed.
 pub(super) fn of_eal(reason: Errno, words: &[String]) -> EalError {
-    EalError::Init { words: words[1..].join(" "), reason, log: said() }
+    let (words, log) = (words[1..].join(" "), said());
+    if log.0.iter().any(|line| line.contains("Cannot init memory")) {
+        return EalError::Memory { words, log };
+    }
+    EalError::Init { words, reason, log }
 }
 
 /// Why a device did not appear.
@@ -59,6 +68,11 @@ pub(super) fn of_probe(device: &DeviceName, reason: Errno) -> PortError {
         && UnixStream::connect(path).is_ok()
     {
         return PortError::SocketTaken { path: path.to_owned() };
+    }
+    // Most drivers answer -1 whatever is wrong, which is no error number.
+    if let (DeviceName::Virtual { arguments, .. }, errno::EPERM) = (device, reason.0) {
+        let (driver, arguments) = (driver.to_owned(), arguments.clone());
+        return PortError::Arguments { driver, arguments, log };
     }
     PortError::Refused { what: "opening the device", reason, log }
 }

@@ -47,7 +47,7 @@ pub enum StartError {
         /// Its device string.
         device: String,
         /// What is wrong with it.
-        reason: PortError,
+        reason: Box<PortError>,
     },
 }
 
@@ -71,6 +71,14 @@ pub enum EalError {
         needed_megabytes: u64,
         /// In the whole machine.
         free_megabytes: u64,
+    },
+    /// `rte_eal_init` got no memory.
+    #[error("DPDK gets no memory with the arguments `{words}`: lower `mbufs`{log}")]
+    Memory {
+        /// What it was given.
+        words: String,
+        /// What it logged.
+        log: Said,
     },
     /// `rte_eal_init` failed.
     #[error("DPDK does not start with the arguments `{words}`: {reason}{log}")]
@@ -152,6 +160,8 @@ pub enum PortError {
     TooFewQueues { want: u16, have: u16 },
     #[error("the device can't have an MTU of {want}: {min} to {max} is possible")]
     Mtu { want: u16, min: u16, max: u16 },
+    #[error("the driver {driver} does not take it: check the arguments `{arguments}`{log}")]
+    Arguments { driver: String, arguments: String, log: Said },
     #[error("{what} failed: {reason}{log}")]
     Refused { what: &'static str, reason: Errno, log: Said },
 }

@@ -42,6 +42,7 @@ pub(super) fn memory_needed(count: u32, data_room: u16) -> u64 {
 /// The buffers of all ports.
 pub struct Pool {
     raw: NonNull<sys::rte_mempool>,
+    is_closed: bool,
     total: u32,
     data_room: u16,
 }
@@ -61,7 +62,7 @@ impl Pool {
         };
         let megabytes = memory_needed(count, data_room).div_ceil(1 << 20);
         match NonNull::new(raw) {
-            Some(raw) => Ok(Self { raw, total: count, data_room }),
+            Some(raw) => Ok(Self { raw, is_closed: false, total: count, data_room }),
             None => Err(EalError::Pool { count, megabytes, reason: last_error() }),
         }
     }
@@ -107,11 +108,12 @@ impl Pool {
     /// Frees the pool, unless a buffer is still out: a packet that somebody holds may be touched,
     /// so then its memory stays until the process ends. Says whether it was freed.
     pub(super) fn close(&mut self) -> bool {
-        if self.in_use_count() > 0 {
+        if self.is_closed || self.in_use_count() > 0 {
             return false;
         }
-        // SAFETY: every buffer is in the pool, so no packet and no device points into it; the
-        // owner calls this last and once.
+        self.is_closed = true;
+        // SAFETY: every buffer is in the pool, so no packet and no device points into it; it is
+        // freed once, and its owner is closing down, so nobody asks it for another.
         unsafe { sys::rte_mempool_free(self.as_ptr()) };
         true
     }

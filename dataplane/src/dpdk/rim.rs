@@ -55,12 +55,22 @@ pub(super) struct Shared {
     eal: Eal,
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
+impl Shared {
+    /// Closes everything; only the first call does. Says whether every buffer had come back: if
+    /// not, somebody still holds a packet, and memory is kept for it.
+    fn close(&mut self) -> bool {
         self.ports.clear();
-        if self.pool.close() {
+        let is_full = self.pool.close();
+        if is_full {
             self.eal.close();
         }
+        is_full
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -106,6 +116,12 @@ impl Rim {
         &self.shared.pool
     }
 
+    /// Stops the ports and ends DPDK, once all workers' views are gone (they keep it running until
+    /// then). True: every buffer had come back. False: it did not end, or somebody holds a packet.
+    pub fn close(self) -> bool {
+        Arc::into_inner(self.shared).is_some_and(|mut shared| shared.close())
+    }
+
     /// What did not work as wished at the start, and does no harm.
     pub fn notices(&self) -> &[String] {
         &self.notices
@@ -137,7 +153,7 @@ fn devices(ports: &[PortConfig]) -> Result<Vec<DeviceName>, StartError> {
 }
 
 fn at_port(port: &PortConfig, device: String, reason: PortError) -> StartError {
-    StartError::Port { port: port.name.clone(), device, reason }
+    StartError::Port { port: port.name.clone(), device, reason: Box::new(reason) }
 }
 
 fn start_eal(

@@ -4,11 +4,12 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use adit_dataplane::device::Device;
-use adit_dataplane::dpdk::{
+pub(crate) use adit_dataplane::dpdk::{
     Hugepages, PortConfig, Rim, RimConfig, StartError, WorkerPorts, register_thread,
 };
 use adit_dataplane::interface::{Interface, PortId};
@@ -71,31 +72,39 @@ pub(crate) fn send(device: &mut WorkerPorts, port: u8, frames: &[Vec<u8>]) -> us
     sent
 }
 
-/// The frames of our own type that arrive on a port, until there are `count` or time is up.
-pub(crate) fn receive(device: &mut WorkerPorts, port: u8, count: usize) -> Vec<Vec<u8>> {
+/// The frames of our own type that arrive at any worker on a port, until there are `count` or time
+/// is up. Those of one worker are in order.
+pub(crate) fn receive(workers: &mut [WorkerPorts], port: u8, count: usize) -> Vec<Vec<u8>> {
     let deadline = Instant::now() + Duration::from_secs(5);
     let mut frames = Vec::new();
     let mut burst = Burst::new();
     while frames.len() < count && Instant::now() < deadline {
-        device.receive(PortId(port), &mut burst, 32);
-        for packet in burst.packets() {
-            assert_eq!(packet.meta.ingress, Interface::port(PortId(port)));
-            assert!(packet.headroom() >= 128, "headroom {}", packet.headroom());
-            if packet.data().get(12..14) == Some(&[0x88, 0xb5]) {
-                frames.push(packet.data().to_vec());
+        for device in &mut *workers {
+            device.receive(PortId(port), &mut burst, 32);
+            for packet in burst.packets() {
+                assert_eq!(packet.meta.ingress, Interface::port(PortId(port)));
+                assert!(packet.headroom() >= 128, "headroom {}", packet.headroom());
+                if packet.data().get(12..14) == Some(&[0x88, 0xb5]) {
+                    frames.push(packet.data().to_vec());
+                }
             }
+            device.release(&mut burst);
         }
-        device.release(&mut burst);
     }
     frames
 }
 
-/// Frames of several sizes arrive on `to` as they left by `from`.
-pub(crate) fn assert_passes(device: &mut WorkerPorts, from: u8, to: u8) {
+/// Frames of several sizes, sent by the first worker on `from`, arrive on `to` as they were; in
+/// order too, unless several workers receive.
+pub(crate) fn assert_passes(workers: &mut [WorkerPorts], from: u8, to: u8) {
     let lens = [60, 61, 64, 128, 590, 1499, 1514];
     let frames: Vec<_> = (0..).zip(lens).map(|(n, len)| frame(n, len)).collect();
-    assert_eq!(send(device, from, &frames), frames.len(), "sending on port {from}");
-    let received = receive(device, to, frames.len());
+    drain(workers);
+    assert_eq!(send(&mut workers[0], from, &frames), frames.len(), "sending on port {from}");
+    let mut received = receive(workers, to, frames.len());
+    if workers.len() > 1 {
+        received.sort_by_key(|frame| frame[11]);
+    }
     assert_eq!(received.len(), frames.len(), "from port {from} to port {to}");
     assert!(received == frames, "frames changed or reordered from port {from} to port {to}");
 }
@@ -131,4 +140,60 @@ pub(crate) fn registered<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     drop(registration);
     result
+}
+
+/// Takes in and releases whatever is still arriving at any worker.
+pub(crate) fn drain(workers: &mut [WorkerPorts]) {
+    let mut burst = Burst::new();
+    let quiet = Duration::from_millis(50);
+    let mut last = Instant::now();
+    while last.elapsed() < quiet {
+        for device in &mut *workers {
+            for port in (0..64).map(PortId).take(device.port_count()) {
+                if device.receive(port, &mut burst, 32) > 0 {
+                    last = Instant::now();
+                }
+                device.release(&mut burst);
+            }
+        }
+    }
+}
+
+/// Waits until the links of all ports are up. A bridge forwards nothing in the moment in which its
+/// port comes up, hence a little longer.
+pub(crate) fn wait_for_links(rim: &Rim) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !rim.ports().iter().all(|port| port.link().up) {
+        assert!(Instant::now() < deadline, "links: {:?}", rim.ports());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+}
+
+/// A classic capture file, little-endian, with microseconds.
+pub(crate) fn capture(frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1] {
+        bytes.write_all(&word.to_le_bytes()).unwrap();
+    }
+    for frame in frames {
+        let len = u32::try_from(frame.len()).unwrap();
+        for word in [0, 0, len, len] {
+            bytes.write_all(&word.to_le_bytes()).unwrap();
+        }
+        bytes.extend(frame);
+    }
+    bytes
+}
+
+/// The frames of such a file.
+pub(crate) fn frames_of(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    bytes = &bytes[24..];
+    while let Some((header, rest)) = bytes.split_at_checked(16) {
+        let len = u32::from_le_bytes(header[8..12].try_into().unwrap()) as usize;
+        frames.push(rest[..len].to_vec());
+        bytes = &rest[len..];
+    }
+    frames
 }
