@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod capture;
+pub mod command;
 pub mod config;
 pub mod neighbor;
 pub mod report;

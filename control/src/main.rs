@@ -1,2 +1,7 @@
 //! The `adit` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    adit_control::command::main()
+}

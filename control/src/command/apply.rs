@@ -1,0 +1,42 @@
+//! `adit apply`: put a changed configuration in force.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Outcome, Remote, output, refused};
+
+/// The arguments.
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    /// The configuration; the appliance reads it, and its include files
+    file: PathBuf,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Apply {
+    /// Returns when every worker runs the new tables, or nothing was changed.
+    pub(super) fn run(&self) -> Outcome {
+        let path = match std::path::absolute(&self.file) {
+            Ok(path) => path,
+            Err(error) => {
+                output::complain(format_args!("{}: {error}", self.file.display()));
+                return Outcome::BadInput;
+            }
+        };
+        match self.remote.client().apply(&path) {
+            Ok(applied) => {
+                for warning in &applied.warnings {
+                    output::complain(warning.line("warning"));
+                }
+                let changes: Vec<String> =
+                    applied.changes.iter().map(|change| format!("  {change}\n")).collect();
+                let what = if changes.is_empty() { "nothing changed" } else { "in force" };
+                let generation = applied.generation;
+                output::print(format_args!("{what}, generation {generation}\n{}", changes.concat()))
+            }
+            Err(error) => refused(&error),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `adit clear`: begin to count anew, or forget what was learnt.
+
+use clap::{Args, ValueEnum};
+
+use super::{Outcome, Remote, output, refused};
+
+/// What can be cleared.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    /// Set counters to zero: all, or those of a port or tunnel
+    Counters,
+    /// Forget neighbors that were learnt: all, or those of a port or with an address
+    Neighbors,
+}
+
+/// The arguments.
+#[derive(Debug, Args)]
+pub(super) struct Clear {
+    /// What to clear
+    what: What,
+    /// Only of this one
+    name: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Clear {
+    /// Says how much there was to clear.
+    pub(super) fn run(&self) -> Outcome {
+        let (word, done) = match self.what {
+            What::Counters => ("counters", "sets of counters set to zero"),
+            What::Neighbors => ("neighbors", "neighbors forgotten"),
+        };
+        match self.remote.client().clear(word, self.name.as_deref()) {
+            Ok(cleared) => output::print(format_args!("{done}: {}\n", cleared.cleared)),
+            Err(error) => refused(&error),
+        }
+    }
+}
