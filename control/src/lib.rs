@@ -4,6 +4,7 @@ pub mod api;
 pub mod capture;
 pub mod command;
 pub mod config;
+pub mod engine;
 pub mod neighbor;
 pub mod report;
 pub mod yaml;

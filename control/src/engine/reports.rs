@@ -1,0 +1,520 @@
+//! What the controller says about itself: counters, drops, tunnels, routes, neighbors, latency.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use adit_dataplane::clock::Nanos;
+use adit_dataplane::counters::{Counter, CounterSlot, Kind, WorkerCounters};
+use adit_dataplane::interface::PortId;
+use adit_dataplane::latency::{Histograms, empty_histogram};
+use adit_dataplane::packet::Path;
+use adit_dataplane::tables::NextHop;
+use hdrhistogram::Histogram;
+use ipnet::IpNet;
+
+use super::Controller;
+use super::compile::{RouteInfo, Standing, TunnelInfo};
+use crate::config::{self, RouteAction, Via};
+use crate::report::{self, CounterSet, Counters, LatencyPath, RouteOrigin, TunnelState};
+
+/// What a device says of itself.
+#[derive(Debug, Clone, Default)]
+pub struct PortState {
+    /// The driver's name.
+    pub driver: Option<String>,
+    /// It has carrier.
+    pub link_up: bool,
+    /// Megabits per second.
+    pub speed_mbps: Option<u32>,
+    /// Receive and transmit queues.
+    pub queues: (u16, u16),
+    /// Frames that found no descriptor.
+    pub rx_missed: u64,
+    /// Broken frames.
+    pub rx_errors: u64,
+    /// Frames that found no buffer.
+    pub rx_no_mbuf: u64,
+    /// Frames that could not be sent.
+    pub tx_errors: u64,
+}
+
+/// What is known of a worker's thread.
+#[derive(Debug, Clone, Default)]
+pub struct WorkerFacts {
+    /// The thread's name.
+    pub name: String,
+    /// The core it is pinned to.
+    pub core: Option<u16>,
+    /// The share of its time that it worked, since the start.
+    pub busy: f64,
+}
+
+/// The buffers.
+#[derive(Debug, Clone, Default)]
+pub struct PoolFacts {
+    /// Not in use.
+    pub free: u64,
+    /// All.
+    pub total: u64,
+}
+
+/// Counters as they stood when they were cleared: subtracted from what is read.
+#[derive(Debug, Default)]
+pub(super) struct Baseline {
+    ports: BTreeMap<String, CounterSet>,
+    tunnels: BTreeMap<String, CounterSet>,
+    dataplane: CounterSet,
+}
+
+impl Baseline {
+    fn subtract(from: &mut CounterSet, base: Option<&CounterSet>) {
+        let Some(base) = base else { return };
+        for (name, value) in from {
+            *value = value.saturating_sub(base.get(name).copied().unwrap_or(0));
+        }
+    }
+}
+
+/// Histograms of all workers since the start.
+pub(super) struct LatencyTotals {
+    workers: Vec<[Histogram<u64>; Path::ALL.len()]>,
+    tunnels: BTreeMap<u16, Histogram<u64>>,
+}
+
+impl LatencyTotals {
+    pub(super) fn new(workers: u16) -> Self {
+        let empty = || std::array::from_fn(|_| empty_histogram());
+        Self {
+            workers: std::iter::repeat_with(empty).take(usize::from(workers)).collect(),
+            tunnels: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, worker: usize, set: &Histograms) {
+        if let Some(totals) = self.workers.get_mut(worker) {
+            for (total, path) in totals.iter_mut().zip(Path::ALL) {
+                // Same bounds, so the sum always fits.
+                let _ = total.add(set.path(path));
+            }
+        }
+        for number in 0..u16::try_from(set.tunnel_count()).unwrap_or(0) {
+            if let Some(histogram) = set.tunnel(number).filter(|histogram| !histogram.is_empty()) {
+                let total = self.tunnels.entry(number).or_insert_with(empty_histogram);
+                let _ = total.add(histogram);
+            }
+        }
+    }
+}
+
+impl Controller {
+    /// Everything that is counted.
+    pub fn counters(&self) -> Counters {
+        let mut counters = Counters {
+            ports: BTreeMap::new(),
+            tunnels: BTreeMap::new(),
+            dataplane: CounterSet::new(),
+            balance: Some(self.balance()),
+        };
+        for (id, port) in (0..).map(PortId).zip(&self.config.ports) {
+            let name = port.name.to_string();
+            let mut set = self.port_counters(id);
+            Baseline::subtract(&mut set, self.baseline.ports.get(&name));
+            counters.ports.insert(name, set);
+        }
+        for tunnel in &self.config.tunnels {
+            let name = tunnel.name.to_string();
+            let Some(slot) = self.slots.get(&tunnel.name) else { continue };
+            let mut set = self.tunnel_counters(CounterSlot(slot));
+            Baseline::subtract(&mut set, self.baseline.tunnels.get(&name));
+            counters.tunnels.insert(name, set);
+        }
+        for &counter in Counter::ALL {
+            let count = self.global(counter);
+            if count > 0 {
+                counters.dataplane.insert(Cow::Borrowed(counter.name()), count);
+            }
+        }
+        Baseline::subtract(&mut counters.dataplane, Some(&self.baseline.dataplane));
+        counters
+    }
+
+    fn sum(&self, read: impl Fn(&WorkerCounters) -> u64) -> u64 {
+        self.workers.iter().map(|worker| read(&worker.counters)).sum()
+    }
+
+    /// A counter that belongs to no tunnel, over all workers and this controller.
+    fn global(&self, counter: Counter) -> u64 {
+        let own = match counter {
+            Counter::ArpBad => self.arp_bad,
+            Counter::NdBad => self.nd_bad,
+            _ => 0,
+        };
+        own + self.sum(|counters| counters.global(counter).get())
+    }
+
+    fn port_counters(&self, id: PortId) -> CounterSet {
+        let entry = |name, value| (Cow::Borrowed(name), value);
+        CounterSet::from([
+            entry("rx_packets", self.sum(|c| c.port(id).rx_packets.get())),
+            entry("rx_bytes", self.sum(|c| c.port(id).rx_bytes.get())),
+            entry("tx_packets", self.sum(|c| c.port(id).tx_packets.get())),
+            entry("tx_bytes", self.sum(|c| c.port(id).tx_bytes.get())),
+        ])
+    }
+
+    fn tunnel_counters(&self, slot: CounterSlot) -> CounterSet {
+        let traffic = |read: fn(&adit_dataplane::counters::TunnelTraffic) -> u64| {
+            self.sum(|counters| counters.tunnels.traffic(slot).map_or(0, read))
+        };
+        let entry = |name, value| (Cow::Borrowed(name), value);
+        let mut set = CounterSet::from([
+            entry("rx_packets", traffic(|t| t.rx_packets.get())),
+            entry("rx_bytes", traffic(|t| t.rx_bytes.get())),
+            entry("tx_packets", traffic(|t| t.tx_packets.get())),
+            entry("tx_bytes", traffic(|t| t.tx_bytes.get())),
+        ]);
+        for &counter in Counter::ALL.iter().filter(|counter| counter.is_per_tunnel()) {
+            let count = self.tunnel_event(slot, counter);
+            if count > 0 {
+                set.insert(Cow::Borrowed(counter.short_name()), count);
+            }
+        }
+        set
+    }
+
+    fn tunnel_event(&self, slot: CounterSlot, counter: Counter) -> u64 {
+        self.sum(|counters| {
+            counters.tunnels.event(slot, counter).map_or(0, adit_dataplane::counters::Cell::get)
+        })
+    }
+
+    /// Whether every packet is accounted for.
+    pub fn balance(&self) -> report::Balance {
+        let handed_over = self.sum(|c| c.balance.handed_over.get());
+        let handed_back = self.sum(|c| c.balance.handed_back.get());
+        report::Balance {
+            received: self.sum(|c| c.balance.received.get()),
+            created: self.sum(|c| c.balance.created.get()),
+            sent: self.sum(|c| c.balance.sent.get()),
+            dropped: self.sum(|c| c.balance.dropped.get()),
+            consumed: self.sum(|c| c.balance.consumed.get()),
+            held: handed_over.saturating_sub(handed_back),
+        }
+    }
+
+    /// Forgets what has been counted so far, of one port or tunnel or of all; returns of how many.
+    /// The balance goes on: it adds up over the whole life.
+    pub fn clear_counters(&mut self, name: Option<&str>) -> u64 {
+        let wanted = |own: &str| name.is_none_or(|name| name == own);
+        let mut cleared = 0;
+        for (id, port) in (0..).map(PortId).zip(&self.config.ports) {
+            if wanted(&port.name) {
+                let set = self.port_counters(id);
+                self.baseline.ports.insert(port.name.to_string(), set);
+                cleared += 1;
+            }
+        }
+        for tunnel in self.config.tunnels.iter().filter(|tunnel| wanted(&tunnel.name)) {
+            if let Some(slot) = self.slots.get(&tunnel.name) {
+                let set = self.tunnel_counters(CounterSlot(slot));
+                self.baseline.tunnels.insert(tunnel.name.to_string(), set);
+                cleared += 1;
+            }
+        }
+        if name.is_none() {
+            let all = Counter::ALL.iter();
+            self.baseline.dataplane =
+                all.map(|&c| (Cow::Borrowed(c.name()), self.global(c))).collect();
+        }
+        cleared
+    }
+
+    /// Lost packets by reason.
+    pub fn drops(&self) -> report::Drops {
+        let counters = self.counters();
+        let drops = Counter::ALL.iter().filter(|counter| counter.kind() == Kind::Drop);
+        let drops = drops.filter_map(|counter| {
+            let short = counter.short_name();
+            let tunnels: BTreeMap<String, u64> = if counter.is_per_tunnel() {
+                let of = |(name, set): (&String, &CounterSet)| Some((name.clone(), *set.get(short)?));
+                counters.tunnels.iter().filter_map(of).filter(|(_, count)| *count > 0).collect()
+            } else {
+                BTreeMap::new()
+            };
+            let global = counters.dataplane.get(counter.name()).copied().unwrap_or(0);
+            let count = global + tunnels.values().sum::<u64>();
+            (count > 0).then(|| report::Drop {
+                reason: counter.name().to_owned(),
+                count,
+                help: counter.help().to_owned(),
+                tunnels,
+            })
+        });
+        report::Drops::new(drops.collect())
+    }
+
+    /// Ports; `states` are what the devices say, in order.
+    pub fn ports(&self, states: &[PortState]) -> report::Ports {
+        let nothing = PortState::default();
+        let numbered = (0..).map(PortId).zip(self.config.ports.iter().zip(&self.ports));
+        let ports = numbered.map(|(id, (port, facts))| {
+            let state = states.get(id.index()).unwrap_or(&nothing);
+            let mut counters = self.port_counters(id);
+            Baseline::subtract(&mut counters, self.baseline.ports.get(&*port.name));
+            let count = |name: &str| counters.get(name).copied().unwrap_or(0);
+            report::Port {
+                name: port.name.to_string(),
+                device: port.device.clone(),
+                driver: state.driver.clone(),
+                mac: facts.mac.to_string(),
+                link: if state.link_up { report::Link::Up } else { report::Link::Down },
+                speed_mbps: state.speed_mbps,
+                mtu: facts.mtu,
+                addresses: port.addresses.iter().map(ToString::to_string).collect(),
+                rx_queues: state.queues.0,
+                tx_queues: state.queues.1,
+                rx_packets: count("rx_packets"),
+                rx_bytes: count("rx_bytes"),
+                rx_missed: state.rx_missed,
+                rx_errors: state.rx_errors,
+                rx_no_mbuf: state.rx_no_mbuf,
+                tx_packets: count("tx_packets"),
+                tx_bytes: count("tx_bytes"),
+                tx_errors: state.tx_errors,
+            }
+        });
+        report::Ports { ports: ports.collect() }
+    }
+
+    /// Tunnels.
+    pub fn tunnels(&self) -> report::Tunnels {
+        let pairs = self.config.tunnels.iter().zip(&self.tunnels);
+        report::Tunnels { tunnels: pairs.map(|(tunnel, info)| self.tunnel(tunnel, info)).collect() }
+    }
+
+    fn tunnel(&self, tunnel: &config::Tunnel, info: &TunnelInfo) -> report::Tunnel {
+        let mut counters = match self.slots.get(&tunnel.name) {
+            Some(slot) => self.tunnel_counters(CounterSlot(slot)),
+            None => CounterSet::new(),
+        };
+        Baseline::subtract(&mut counters, self.baseline.tunnels.get(&*tunnel.name));
+        let count = |name: &str| counters.get(name).copied().unwrap_or(0);
+        let dropped = |prefix: &str| {
+            let drops = Counter::ALL.iter().filter(|c| c.is_per_tunnel() && c.kind() == Kind::Drop);
+            let names = drops.map(|c| c.short_name()).filter(|name| name.starts_with(prefix));
+            names.map(count).sum()
+        };
+        let (state, reason) = standing(&info.standing);
+        report::Tunnel {
+            name: tunnel.name.to_string(),
+            mode: tunnel.mode.to_string(),
+            local: info.local.map(|address| address.to_string()),
+            remote: tunnel.remote.map(|address| address.to_string()),
+            state,
+            reason,
+            mtu: info.mtu,
+            addresses: tunnel.addresses.iter().map(ToString::to_string).collect(),
+            underlay: self.underlay(info),
+            rx_packets: count("rx_packets"),
+            rx_bytes: count("rx_bytes"),
+            rx_dropped: dropped("rx_"),
+            tx_packets: count("tx_packets"),
+            tx_bytes: count("tx_bytes"),
+            tx_dropped: dropped("tx_"),
+            comment: tunnel.comment.clone(),
+        }
+    }
+
+    fn underlay(&self, info: &TunnelInfo) -> Option<report::Underlay> {
+        let port_name = |id: PortId| {
+            self.config.ports.get(id.index()).map(|port| port.name.to_string())
+        };
+        let mut underlay = report::Underlay {
+            port: info.underlay_port.and_then(port_name),
+            tunnel: None,
+            next_hop: None,
+        };
+        match info.underlay {
+            NextHop::Via(id) => {
+                let adjacency = self.tables.neighbors.adjacency(id)?;
+                underlay.next_hop = Some(adjacency.address.to_string());
+            }
+            NextHop::Tunnel(id) => {
+                underlay.port = None;
+                underlay.tunnel =
+                    self.config.tunnels.get(id.index()).map(|tunnel| tunnel.name.to_string());
+            }
+            NextHop::Group(_) => {}
+            _ => return None,
+        }
+        Some(underlay)
+    }
+
+    /// Routes, local addresses included.
+    pub fn routes(&self) -> report::Routes {
+        report::Routes { routes: self.routes.iter().map(|route| self.route(route)).collect() }
+    }
+
+    fn route(&self, info: &RouteInfo) -> report::Route {
+        use super::compile::{Action, Origin};
+        let next_hop = |port: Option<String>, tunnel: Option<String>| report::NextHop {
+            via: None,
+            port,
+            tunnel,
+            weight: 1,
+            active: info.active,
+        };
+        let (kind, next_hops) = match &info.action {
+            Action::Local => ("local", Vec::new()),
+            Action::OnPort(port) => ("unicast", vec![next_hop(Some(port.to_string()), None)]),
+            Action::OnTunnel(tunnel) => ("unicast", vec![next_hop(None, Some(tunnel.to_string()))]),
+            Action::Configured(RouteAction::Blackhole) => ("blackhole", Vec::new()),
+            Action::Configured(RouteAction::Unreachable) => ("unreachable", Vec::new()),
+            Action::Configured(RouteAction::Prohibit) => ("prohibit", Vec::new()),
+            Action::Configured(RouteAction::NextHops(hops)) => {
+                ("unicast", hops.iter().map(|hop| self.next_hop(hop, info.active)).collect())
+            }
+        };
+        report::Route {
+            to: destination(info.to),
+            kind: kind.to_owned(),
+            metric: info.metric,
+            origin: match info.origin {
+                Origin::Local | Origin::Connected => RouteOrigin::Connected,
+                Origin::Static => RouteOrigin::Static,
+                Origin::Tunnel => RouteOrigin::Tunnel,
+            },
+            active: info.active,
+            next_hops,
+        }
+    }
+
+    fn next_hop(&self, hop: &config::NextHop, route_is_active: bool) -> report::NextHop {
+        let runs = |name: &str| {
+            let pairs = self.config.tunnels.iter().zip(&self.tunnels);
+            pairs.into_iter().any(|(tunnel, info)| {
+                &*tunnel.name == name && info.standing == Standing::Running
+            })
+        };
+        let (via, port, tunnel, usable) = match &hop.via {
+            Via::Gateway { address, port } => {
+                (Some(address.to_string()), Some(port.to_string()), None, true)
+            }
+            Via::Tunnel(name) => (None, None, Some(name.to_string()), runs(name)),
+        };
+        let active = route_is_active && usable;
+        report::NextHop { via, port, tunnel, weight: hop.weight.get(), active }
+    }
+
+    /// Neighbors.
+    pub fn neighbors(&self, now: Nanos) -> report::Neighbors {
+        let port_name = |id: PortId| {
+            self.config.ports.get(id.index()).map(|port| port.name.to_string()).unwrap_or_default()
+        };
+        let neighbors = self.neighbors.entries().map(|entry| report::Neighbor {
+            port: port_name(entry.port),
+            address: entry.address.to_string(),
+            mac: entry.mac.map(|mac| mac.to_string()),
+            state: entry.state.name().to_owned(),
+            age_seconds: Some(now.since(entry.since).as_secs()),
+            queued: u32::try_from(entry.held).unwrap_or(u32::MAX),
+        });
+        report::Neighbors { neighbors: neighbors.collect() }
+    }
+
+    /// Workers; `facts` are what is known of their threads, in order.
+    pub fn worker_report(&self, facts: &[WorkerFacts], pool: &PoolFacts) -> report::Workers {
+        let nothing = WorkerFacts::default();
+        let workers = self.workers.iter().enumerate().map(|(number, worker)| {
+            let facts = facts.get(number).unwrap_or(&nothing);
+            let work = &worker.counters.work;
+            report::Worker {
+                name: facts.name.clone(),
+                core: facts.core,
+                generation: work.generation.load(std::sync::atomic::Ordering::Acquire),
+                polls: work.polls.get(),
+                bursts: work.bursts.get(),
+                busy: facts.busy,
+                rx_packets: worker.counters.balance.received.get(),
+                tx_packets: worker.counters.balance.sent.get(),
+            }
+        });
+        report::Workers {
+            workers: workers.collect(),
+            mempool: report::Mempool { free: pool.free, size: pool.total },
+            balance: self.balance(),
+        }
+    }
+
+    /// Asks every worker for what it has measured; it answers within its next rounds.
+    pub fn ask_latency(&self) {
+        for worker in &self.workers {
+            worker.latency.ask(self.empty_histograms());
+        }
+    }
+
+    /// Takes what workers have given; true when every worker has answered the last question.
+    pub fn collect_latency(&mut self) {
+        for (number, worker) in self.workers.iter().enumerate() {
+            while let Some(set) = worker.latency.take() {
+                self.latency.add(number, &set);
+            }
+        }
+    }
+
+    /// What has been measured and collected.
+    pub fn latency(&self, facts: &[WorkerFacts]) -> report::Latency {
+        let mut latency = report::Latency::new(self.config.dataplane.latency_sample);
+        for path in Path::ALL {
+            let mut total = empty_histogram();
+            for totals in &self.latency.workers {
+                let _ = total.add(&totals[path as usize]);
+            }
+            latency.add_total(latency_path(path), &total);
+        }
+        for (number, totals) in self.latency.workers.iter().enumerate() {
+            let name = facts.get(number).map(|facts| facts.name.as_str()).unwrap_or_default();
+            for path in Path::ALL {
+                latency.add_worker(name, latency_path(path), &totals[path as usize]);
+            }
+        }
+        for tunnel in self.config.tunnels.iter().filter(|tunnel| tunnel.latency) {
+            let number = self.latency_slots.get(&tunnel.name);
+            let number = number.and_then(|number| u16::try_from(number).ok());
+            let empty = empty_histogram();
+            let histogram = number.and_then(|number| self.latency.tunnels.get(&number));
+            latency.add_tunnel(&tunnel.name, None, histogram.unwrap_or(&empty));
+        }
+        latency
+    }
+}
+
+const fn latency_path(path: Path) -> LatencyPath {
+    match path {
+        Path::Forward => LatencyPath::Forward,
+        Path::Encap => LatencyPath::Encap,
+        Path::Decap => LatencyPath::Decap,
+    }
+}
+
+/// A prefix as an operator writes it.
+fn destination(net: IpNet) -> String {
+    match (net.prefix_len(), net) {
+        (0, IpNet::V4(_)) => "default".to_owned(),
+        _ => net.to_string(),
+    }
+}
+
+fn standing(standing: &Standing) -> (TunnelState, Option<String>) {
+    let down = |reason: &str| (TunnelState::Down, Some(reason.to_owned()));
+    match standing {
+        Standing::Running => (TunnelState::Up, None),
+        Standing::Disabled => (TunnelState::Disabled, None),
+        Standing::ReceiveOnly => (TunnelState::Up, Some("receives only: no remote".to_owned())),
+        Standing::NoRoute => down("no route to the remote"),
+        Standing::Recursive => down("recursive: the route to the remote leads into the tunnel"),
+        Standing::OtherLink => down("the route to the remote leaves by another port than its link"),
+        Standing::NoLocal => down("no local address that it could send from"),
+    }
+}
+
