@@ -9,9 +9,9 @@ use adit_dataplane::wire::ethernet::{self, MacAddress, ether_type};
 use adit_dataplane::wire::nd::{self, Advertisement, Message, Solicitation};
 use adit_dataplane::wire::read_u16;
 
-use super::port::Port;
+use super::port::{FOR_TELLING, Port};
 use super::report::State as Known;
-use super::table::{Class, Neighbor, State};
+use super::table::{Neighbor, State};
 use super::{Action, Notice, Refusal, Turn};
 
 /// Between two defenses of the same address.
@@ -88,8 +88,7 @@ impl Port {
 
     /// Somebody who asks for us has told where it is.
     fn hear_of_new(&mut self, address: IpAddr, mac: MacAddress, turn: &mut Turn<'_>) {
-        // Those who tell must not drive out those who have answered.
-        if self.link.is_connected(address) && self.make_room(Class::Unconfirmed, turn) {
+        if self.link.is_connected(address) && self.make_room(FOR_TELLING, turn) {
             self.table.insert(address, Neighbor::new(State::Failed, turn.now, false));
             self.learn(address, mac, false, turn);
         }

@@ -21,14 +21,17 @@
 //!   uses, so all of them are probed; their number and the pace bound what this costs.
 //! - `permanent` entries come from the configuration and nothing changes them.
 //!
-//! Everything held is bounded, see [`NeighborLimits`]. When room is short the oldest goes, first
-//! of those that failed, then of those that never answered, then of those never confirmed.
+//! Everything held is bounded, see [`NeighborLimits`]. When room is short the oldest goes: of
+//! those that failed, then of those that only told where they are, then, for a packet's sake, of
+//! those that answered. Those that are asked for compete among themselves, so that a scan of a
+//! wide net costs few of the others. Next hops and static neighbors always stay.
 
 mod hear;
 mod link;
 mod pace;
 mod port;
 mod report;
+mod setup;
 mod table;
 
 pub use report::{Entry, Notice, Refusal, State};

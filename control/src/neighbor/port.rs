@@ -1,5 +1,6 @@
-//! One port: what becomes of its neighbors with time, packets and configurations. What they say
-//! of themselves is in [`hear`](super::hear).
+//! One port: what becomes of its neighbors when packets need them and time passes. What they say
+//! of themselves is in [`hear`](super::hear), what the configuration says in
+//! [`setup`](super::setup).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,35 +17,38 @@ use super::table::{Class, Neighbor, State, Table};
 use super::{Action, Entry, NeighborLimits, Notice, PortSetup, Turn};
 
 /// Requests to everybody before a neighbor counts as failed, and probes before one is forgotten.
-const ATTEMPTS: u8 = 3;
+pub(super) const ATTEMPTS: u8 = 3;
 /// Between two requests for the same neighbor.
 //= RFC 1122 §2.3.2.1: no more than one request per second for one address.
-const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 /// How long an answer is good for.
 const REACHABLE_TIME: Duration = Duration::from_secs(30);
 /// How long what a neighbor tells unasked is good for.
 const DELAY_TIME: Duration = Duration::from_secs(5);
 /// How long it is remembered that a neighbor does not answer, when nobody asks.
 const FAILED_TIME: Duration = Duration::from_mins(1);
-/// Until addresses are announced for the second time.
-//= RFC 5227 §1.1: ANNOUNCE_NUM 2, ANNOUNCE_INTERVAL 2 seconds.
-const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two notices that there are too many neighbors.
 const FULL_NOTICE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Who gives way, in this order, to a neighbor that a packet needs.
+pub(super) const FOR_NEEDED: &[Class] =
+    &[Class::Failed, Class::Unconfirmed, Class::Confirmed, Class::Incomplete];
+/// Who gives way to one that tells where it is: nobody who has answered, or that a packet needs.
+pub(super) const FOR_TELLING: &[Class] = &[Class::Failed, Class::Unconfirmed];
 
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) link: Link,
     pub(super) table: Table,
-    next_hops: BTreeSet<IpAddr>,
-    statics: BTreeMap<IpAddr, MacAddress>,
+    pub(super) next_hops: BTreeSet<IpAddr>,
+    pub(super) statics: BTreeMap<IpAddr, MacAddress>,
     /// What packets make us ask for.
     requests: Pace,
     probes: Pace,
     /// When an address of ours was defended last.
     pub(super) defended_at: BTreeMap<IpAddr, Nanos>,
-    is_up: bool,
-    announce_at: Option<Nanos>,
+    pub(super) is_up: bool,
+    pub(super) announce_at: Option<Nanos>,
     full_notice_at: Option<Nanos>,
 }
 
@@ -64,151 +68,6 @@ impl Port {
             is_up: false,
             announce_at: None,
             full_notice_at: None,
-        }
-    }
-
-    pub(super) fn configure(
-        &mut self,
-        setup: &PortSetup,
-        next_hops: BTreeSet<IpAddr>,
-        turn: &mut Turn<'_>,
-    ) {
-        let before = std::mem::replace(&mut self.link, Link::new(setup));
-        self.statics = setup.static_neighbors.iter().copied().collect();
-        self.statics.retain(|&address, _| !self.link.owns(address));
-        self.take_next_hops(next_hops, turn);
-        self.defended_at.retain(|&address, _| self.link.owns(address));
-        for address in self.addresses() {
-            self.settle(address, turn);
-        }
-        let statics: Vec<_> = self.statics.iter().map(|(&address, &mac)| (address, mac)).collect();
-        for (address, mac) in statics {
-            self.fix(address, mac, turn);
-        }
-        self.resume_next_hops(turn);
-        while self.table.evictable_count() > turn.limits.entries_per_port {
-            let Some((_, address)) = self.table.first_to_go(Class::Confirmed) else { break };
-            self.forget(address, turn);
-        }
-        if self.is_up {
-            let moved = before.mac != self.link.mac;
-            for address in self.link.own().filter(|&own| moved || !before.owns(own)) {
-                let frame = self.link.announcement(address);
-                turn.actions.push(Action::Transmit { port: self.link.port, frame });
-                self.announce_at = Some(turn.now + ANNOUNCE_INTERVAL);
-            }
-        }
-    }
-
-    fn take_next_hops(&mut self, next_hops: BTreeSet<IpAddr>, turn: &mut Turn<'_>) {
-        let port = self.link.port;
-        let (count, limit) = (next_hops.len(), turn.limits.next_hops_per_port);
-        if count > limit {
-            turn.actions.push(Action::Notice(Notice::TooManyNextHops { port, count, limit }));
-        }
-        let usable = |address: &IpAddr| {
-            let is_static = self.statics.contains_key(address);
-            let can_ask = self.link.can_be_neighbor(*address) && self.link.can_ask(*address);
-            if !can_ask && !is_static {
-                let notice = Notice::NextHopWithoutSource { port, address: *address };
-                turn.actions.push(Action::Notice(notice));
-            }
-            can_ask || is_static
-        };
-        self.next_hops = next_hops.into_iter().take(limit).filter(usable).collect();
-    }
-
-    /// Makes a neighbor of the former configuration fit the present one.
-    fn settle(&mut self, address: IpAddr, turn: &mut Turn<'_>) {
-        if self.statics.contains_key(&address) {
-            return;
-        }
-        let was_static =
-            self.table.get(address).is_some_and(|one| matches!(one.state, State::Permanent(_)));
-        if was_static || !self.can_resolve(address) {
-            return self.forget(address, turn);
-        }
-        let is_next_hop = self.next_hops.contains(&address);
-        self.table.update(address, |neighbor| {
-            if is_next_hop && !neighbor.is_next_hop && neighbor.state == State::Failed {
-                let next = neighbor.asked_at.map_or(turn.now, |at| at + REQUEST_INTERVAL);
-                neighbor.deadline = Some(next.max(turn.now));
-            }
-            neighbor.is_next_hop = is_next_hop;
-        });
-    }
-
-    /// Makes a neighbor permanent.
-    fn fix(&mut self, address: IpAddr, mac: MacAddress, turn: &mut Turn<'_>) {
-        let is_next_hop = self.next_hops.contains(&address);
-        if self.table.get(address).is_none() {
-            self.table.insert(address, Neighbor::new(State::Failed, turn.now, is_next_hop));
-        }
-        let is_new = self.table.get(address).is_some_and(|one| one.state != State::Permanent(mac));
-        self.table.update(address, |neighbor| neighbor.is_next_hop = is_next_hop);
-        if is_new {
-            self.place(address, State::Permanent(mac), turn);
-        }
-    }
-
-    /// Asks for every next hop that there is no entry for.
-    fn resume_next_hops(&mut self, turn: &mut Turn<'_>) {
-        let missing = self.next_hops.iter().filter(|&&one| self.table.get(one).is_none());
-        for address in missing.copied().collect::<Vec<_>>() {
-            self.table.insert(address, Neighbor::new(State::Failed, turn.now, true));
-            self.start(address, ATTEMPTS, turn);
-        }
-    }
-
-    pub(super) fn link_up(&mut self, turn: &mut Turn<'_>) {
-        self.is_up = true;
-        self.announce(turn);
-        self.announce_at = Some(turn.now + ANNOUNCE_INTERVAL);
-        let failed = |neighbor: &Neighbor| neighbor.is_next_hop && neighbor.state == State::Failed;
-        for address in self.addresses() {
-            if self.table.get(address).is_some_and(failed) {
-                self.start(address, ATTEMPTS, turn);
-            }
-        }
-        self.resume_next_hops(turn);
-    }
-
-    pub(super) fn link_down(&mut self, turn: &mut Turn<'_>) {
-        self.is_up = false;
-        self.announce_at = None;
-        self.forget_dynamic(None, turn);
-    }
-
-    pub(super) fn announce(&self, turn: &mut Turn<'_>) {
-        let port = self.link.port;
-        for address in self.link.own() {
-            let frame = self.link.announcement(address);
-            turn.actions.push(Action::Transmit { port, frame });
-        }
-    }
-
-    pub(super) fn clear(&mut self, only: Option<IpAddr>, turn: &mut Turn<'_>) -> usize {
-        let count = self.forget_dynamic(only, turn);
-        self.resume_next_hops(turn);
-        count
-    }
-
-    /// Forgets all but the static neighbors, or one of them.
-    fn forget_dynamic(&mut self, only: Option<IpAddr>, turn: &mut Turn<'_>) -> usize {
-        let is_meant = |(address, neighbor): (IpAddr, &Neighbor)| {
-            let is_meant = only.is_none_or(|one| one == address);
-            (is_meant && !matches!(neighbor.state, State::Permanent(_))).then_some(address)
-        };
-        let meant: Vec<_> = self.table.iter().filter_map(is_meant).collect();
-        for &address in &meant {
-            self.forget(address, turn);
-        }
-        meant.len()
-    }
-
-    pub(super) fn forget_all(&mut self, turn: &mut Turn<'_>) {
-        for address in self.addresses() {
-            self.forget(address, turn);
         }
     }
 
@@ -236,7 +95,7 @@ impl Port {
         let port = self.link.port;
         if !self.can_resolve(address) {
             turn.actions.push(Action::Unreachable { port, address, packet });
-        } else if self.requests.admits(turn.now) && self.make_room(Class::Confirmed, turn) {
+        } else if self.requests.admits(turn.now) && self.make_room(self.may_give_way(turn), turn) {
             self.table.insert(address, Neighbor::new(State::Failed, turn.now, false));
             self.start(address, ATTEMPTS, turn);
             self.hold(address, packet, turn);
@@ -251,15 +110,25 @@ impl Port {
         is_known && self.link.can_be_neighbor(address) && self.link.can_ask(address)
     }
 
-    /// Makes room for one more neighbor, at the cost of one of class `highest` or below. False:
-    /// there is none.
-    pub(super) fn make_room(&mut self, highest: Class, turn: &mut Turn<'_>) -> bool {
+    /// Who gives way to a neighbor that a packet needs. Those that are asked for don't drive out
+    /// each other while they are few, and are never many: a scan costs few of the others.
+    fn may_give_way(&self, turn: &Turn<'_>) -> &'static [Class] {
+        if self.table.count(Class::Incomplete) < turn.limits.incomplete_per_port {
+            FOR_NEEDED
+        } else {
+            &[Class::Incomplete]
+        }
+    }
+
+    /// Makes room for one more neighbor, at the cost of the oldest of these classes. False: there
+    /// is none.
+    pub(super) fn make_room(&mut self, classes: &[Class], turn: &mut Turn<'_>) -> bool {
         let limit = turn.limits.entries_per_port;
         if self.table.evictable_count() < limit {
             return true;
         }
-        let victim = self.table.first_to_go(highest);
-        if victim.is_none_or(|(class, _)| class >= Class::Unconfirmed) {
+        let victim = self.table.oldest_of(classes);
+        if !victim.is_some_and(|(class, _)| class == Class::Failed) {
             let is_old = |at: Nanos| turn.now.since(at) >= FULL_NOTICE_INTERVAL;
             if self.full_notice_at.is_none_or(is_old) {
                 self.full_notice_at = Some(turn.now);
@@ -304,11 +173,12 @@ impl Port {
     }
 
     /// Asks everybody for a neighbor that is there without being known, `requests` times.
-    fn start(&mut self, address: IpAddr, requests: u8, turn: &mut Turn<'_>) {
+    pub(super) fn start(&mut self, address: IpAddr, requests: u8, turn: &mut Turn<'_>) {
         let is_next_hop = self.table.get(address).is_some_and(|one| one.is_next_hop);
         let limit = turn.limits.incomplete_per_port.max(1);
         let is_crowded = !is_next_hop && self.table.count(Class::Incomplete) >= limit;
-        if let Some(oldest) = self.table.oldest_of(Class::Incomplete).filter(|_| is_crowded) {
+        let oldest = self.table.oldest_of(&[Class::Incomplete]);
+        if let Some((_, oldest)) = oldest.filter(|_| is_crowded) {
             self.forget(oldest, turn);
         }
         let state = State::Incomplete { requests_left: requests - 1 };
@@ -348,7 +218,7 @@ impl Port {
     }
 
     /// Gives a neighbor a state with a MAC address; what has waited for it can go.
-    fn place(&mut self, address: IpAddr, state: State, turn: &mut Turn<'_>) {
+    pub(super) fn place(&mut self, address: IpAddr, state: State, turn: &mut Turn<'_>) {
         let Some(mac) = state.mac() else { return };
         let deadline = match state {
             State::Reachable(_) => Some(turn.now + REACHABLE_TIME),
@@ -470,7 +340,7 @@ impl Port {
         })
     }
 
-    fn addresses(&self) -> Vec<IpAddr> {
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
         self.table.iter().map(|(address, _)| address).collect()
     }
 }

@@ -152,8 +152,8 @@ impl fmt::Display for Notice {
             ),
             Self::NextHopWithoutSource { address, .. } => write!(
                 f,
-                "next hop {address} can't be asked for: the port needs an address of its family, other \
-                 than the next hop's"
+                "next hop {address} can't be asked for: the port needs an address of its family, \
+                 and not this one"
             ),
             Self::TooManyNextHops { count, limit, .. } => write!(
                 f,

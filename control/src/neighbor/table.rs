@@ -46,8 +46,8 @@ impl State {
     }
 }
 
-/// Who goes first when room is short: the order of the variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What decides who has to go when room is short. Static neighbors and next hops have no class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     Failed,
     Incomplete,
@@ -56,8 +56,7 @@ pub(super) enum Class {
     Confirmed,
 }
 
-const CLASSES: [Class; 4] =
-    [Class::Failed, Class::Incomplete, Class::Unconfirmed, Class::Confirmed];
+const CLASS_COUNT: usize = Class::Confirmed as usize + 1;
 
 #[derive(Debug)]
 pub(super) struct Neighbor {
@@ -115,7 +114,7 @@ pub(super) struct Table {
     neighbors: BTreeMap<IpAddr, Neighbor>,
     deadlines: BTreeSet<(Nanos, IpAddr)>,
     /// By class, the oldest first.
-    evictable: [BTreeSet<(Nanos, IpAddr)>; CLASSES.len()],
+    evictable: [BTreeSet<(Nanos, IpAddr)>; CLASS_COUNT],
 }
 
 impl Table {
@@ -189,14 +188,9 @@ impl Table {
         self.evictable.iter().map(BTreeSet::len).sum()
     }
 
-    /// Who has been in the class for longest.
-    pub(super) fn oldest_of(&self, class: Class) -> Option<IpAddr> {
-        self.evictable[class as usize].first().map(|&(_, address)| address)
-    }
-
-    /// Who is to go when somebody must, and the class it is of: nobody above `highest`.
-    pub(super) fn first_to_go(&self, highest: Class) -> Option<(Class, IpAddr)> {
-        let classes = CLASSES.into_iter().take_while(|&class| class <= highest);
-        classes.into_iter().find_map(|class| Some((class, self.oldest_of(class)?)))
+    /// Who has been in the first of these classes for longest that is not empty.
+    pub(super) fn oldest_of(&self, classes: &[Class]) -> Option<(Class, IpAddr)> {
+        let oldest = |class: Class| self.evictable[class as usize].first();
+        classes.iter().find_map(|&class| oldest(class).map(|&(_, address)| (class, address)))
     }
 }
