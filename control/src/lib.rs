@@ -6,5 +6,6 @@ pub mod command;
 pub mod config;
 pub mod engine;
 pub mod neighbor;
+pub mod replay;
 pub mod report;
 pub mod yaml;

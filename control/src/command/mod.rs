@@ -8,6 +8,7 @@ mod check;
 mod clear;
 mod latency;
 mod output;
+mod replay;
 mod show;
 
 use std::path::PathBuf;
@@ -50,6 +51,8 @@ struct CommandLine {
 enum Command {
     /// Check a configuration and print every mistake
     Check(check::Check),
+    /// Play captures through the packet path, without devices or privileges
+    Replay(replay::Replay),
     /// Put a changed configuration in force, without losing a packet
     Apply(apply::Apply),
     /// Show what the appliance is doing
@@ -78,6 +81,7 @@ impl Remote {
 pub fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Check(command) => command.run(),
+        Command::Replay(command) => command.run(),
         Command::Apply(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Latency(command) => command.run(),

@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(slots.take(&"c".into(), 2), None);
         slots.retain(7, |name| name == "b");
         assert_eq!(slots.take(&"c".into(), 2), None);
-        assert_eq!(slots.settle(7), []);
+        assert_eq!(slots.settle(7), Vec::<u32>::new());
         assert_eq!(slots.settle(8), [0]);
         assert_eq!(slots.take(&"c".into(), 2), Some(0));
     }
