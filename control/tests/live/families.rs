@@ -2,13 +2,19 @@
 
 use crate::appliance::Appliance;
 use crate::network::Namespace;
-use crate::sites::{HOST1, HOST1_V6, HOST2, HOST2_V6, IPIP, Sites, Tunnel, address_host, with};
+use crate::sites::{
+    BOTH, HOST1, HOST1_V6, HOST2, HOST2_V6, IPIP, Sites, Tunnel, address_host, with,
+};
 use crate::traffic::{iperf, ping};
 use crate::turn;
 
 /// Pings both ways, the first one from a cold start, and TCP both ways, in each family that `targets` names.
 fn carries(mode: &'static str, outer_v6: bool, targets: &[(&str, &str)]) {
-    let sites = Sites::up(Tunnel { mode, outer_v6, keys: "" });
+    carries_through(Tunnel { mode, outer_v6, keys: "" }, targets);
+}
+
+fn carries_through(tunnel: Tunnel, targets: &[(&str, &str)]) {
+    let sites = Sites::up(tunnel);
     let (host1, host2) = (&sites.network.host1, &sites.network.host2);
     for (address1, address2) in targets {
         ping(host1, &format!("-c 1 -W 3 {address2}")).all_answered();
@@ -55,9 +61,9 @@ fn ip6ip6_carries_ipv6_over_ipv6() {
 }
 
 #[test]
-fn any_carries_both_over_ipv4() {
+fn sit_with_any_payload_carries_both_over_ipv4() {
     let _turn = turn::shared();
-    carries("any", false, &[V4, V6]);
+    carries_through(BOTH, &[V4, V6]);
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! adit as a node among others: it answers for its addresses, resolves its neighbours, and says what it can't deliver.
 
 use crate::network::Namespace;
-use crate::sites::{HOST1_V6, HOST2, HOST2_V6, IPIP, Sites, Tunnel, with};
+use crate::sites::{BOTH, HOST1_V6, HOST2, HOST2_V6, IPIP, Sites, with};
 use crate::traffic::ping;
 use crate::turn;
-
-const BOTH: Tunnel = Tunnel { mode: "any", outer_v6: false, keys: "" };
 
 #[test]
 fn every_local_address_answers_echo() {

@@ -75,9 +75,12 @@ pub(crate) struct Tunnel {
 
 pub(crate) const IPIP: Tunnel = Tunnel { mode: "ipip", outer_v6: false, keys: "" };
 
+/// Both families in IPv4: what ip-link(8) calls sit mode any.
+pub(crate) const BOTH: Tunnel = Tunnel { mode: "sit", outer_v6: false, keys: ", payload: any" };
+
 impl Tunnel {
     fn carries_v4(self) -> bool {
-        matches!(self.mode, "ipip" | "ipip6" | "any")
+        matches!(self.mode, "ipip" | "ipip6" | "any") || self.keys.contains("payload: any")
     }
 
     fn carries_v6(self) -> bool {
