@@ -46,7 +46,9 @@ impl Replay {
         }
         if played.oversized > 0 {
             let count = played.oversized;
-            output::complain(format_args!("frames too long for any port: left out of {count} bursts"));
+            output::complain(format_args!(
+                "frames too long for any port: left out of {count} bursts"
+            ));
         }
         if played.lost_buffers > 0 {
             let count = played.lost_buffers;

@@ -104,9 +104,8 @@ impl Replay {
         let timeline = self.read_inputs(&config)?;
         let names: Vec<String> = config.ports.iter().map(|port| port.name.to_string()).collect();
         let start = timeline.first_time().unwrap_or_default();
-        let mut appliance = Simulation::new(config, start, self.boot).map_err(|error| {
-            ReplayError::Compile { path: self.configuration.clone(), error }
-        })?;
+        let mut appliance = Simulation::new(config, start, self.boot)
+            .map_err(|error| ReplayError::Compile { path: self.configuration.clone(), error })?;
         let mut output = Output::create(&self.out, &names)?;
         let oversized = self.play(&timeline, &mut appliance, &mut output)?;
         let counters = appliance.counters();
@@ -120,12 +119,11 @@ impl Replay {
         let mut captures = Vec::with_capacity(self.inputs.len());
         for Input { port, capture } in &self.inputs {
             let known = (0..).map(PortId).zip(&config.ports);
-            let (id, _) = known.into_iter().find(|(_, known)| &*known.name == port).ok_or_else(
-                || {
+            let (id, _) =
+                known.into_iter().find(|(_, known)| &*known.name == port).ok_or_else(|| {
                     let names: Vec<&str> = config.ports.iter().map(|port| &*port.name).collect();
                     ReplayError::UnknownPort { port: port.clone(), known: names.join(", ") }
-                },
-            )?;
+                })?;
             captures.push((id, Capture::read(capture)?));
         }
         Ok(Timeline::merge(captures))

@@ -56,9 +56,16 @@ fn a_ping_is_answered_at_the_time_it_arrives() {
     let played = replay.run().unwrap();
     assert_eq!((played.received, played.sent, played.lost_buffers), (3, 3, 0));
     let replies = sent(&replay, "wan");
-    assert_eq!(replies.iter().map(|(time, _)| *time).collect::<Vec<_>>(), [START, START, START + 7]);
+    assert_eq!(
+        replies.iter().map(|(time, _)| *time).collect::<Vec<_>>(),
+        [START, START, START + 7]
+    );
     let (_, reply) = &replies[0];
-    assert_eq!((&reply[0..6], reply[34]), (&[2, 0, 0, 0, 0, 9][..], 0), "an echo reply to the asker");
+    assert_eq!(
+        (&reply[0..6], reply[34]),
+        (&[2, 0, 0, 0, 0, 9][..], 0),
+        "an echo reply to the asker"
+    );
     assert_eq!(sent(&replay, "lan"), [], "a port that sent nothing has an empty capture");
     let text = fs::read_to_string(replay.out.join("counters.json")).unwrap();
     let counters: Counters = serde_json::from_str(&text).unwrap();
@@ -87,7 +94,8 @@ fn two_runs_are_the_same() {
         let pings = [(START, ping([198, 51, 100, 1])), (START + 1, ping([203, 0, 113, 1]))];
         let replay = replay(folder.path(), &pings);
         replay.run().unwrap();
-        ["wan.pcap", "lan.pcap", "counters.json"].map(|file| fs::read(replay.out.join(file)).unwrap())
+        ["wan.pcap", "lan.pcap", "counters.json"]
+            .map(|file| fs::read(replay.out.join(file)).unwrap())
     };
     assert_eq!(run(), run());
 }
