@@ -1,1 +1,6 @@
-//! Benchmarks of adit; see `benches/`.
+//! What the benchmarks of adit share; see `benches/`.
+
+pub mod numbers;
+pub mod routes;
+#[cfg(feature = "dpdk")]
+pub mod rte_fib;
