@@ -2,7 +2,8 @@
 //! bursts; changes of single routes; and bursts against `rte_fib` and `rte_fib6` on the same routes
 //! and addresses, as a ratio of medians of alternating samples.
 //!
-//! `cargo bench -p benches --bench fib`; `-- against` for the comparison alone.
+//! `cargo bench -p benches --bench fib`; `-- fib4`, `fib6`, `change` or `against`
+//! for a part of it.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -17,7 +18,16 @@ const ADDRESS_COUNT: usize = 1 << 20;
 /// Packets of a burst.
 const BURST: usize = 32;
 
+/// Whether the command line asks for `part`: without it the routes need not be made.
+fn wanted(part: &str) -> bool {
+    let filter = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    filter.is_none_or(|filter| part.contains(&filter) || filter.contains(part))
+}
+
 fn lookups4(criterion: &mut Criterion) {
+    if !wanted("fib4") {
+        return;
+    }
     let mut group = criterion.benchmark_group("fib4");
     group.throughput(Throughput::Elements(BURST as u64));
     for count in [1, 1_000, 100_000, 1_000_000] {
@@ -43,6 +53,9 @@ fn lookups4(criterion: &mut Criterion) {
 }
 
 fn lookups6(criterion: &mut Criterion) {
+    if !wanted("fib6") {
+        return;
+    }
     let mut group = criterion.benchmark_group("fib6");
     group.throughput(Throughput::Elements(BURST as u64));
     for count in [1, 1_000, 100_000, 200_000] {
@@ -80,7 +93,7 @@ fn changes_of<F: Fib>(criterion: &mut Criterion, name: &str, rib: Rib<F::Prefix>
     let routes: Vec<_> = tables.rib().iter().collect();
     // A prime stride, so that changes follow each other in no order.
     let mut order = routes.iter().cycle().step_by(7919).filter(|route| route.0.prefix_len() > 0);
-    criterion.bench_function(&format!("{name}/remove, publish, add, publish"), |bencher| {
+    criterion.bench_function(&format!("change/{name}: remove, publish, add, publish"), |bencher| {
         bencher.iter(|| {
             let Some(&(prefix, next_hop)) = order.next() else { return };
             tables.remove(prefix).expect("nobody holds the table");
@@ -92,6 +105,9 @@ fn changes_of<F: Fib>(criterion: &mut Criterion, name: &str, rib: Rib<F::Prefix>
 }
 
 fn changes(criterion: &mut Criterion) {
+    if !wanted("change") {
+        return;
+    }
     changes_of::<Fib4>(criterion, "fib4 of 1000000", routes4(1_000_000));
     changes_of::<Fib6>(criterion, "fib6 of 200000", routes6(200_000));
 }
@@ -104,26 +120,35 @@ mod against {
         black_box, routes4, routes6,
     };
     use benches::rte_fib::{Method, RteFib4, RteFib6, start_eal};
+    use std::ops::Range;
     use std::time::Instant;
 
-    /// How often both sides are measured, taking turns.
-    const SAMPLES: usize = 41;
+    /// How many addresses a sample looks up: a millisecond's worth, so that most samples are not
+    /// interrupted, and the next ones are not in the caches.
+    const SAMPLE: usize = 1 << 13;
 
     const MEMORY_MEGABYTES: u32 = 3072;
 
-    /// Nanoseconds a lookup of each of two ways to run through all addresses: the medians of
-    /// samples that alternate, so that a neighbor's load hits both.
-    fn pair(mut ours: impl FnMut(), mut theirs: impl FnMut()) -> (f64, f64) {
-        let time = |run: &mut dyn FnMut()| {
+    /// Nanoseconds a lookup of each of two ways to look up a slice of addresses, given by its range:
+    /// the medians of samples that alternate, so that a neighbor's load hits both.
+    fn pair(
+        mut ours: impl FnMut(Range<usize>),
+        mut theirs: impl FnMut(Range<usize>),
+    ) -> (f64, f64) {
+        let time = |run: &mut dyn FnMut(Range<usize>), range: Range<usize>| {
             let start = Instant::now();
-            run();
-            start.elapsed().as_secs_f64() * 1e9 / ADDRESS_COUNT as f64
+            run(range);
+            start.elapsed().as_secs_f64() * 1e9 / SAMPLE as f64
         };
-        let mut samples: Vec<(f64, f64)> =
-            (0..SAMPLES).map(|_| (time(&mut ours), time(&mut theirs))).collect();
+        let ranges = (0..ADDRESS_COUNT).step_by(SAMPLE).map(|first| first..first + SAMPLE);
+        let mut samples: Vec<(f64, f64)> = ranges
+            .cycle()
+            .take(ADDRESS_COUNT / SAMPLE * 4)
+            .map(|range| (time(&mut ours, range.clone()), time(&mut theirs, range)))
+            .collect();
         let mut median = |side: fn(&(f64, f64)) -> f64| {
             samples.sort_by(|a, b| side(a).total_cmp(&side(b)));
-            side(&samples[SAMPLES / 2])
+            side(&samples[samples.len() / 2])
         };
         (median(|sample| sample.0), median(|sample| sample.1))
     }
@@ -150,14 +175,14 @@ mod against {
             }
             for burst in [BURST, 2 * BURST] {
                 let times = pair(
-                    || {
-                        for chunk in addresses.chunks_exact(burst) {
+                    |range| {
+                        for chunk in addresses[range].chunks_exact(burst) {
                             ours.lookup_burst(chunk, &mut next_hops);
                             black_box(&next_hops);
                         }
                     },
-                    || {
-                        for chunk in addresses.chunks_exact(burst) {
+                    |range| {
+                        for chunk in addresses[range].chunks_exact(burst) {
                             theirs.lookup(chunk, &mut raw);
                             black_box(&raw);
                         }
@@ -184,14 +209,14 @@ mod against {
             }
             for burst in [BURST, 2 * BURST] {
                 let times = pair(
-                    || {
-                        for chunk in addresses.chunks_exact(burst) {
+                    |range| {
+                        for chunk in addresses[range].chunks_exact(burst) {
                             ours.lookup_burst(chunk, &mut next_hops);
                             black_box(&next_hops);
                         }
                     },
-                    || {
-                        for chunk in octets.chunks_exact(burst) {
+                    |range| {
+                        for chunk in octets[range].chunks_exact(burst) {
                             theirs.lookup(chunk, &mut raw);
                             black_box(&raw);
                         }
@@ -205,8 +230,7 @@ mod against {
 
     /// Not a criterion benchmark, because a ratio needs both sides in turns; its filter is kept.
     pub(super) fn rte_fib(_: &mut Criterion) {
-        let filter = std::env::args().skip(1).find(|word| !word.starts_with('-'));
-        if filter.is_some_and(|filter| !"against".contains(&filter)) {
+        if !super::wanted("against") {
             return;
         }
         let run = || {

@@ -11,18 +11,15 @@ pub(super) struct Entry(u32);
 
 const NODE_BIT: u32 = 1 << 31;
 const WIDE_BIT: u32 = 1 << 30;
+
+/// How many places a reference can tell apart.
+pub(super) const PLACES_MAX: usize = WIDE_BIT as usize;
+
 const DEPTH_SHIFT: u32 = 24;
 const DEPTH_MAX: u32 = 127;
 
 const _: () = assert!(NEXT_HOPS_MAX == 1 << DEPTH_SHIFT);
 const _: () = assert!(DEPTH_MAX << DEPTH_SHIFT < NODE_BIT);
-
-/// Where a node is: in which of the two stores, and at which place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NodeRef {
-    Compact(u32),
-    Wide(u32),
-}
 
 impl Entry {
     pub(super) const EMPTY: Self = Self(0);
@@ -32,11 +29,14 @@ impl Entry {
         Self((depth as u32) << DEPTH_SHIFT | next_hop.raw())
     }
 
-    pub(super) const fn node(node: NodeRef) -> Self {
-        match node {
-            NodeRef::Compact(place) => Self(NODE_BIT | place),
-            NodeRef::Wide(place) => Self(NODE_BIT | WIDE_BIT | place),
-        }
+    /// A reference to a node that is one line, at `place` in the array of lines.
+    pub(super) const fn compact(place: u32) -> Self {
+        Self(NODE_BIT | place)
+    }
+
+    /// A reference to a node of many lines, the first at `place`.
+    pub(super) const fn wide(place: u32) -> Self {
+        Self(NODE_BIT | WIDE_BIT | place)
     }
 
     #[inline]
@@ -59,11 +59,16 @@ impl Entry {
         self.0 == 0
     }
 
-    /// The node referred to. Of an entry that is none, nothing sensible.
+    /// Where the node referred to begins. Of an entry that is no node, nothing sensible.
     #[inline]
-    pub(super) const fn to_node(self) -> NodeRef {
-        let place = self.0 & (WIDE_BIT - 1);
-        if self.0 & WIDE_BIT == 0 { NodeRef::Compact(place) } else { NodeRef::Wide(place) }
+    pub(super) const fn place(self) -> u32 {
+        self.0 & (WIDE_BIT - 1)
+    }
+
+    /// Whether the node referred to is of many lines.
+    #[inline]
+    pub(super) const fn is_wide(self) -> bool {
+        self.0 & WIDE_BIT != 0
     }
 
     /// This entry, or `fallback` where it is empty.

@@ -15,20 +15,25 @@ mod entry;
 mod fib4;
 mod fib6;
 mod left_right;
+mod lines;
 mod next_hop;
 mod nodes;
 #[cfg(test)]
 mod oracle;
 mod rib;
 mod short;
-mod slab;
 
 pub use fib4::Fib4;
 pub use fib6::Fib6;
 pub use left_right::{LeftRight, Routes4, Routes6};
 pub use next_hop::{NEXT_HOPS_MAX, NextHopId, NextHopOutOfRange};
-pub use nodes::{COMPACT_NODES_MAX, WIDE_NODES_MAX};
 pub use rib::{Change, Prefix, Rib, Rib4, Rib6};
+
+/// How many lines of 64 bytes a table can have for prefixes longer than /24, unless it is made with
+/// another limit: 512 MiB. A million routes need 3 500 000 of them at the very worst.
+pub const LINES_MAX: usize = 1 << 23;
+
+const _: () = assert!(LINES_MAX <= entry::PLACES_MAX);
 
 /// A table that longest-prefix lookups run on, kept in step with a [`Rib`] by its changes.
 pub trait Fib: Clone + Default {
@@ -57,11 +62,11 @@ pub trait Fib: Clone + Default {
 pub enum FibError {
     /// The parts of the table for long prefixes are used up.
     #[error(
-        "the forwarding table is full: {limit} nodes for prefixes longer than /24 are in use; \
-         aggregate routes"
+        "the forwarding table is full: prefixes longer than /24 fill its {limit} lines of 64 \
+         bytes; aggregate routes"
     )]
     Full {
-        /// How many such nodes a table can have.
+        /// How many lines the table can have.
         limit: usize,
     },
     /// Workers may still read the table that would have to change.

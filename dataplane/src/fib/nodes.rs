@@ -1,19 +1,19 @@
 //! Nodes of 256 slots, most of them in one cache line.
 //!
-//! The slots of a node are few runs of equal entries. Up to [`Compact`]'s number of runs the node is
-//! one line of 64 bytes: the last slot of each run but the last one, and one entry a run. More than
-//! that takes the 1 KiB of all slots. The parts that both kinds have are the node's head `H`.
+//! The slots of a node are few runs of equal entries. A *compact* node is one line of 64 bytes: its
+//! head, one entry a run, and the last slot of each run but the last one. One of more runs is *wide*:
+//! a line with its head, then 16 lines with all slots. Both lie in one array of lines, so that a
+//! lookup finds the right word of the right line by arithmetic, without a branch that depends on
+//! what it has just loaded.
+//!
+//! The head is `HEAD` words. Its first is the node's *base*: the prefix that would stand in the slot
+//! that refers to this node, which is what addresses get that end in an empty slot of the node.
+
+use core::ops::Range;
 
 use super::FibError;
-use super::entry::{Entry, NodeRef, Paint};
-use super::slab::Slab;
-
-/// The most nodes of 64 bytes that a table can have.
-pub const COMPACT_NODES_MAX: usize = 1 << 20;
-
-/// The most nodes of 1 KiB that a table can have. A million routes need 200 000 at worst: one has at
-/// least five routes in it, or it would be the small kind.
-pub const WIDE_NODES_MAX: usize = 1 << 18;
+use super::entry::{Entry, Paint};
+use super::lines::{Line, Lines, WORD_COUNT};
 
 /// How many slots a node has: one for each value of a byte.
 pub(super) const SLOT_COUNT: usize = 256;
@@ -21,220 +21,213 @@ pub(super) const SLOT_COUNT: usize = 256;
 /// The slots of a node, one by one, as changes are made on them.
 pub(super) type Slots = [Entry; SLOT_COUNT];
 
-/// What a node has besides its slots.
-pub(super) trait Head: Copy {
-    /// What addresses get that end in an empty slot of this node, or that left its path: the prefix
-    /// that would be in the slot that holds the reference to this node.
-    fn base(&self) -> Entry;
-
-    fn base_mut(&mut self) -> &mut Entry;
-}
-
-/// A node of few runs: `ENDS` is one less than `RUNS`, and with the head it all is 64 bytes.
-#[derive(Clone, Debug)]
-#[repr(C, align(64))]
-pub(super) struct Compact<H, const RUNS: usize, const ENDS: usize> {
-    head: H,
-    runs: [Entry; RUNS],
-    /// The last slot of each run but the last; 255 where there is no run, which no slot is beyond.
-    ends: [u8; ENDS],
-}
-
-/// A node with all its slots.
-#[derive(Clone, Debug)]
-#[repr(C, align(64))]
-pub(super) struct Wide<H> {
-    head: H,
-    slots: Slots,
-}
-
-impl<H: Head, const RUNS: usize, const ENDS: usize> Compact<H, RUNS, ENDS> {
-    const FITS_A_LINE: () = assert!(size_of::<Self>() == 64 && ENDS + 1 == RUNS);
-
-    /// Nothing if the slots have too many runs.
-    fn new(head: H, slots: &Slots) -> Option<Self> {
-        let () = Self::FITS_A_LINE;
-        let mut node = Self { head, runs: [Entry::EMPTY; RUNS], ends: [u8::MAX; ENDS] };
-        let mut run = 0;
-        node.runs[0] = slots[0];
-        for (slot, pair) in (0..=u8::MAX).zip(slots.windows(2)) {
-            if pair[0] != pair[1] {
-                *node.ends.get_mut(run)? = slot;
-                run += 1;
-                node.runs[run] = pair[1];
-            }
-        }
-        Some(node)
-    }
-
-    #[inline]
-    fn run_of(&self, slot: u8) -> usize {
-        usize::from(self.ends.iter().map(|&end| u8::from(end < slot)).sum::<u8>())
-    }
-
-    #[inline]
-    fn lookup(&self, slot: u8) -> Entry {
-        self.runs.get(self.run_of(slot)).copied().unwrap_or_default()
-    }
-
-    fn expand(&self) -> Slots {
-        let mut slots = [Entry::EMPTY; SLOT_COUNT];
-        let mut first = 0;
-        for (run, &entry) in self.runs.iter().enumerate() {
-            let end = self.ends.get(run).map_or(SLOT_COUNT, |&end| usize::from(end) + 1);
-            if first < end {
-                slots[first..end].fill(entry);
-            }
-            first = end;
-        }
-        slots
-    }
-}
+/// Where the slots of a node that has been read begin: in the line after its head.
+const WIDE_LINES: usize = 1 + SLOT_COUNT / WORD_COUNT;
 
 /// All nodes of a table.
 #[derive(Clone, Debug)]
-pub(super) struct Nodes<H, const RUNS: usize, const ENDS: usize> {
-    compact: Slab<Compact<H, RUNS, ENDS>>,
-    wide: Slab<Wide<H>>,
+pub(super) struct Nodes<const HEAD: usize> {
+    lines: Lines<WIDE_LINES>,
 }
 
-impl<H: Head, const RUNS: usize, const ENDS: usize> Nodes<H, RUNS, ENDS> {
-    pub(super) fn with_limits(compact_limit: usize, wide_limit: usize) -> Self {
-        Self { compact: Slab::with_limit(compact_limit), wide: Slab::with_limit(wide_limit) }
+impl<const HEAD: usize> Nodes<HEAD> {
+    /// The most runs that fit a line: each needs an entry, and all but one of them a byte.
+    const RUNS: usize = (size_of::<Line>() - HEAD * 4).div_ceil(5);
+    const ENDS_AT: usize = HEAD + Self::RUNS;
+    const ENDS: usize = Self::RUNS - 1;
+    const FITS: () = assert!(HEAD * 4 + Self::RUNS * 5 - 1 <= size_of::<Line>());
+
+    /// None yet, and never more than fit so many lines of 64 bytes.
+    pub(super) fn with_lines_max(lines_max: usize) -> Self {
+        let () = Self::FITS;
+        Self { lines: Lines::with_limit(lines_max) }
     }
 
-    /// The head of a node and what a slot of it holds, the slot chosen by what the head says.
+    /// The line that `node` begins with.
     #[inline]
-    pub(super) fn lookup(&self, node: Entry, slot: impl FnOnce(&H) -> u8) -> Option<(H, Entry)> {
-        match node.to_node() {
-            NodeRef::Compact(place) => {
-                let node = self.compact.get(place)?;
-                Some((node.head, node.lookup(slot(&node.head))))
-            }
-            NodeRef::Wide(place) => {
-                let node = self.wide.get(place)?;
-                Some((node.head, node.slots[usize::from(slot(&node.head))]))
-            }
+    pub(super) fn line(&self, node: Entry) -> &Line {
+        self.lines.get(node.place())
+    }
+
+    /// Where `slot` of `node`, which begins with `line`, is: the line and the word in it.
+    #[inline]
+    pub(super) fn locate(node: Entry, line: &Line, slot: u8) -> (u32, usize) {
+        let wide = u32::from(node.is_wide());
+        let wide_word = usize::from(slot) % WORD_COUNT;
+        let compact_word = HEAD + Self::run_of(line, slot);
+        let line = node.place() + wide * (1 + u32::from(slot) / 16);
+        (line, if wide == 0 { compact_word } else { wide_word })
+    }
+
+    /// What a slot holds that [`Self::locate`] found.
+    #[inline]
+    pub(super) fn read(&self, (line, word): (u32, usize)) -> Entry {
+        Entry::from_raw(self.lines.get(line).0[word % WORD_COUNT])
+    }
+
+    /// What `slot` of `node` holds.
+    #[inline]
+    pub(super) fn slot(&self, node: Entry, slot: u8) -> Entry {
+        self.read(Self::locate(node, self.line(node), slot))
+    }
+
+    /// Which run of a compact node a slot is in: as many as there are ends before it. Of a wide
+    /// node, nothing sensible.
+    #[inline]
+    fn run_of(line: &Line, slot: u8) -> usize {
+        let mut ends = [u8::MAX; 16];
+        for (bytes, word) in ends.chunks_exact_mut(4).zip(&line.0[Self::ENDS_AT..]) {
+            bytes.copy_from_slice(&word.to_le_bytes());
         }
+        usize::from(ends.iter().map(|&end| u8::from(end < slot)).sum::<u8>())
     }
 
     /// The head of the node that `entry` refers to; nothing if it refers to none.
-    pub(super) fn head(&self, entry: Entry) -> Option<H> {
-        match entry.to_node() {
-            _ if !entry.is_node() => None,
-            NodeRef::Compact(place) => self.compact.get(place).map(|node| node.head),
-            NodeRef::Wide(place) => self.wide.get(place).map(|node| node.head),
-        }
+    pub(super) fn head(&self, entry: Entry) -> Option<[u32; HEAD]> {
+        entry.is_node().then(|| head_of(self.line(entry)))
     }
 
-    pub(super) fn expand(&self, node: Entry) -> Option<(H, Slots)> {
-        Some(match node.to_node() {
-            NodeRef::Compact(place) => {
-                let node = self.compact.get(place)?;
-                (node.head, node.expand())
-            }
-            NodeRef::Wide(place) => {
-                let node = self.wide.get(place)?;
-                (node.head, node.slots)
-            }
-        })
+    /// The base of the node that `entry` refers to.
+    pub(super) fn base(&self, node: Entry) -> Entry {
+        Entry::from_raw(self.line(node).0[0])
     }
 
-    /// A new node, the small kind where it fits.
-    pub(super) fn insert(&mut self, head: H, slots: &Slots) -> Result<Entry, FibError> {
-        if let Some(Ok(place)) = Compact::new(head, slots).map(|node| self.compact.insert(node)) {
-            return Ok(Entry::node(NodeRef::Compact(place)));
+    pub(super) fn set_base(&mut self, node: Entry, base: Entry) {
+        self.lines.get_mut(node.place())[0].0[0] = base.raw();
+    }
+
+    /// The head and all slots of a node.
+    pub(super) fn expand(&self, node: Entry) -> ([u32; HEAD], Slots) {
+        let line = self.line(node);
+        let mut slots = [Entry::EMPTY; SLOT_COUNT];
+        for (slot, number) in slots.iter_mut().zip(0..=u8::MAX) {
+            *slot = self.read(Self::locate(node, line, number));
         }
-        let place = self.wide.insert(Wide { head, slots: *slots })?;
-        Ok(Entry::node(NodeRef::Wide(place)))
+        (head_of(line), slots)
+    }
+
+    /// A new node, the compact kind where it fits.
+    pub(super) fn insert(&mut self, head: &[u32; HEAD], slots: &Slots) -> Result<Entry, FibError> {
+        if let Some(line) = Self::compact(head, slots) {
+            let place = self.lines.insert_one()?;
+            self.lines.get_mut(place)[0] = line;
+            return Ok(Entry::compact(place));
+        }
+        let place = self.lines.insert_block()?;
+        self.write_wide(place, head, slots);
+        Ok(Entry::wide(place))
     }
 
     /// Gives a node other contents. It may have to move: returns where it is now.
     pub(super) fn update(
         &mut self,
         node: Entry,
-        head: H,
+        head: &[u32; HEAD],
         slots: &Slots,
     ) -> Result<Entry, FibError> {
-        let compact = Compact::new(head, slots);
-        match (node.to_node(), compact) {
-            (NodeRef::Compact(place), Some(new)) => {
-                if let Some(old) = self.compact.get_mut(place) {
-                    *old = new;
-                }
+        match (Self::compact(head, slots), node.is_wide()) {
+            (Some(line), false) => {
+                self.lines.get_mut(node.place())[0] = line;
                 Ok(node)
             }
-            (NodeRef::Wide(place), compact) => {
-                if let Some(Ok(moved)) = compact.map(|new| self.compact.insert(new)) {
-                    self.wide.remove(place);
-                    return Ok(Entry::node(NodeRef::Compact(moved)));
-                }
-                if let Some(old) = self.wide.get_mut(place) {
-                    *old = Wide { head, slots: *slots };
-                }
+            (None, true) => {
+                self.write_wide(node.place(), head, slots);
                 Ok(node)
             }
-            (NodeRef::Compact(place), None) => {
-                let moved = self.wide.insert(Wide { head, slots: *slots })?;
-                self.compact.remove(place);
-                Ok(Entry::node(NodeRef::Wide(moved)))
+            (Some(_), true) => match self.insert(head, slots) {
+                Ok(moved) => {
+                    self.remove(node);
+                    Ok(moved)
+                }
+                // No line for the smaller kind: it may as well stay large.
+                Err(_) => {
+                    self.write_wide(node.place(), head, slots);
+                    Ok(node)
+                }
+            },
+            (None, false) => {
+                let moved = self.insert(head, slots)?;
+                self.remove(node);
+                Ok(moved)
             }
         }
     }
 
     pub(super) fn remove(&mut self, node: Entry) {
-        match node.to_node() {
-            NodeRef::Compact(place) => self.compact.remove(place),
-            NodeRef::Wide(place) => self.wide.remove(place),
-        }
-    }
-
-    pub(super) fn head_mut(&mut self, node: Entry) -> Option<&mut H> {
-        match node.to_node() {
-            NodeRef::Compact(place) => self.compact.get_mut(place).map(|node| &mut node.head),
-            NodeRef::Wide(place) => self.wide.get_mut(place).map(|node| &mut node.head),
+        if node.is_wide() {
+            self.lines.remove_block(node.place());
+        } else {
+            self.lines.remove_one(node.place());
         }
     }
 
     /// Replaces the reference to a node that one slot of `parent` holds.
     pub(super) fn relink(&mut self, parent: Entry, slot: u8, child: Entry) {
-        match parent.to_node() {
-            NodeRef::Compact(place) => {
-                if let Some(node) = self.compact.get_mut(place) {
-                    let run = node.run_of(slot);
-                    node.runs[run] = child;
-                }
-            }
-            NodeRef::Wide(place) => {
-                if let Some(node) = self.wide.get_mut(place) {
-                    node.slots[usize::from(slot)] = child;
-                }
-            }
-        }
+        let (line, word) = Self::locate(parent, self.line(parent), slot);
+        self.lines.get_mut(line)[0].0[word % WORD_COUNT] = child.raw();
     }
 
     /// Paints a slot outside this store, or the base of the node it refers to.
     pub(super) fn paint_through(&mut self, slot: &mut Entry, paint: Paint) {
-        if !slot.is_node() {
+        if slot.is_node() {
+            let mut base = self.base(*slot);
+            paint.apply(&mut base);
+            self.set_base(*slot, base);
+        } else {
             paint.apply(slot);
-        } else if let Some(head) = self.head_mut(*slot) {
-            paint.apply(head.base_mut());
         }
     }
 
-    /// How many nodes there are: of one line, and of 1 KiB.
+    /// How many nodes there are: of one line, and wide ones.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (self.compact.len(), self.wide.len())
+        self.lines.counts()
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.compact.memory_bytes() + self.wide.memory_bytes()
+        self.lines.memory_bytes()
     }
+
+    /// Nothing if the slots have too many runs.
+    fn compact(head: &[u32; HEAD], slots: &Slots) -> Option<Line> {
+        let mut line = Line::default();
+        let mut ends = [u8::MAX; 16];
+        let mut run = 0;
+        line.0[..HEAD].copy_from_slice(head);
+        line.0[HEAD] = slots[0].raw();
+        for (slot, pair) in (0..=u8::MAX).zip(slots.windows(2)) {
+            if pair[0] != pair[1] {
+                if run == Self::ENDS {
+                    return None;
+                }
+                ends[run] = slot;
+                run += 1;
+                line.0[HEAD + run] = pair[1].raw();
+            }
+        }
+        for (word, bytes) in line.0[Self::ENDS_AT..].iter_mut().zip(ends.chunks_exact(4)) {
+            *word = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
+        }
+        Some(line)
+    }
+
+    fn write_wide(&mut self, place: u32, head: &[u32; HEAD], slots: &Slots) {
+        if let Some((first, rest)) = self.lines.get_mut(place).split_first_mut() {
+            first.0[..HEAD].copy_from_slice(head);
+            // A lookup reads the ends whatever the kind; nothing depends on them here.
+            for (line, slots) in rest.iter_mut().zip(slots.chunks_exact(WORD_COUNT)) {
+                line.0.iter_mut().zip(slots).for_each(|(word, slot)| *word = slot.raw());
+            }
+        }
+    }
+}
+
+fn head_of<const HEAD: usize>(line: &Line) -> [u32; HEAD] {
+    core::array::from_fn(|word| line.0[word % WORD_COUNT])
 }
 
 /// The slots, of a node whose first `depth` bits lead to it, that a prefix of `len` covers, by the
 /// byte of it that counts there.
-pub(super) fn covered(byte: u8, depth: u8, len: u8) -> core::ops::Range<usize> {
+pub(super) fn covered(byte: u8, depth: u8, len: u8) -> Range<usize> {
     debug_assert!(depth < len && len <= depth + 8);
     let first = usize::from(byte);
     first..first + (SLOT_COUNT >> (len - depth))

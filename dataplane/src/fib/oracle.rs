@@ -345,15 +345,15 @@ fn fill_up<F: Family>(mut fib: F, host: impl Fn(u32) -> F::Prefix) {
 
 #[test]
 fn a_full_ipv4_table_says_so_and_stays_as_it_was() {
-    fill_up(Fib4::with_limits(8, 4), |number| Fib4::prefix(u128::from(number) << 8 | 9, 32));
-    fill_up(Fib4::with_limits(1, 1), |number| Fib4::prefix(u128::from(number) << 7 | 9, 32));
-    fill_up(Fib4::with_limits(8, 0), |number| Fib4::prefix(u128::from(number) << 1, 32));
+    fill_up(Fib4::with_lines_max(8), |number| Fib4::prefix(u128::from(number) << 8 | 9, 32));
+    fill_up(Fib4::with_lines_max(20), |number| Fib4::prefix(u128::from(number) << 7 | 9, 32));
+    fill_up(Fib4::with_lines_max(17), |number| Fib4::prefix(u128::from(number) << 1, 32));
 }
 
 #[test]
 fn a_full_ipv6_table_says_so_and_stays_as_it_was() {
-    for limit in 1..12 {
-        let fib = || Fib6::with_limits(limit, 2);
+    for limit in 1..60 {
+        let fib = || Fib6::with_lines_max(limit);
         fill_up(fib(), |number| Fib6::prefix(u128::from(number.reverse_bits()) << 90, 128));
         fill_up(fib(), |number| Fib6::prefix(u128::from(number) << 76, 60));
         fill_up(fib(), |number| Fib6::prefix(u128::from(number * 0x0101_0101) << 40, 96));

@@ -9,7 +9,7 @@ use ipnet::Ipv6Net;
 use super::super::FibError;
 use super::super::entry::{Entry, Paint};
 use super::super::fib4::paint_of;
-use super::super::nodes::{Head, SLOT_COUNT, Slots, covered};
+use super::super::nodes::{SLOT_COUNT, Slots, covered};
 use super::super::rib::Change;
 use super::{Fib6, Step, byte_at, direct_index};
 
@@ -31,7 +31,7 @@ impl Fib6 {
         let len = change.prefix().prefix_len();
         let mut path = vec![Slot::Direct(direct_index(address))];
         let mut entry = self.direct.get(direct_index(address));
-        while let Some(step) = self.nodes.head(entry) {
+        while let Some(step) = self.nodes.head(entry).map(Step::from_head) {
             let common = step.common(address);
             if common < step.depth() || len <= step.depth() {
                 return self.branch(&path, entry, &step, common, change);
@@ -40,8 +40,7 @@ impl Fib6 {
                 return self.paint(&path, entry, change);
             }
             path.push(Slot::Inside(entry, step.slot(address)));
-            let below = self.nodes.lookup(entry, |step| step.slot(address));
-            entry = below.map_or(Entry::EMPTY, |(_, entry)| entry);
+            entry = self.nodes.slot(entry, step.slot(address));
         }
         if change.removes() {
             return Ok(());
@@ -60,7 +59,7 @@ impl Fib6 {
         let depth = node_depth(change.prefix().prefix_len() - 1);
         let (mut slots, (paint, len)) = (EMPTY_SLOTS, paint_of(change, depth));
         slots[covered(byte_at(address, depth), depth, len)].fill(paint.leaf);
-        self.nodes.insert(Step::new(address, depth, base), &slots)
+        self.nodes.insert(&Step::new(address, depth, base).to_head(), &slots)
     }
 
     /// Adds a prefix that ends above `child`'s byte or parts from the path to it after `common`
@@ -78,22 +77,22 @@ impl Fib6 {
         }
         let address = u128::from(change.prefix().network());
         let depth = node_depth(common.min(change.prefix().prefix_len() - 1));
-        let child_slot = usize::from(byte_at(child_step.key(), depth));
+        let child_slot = usize::from(byte_at(child_step.key, depth));
         let (mut slots, (paint, len)) = (EMPTY_SLOTS, paint_of(change, depth));
-        let step = Step::new(address, depth, child_step.base);
+        let head = Step::new(address, depth, child_step.base).to_head();
         let mut child_base = Entry::EMPTY;
         let branch = if len > depth + 8 {
             let last = self.insert_last(Entry::EMPTY, change)?;
             slots[usize::from(byte_at(address, depth))] = last;
             slots[child_slot] = child;
-            self.nodes.insert(step, &slots).inspect_err(|_| self.nodes.remove(last))?
+            self.nodes.insert(&head, &slots).inspect_err(|_| self.nodes.remove(last))?
         } else {
             slots[covered(byte_at(address, depth), depth, len)].fill(paint.leaf);
             child_base = slots[child_slot];
             slots[child_slot] = child;
-            self.nodes.insert(step, &slots)?
+            self.nodes.insert(&head, &slots)?
         };
-        self.set_base(child, child_base);
+        self.nodes.set_base(child, child_base);
         self.relink(path, branch);
         Ok(())
     }
@@ -106,7 +105,8 @@ impl Fib6 {
         change: &Change<Ipv6Net>,
     ) -> Result<(), FibError> {
         let address = u128::from(change.prefix().network());
-        let Some((step, mut slots)) = self.nodes.expand(node) else { return Ok(()) };
+        let (head, mut slots) = self.nodes.expand(node);
+        let step = Step::from_head(head);
         let (paint, len) = paint_of(change, step.depth());
         let range = covered(step.slot(address), step.depth(), len);
         let mut children = slots[range.clone()].to_vec();
@@ -134,7 +134,8 @@ impl Fib6 {
     fn place(&mut self, path: &[Slot], entry: Entry) -> Result<(), FibError> {
         match path.split_last() {
             Some((&Slot::Inside(node, slot), above)) => {
-                let Some((step, mut slots)) = self.nodes.expand(node) else { return Ok(()) };
+                let (head, mut slots) = self.nodes.expand(node);
+                let step = Step::from_head(head);
                 slots[usize::from(slot)] = entry;
                 self.store(above, node, step, &slots)
             }
@@ -161,15 +162,15 @@ impl Fib6 {
                 self.nodes.remove(node);
                 return self.place(path, step.base);
             }
-            (Some(&child), None) if child.is_node() && self.base_of(child).is_empty() => {
-                self.set_base(child, step.base);
+            (Some(&child), None) if child.is_node() && self.nodes.base(child).is_empty() => {
+                self.nodes.set_base(child, step.base);
                 self.nodes.remove(node);
                 self.relink(path, child);
                 return Ok(());
             }
             _ => {}
         }
-        let stored = self.nodes.update(node, step, slots)?;
+        let stored = self.nodes.update(node, &step.to_head(), slots)?;
         if stored != node {
             self.relink(path, stored);
         }
@@ -182,16 +183,6 @@ impl Fib6 {
             Some(&Slot::Direct(index)) => self.direct.set(index, node),
             Some(&Slot::Inside(parent, slot)) => self.nodes.relink(parent, slot, node),
             None => {}
-        }
-    }
-
-    fn base_of(&self, node: Entry) -> Entry {
-        self.nodes.head(node).map_or(Entry::EMPTY, |step| step.base())
-    }
-
-    fn set_base(&mut self, node: Entry, base: Entry) {
-        if let Some(step) = self.nodes.head_mut(node) {
-            *step.base_mut() = base;
         }
     }
 }

@@ -16,84 +16,88 @@ use ipnet::Ipv6Net;
 use super::direct::{DIRECT_LEN, Direct};
 use super::entry::Entry;
 use super::fib4::paint_of;
+use super::lines::{Line, WORD_COUNT};
 use super::next_hop::NextHopId;
-use super::nodes::{COMPACT_NODES_MAX, Head, Nodes, WIDE_NODES_MAX};
+use super::nodes::Nodes;
 use super::rib::Change;
 use super::short::{SHORT_LEN_MAX, Short};
-use super::{Fib, FibError};
+use super::{Fib, FibError, LINES_MAX};
 
 /// How many addresses [`Fib6::lookup_burst`] has in flight.
 const LANES: usize = 32;
 
+/// How many words of a node are its head: the base, and the key.
+const HEAD: usize = 5;
+
 /// What a node of the trie knows besides its slots.
 #[derive(Clone, Copy, Debug)]
-#[repr(C)]
 struct Step {
-    /// The bits that lead to this node, at the top of an address; its lowest byte is the number of
-    /// them, a multiple of 8 that is 120 at most, which leaves this byte free. In words, because a
-    /// `u128` would need 16 bytes of alignment.
-    key: [u32; 4],
     /// The prefix that ends at the slot that refers to this node.
     base: Entry,
-}
-
-impl Head for Step {
-    #[inline]
-    fn base(&self) -> Entry {
-        self.base
-    }
-
-    fn base_mut(&mut self) -> &mut Entry {
-        &mut self.base
-    }
+    /// The bits that lead to this node, at the top of an address; its lowest byte is the number of
+    /// them, a multiple of 8 that is 120 at most, which leaves this byte free.
+    key: u128,
 }
 
 impl Step {
     fn new(address: u128, depth: u8, base: Entry) -> Self {
-        let key = first_bits(address, depth) | u128::from(depth);
-        let word = |shift: u32| u32::try_from(key >> shift & u128::from(u32::MAX));
-        let words = [word(0), word(32), word(64), word(96)];
-        Self { key: words.map(Result::unwrap_or_default), base }
+        Self { base, key: first_bits(address, depth) | u128::from(depth) }
     }
 
     #[inline]
-    fn key(&self) -> u128 {
-        let [a, b, c, d] = self.key.map(u128::from);
-        a | b << 32 | c << 64 | d << 96
+    fn from_head([base, a, b, c, d]: [u32; HEAD]) -> Self {
+        let [a, b, c, d] = [a, b, c, d].map(u128::from);
+        Self { base: Entry::from_raw(base), key: a | b << 32 | c << 64 | d << 96 }
+    }
+
+    #[inline]
+    fn from_line(line: &Line) -> Self {
+        let [base, a, b, c, d, ..] = line.0;
+        Self::from_head([base, a, b, c, d])
+    }
+
+    fn to_head(self) -> [u32; HEAD] {
+        let word = |shift: u32| u32::try_from(self.key >> shift & u128::from(u32::MAX));
+        let [a, b, c, d] = [word(0), word(32), word(64), word(96)].map(Result::unwrap_or_default);
+        [self.base.raw(), a, b, c, d]
     }
 
     #[inline]
     fn depth(&self) -> u8 {
-        self.key[0].to_le_bytes()[0]
+        self.key.to_le_bytes()[0]
     }
 
     /// Whether an address passes this node.
     #[inline]
     fn leads(&self, address: u128) -> bool {
-        first_bits(address ^ self.key(), self.depth()) == 0
+        (address ^ self.key) >> 8 >> self.below() == 0
     }
 
     /// The slot of an address that passes this node.
     #[inline]
     fn slot(&self, address: u128) -> u8 {
-        byte_at(address, self.depth())
+        (address >> self.below()).to_le_bytes()[0]
+    }
+
+    /// How many bits follow this node's byte.
+    #[inline]
+    fn below(&self) -> u32 {
+        u32::from(120u8.wrapping_sub(self.depth()) & 127)
     }
 
     /// How many bits an address has in common with the path to this node.
     fn common(&self, address: u128) -> u8 {
-        let differing = first_bits(address ^ self.key(), self.depth());
+        let differing = first_bits(address ^ self.key, self.depth());
         u8::try_from(differing.leading_zeros()).unwrap_or(u8::MAX).min(self.depth())
     }
 }
 
 /// `address` with all but its first `count` bits cleared.
-#[inline]
 fn first_bits(address: u128, count: u8) -> u128 {
     address & !u128::MAX.checked_shr(u32::from(count)).unwrap_or(0)
 }
 
 /// The byte after the first `depth` bits, `depth` a multiple of 8 up to 120.
-#[inline]
 fn byte_at(address: u128, depth: u8) -> u8 {
     address.to_be_bytes()[usize::from(depth / 8) & 15]
 }
@@ -105,27 +109,59 @@ fn direct_index(address: u128) -> u32 {
     u32::from_be_bytes([0, a, b, c])
 }
 
+/// The addresses of a burst on their way down the trie.
+struct Walk {
+    entries: [Entry; LANES],
+    /// The longest prefix met so far.
+    best: [Entry; LANES],
+    /// Which addresses have a node to pass, as the first `count`.
+    lanes: [usize; LANES],
+    count: usize,
+    lines: [Line; LANES],
+}
+
+impl Walk {
+    #[inline]
+    fn new() -> Self {
+        Self {
+            entries: [Entry::EMPTY; LANES],
+            best: [Entry::EMPTY; LANES],
+            lanes: [0; LANES],
+            count: 0,
+            lines: [Line([0; WORD_COUNT]); LANES],
+        }
+    }
+
+    /// Keeps an address for the next step if it has a node to pass; without a branch, because which
+    /// ones do is as good as random.
+    #[inline]
+    fn keep(&mut self, lane: usize) {
+        self.lanes[self.count % LANES] = lane;
+        self.count += usize::from(self.entries[lane % LANES].is_node());
+    }
+}
+
 /// The IPv6 forwarding table that workers look destinations up in.
 #[derive(Clone, Debug)]
 pub struct Fib6 {
     short: Short,
     direct: Direct,
-    nodes: Nodes<Step, 9, 8>,
+    nodes: Nodes<HEAD>,
 }
 
 impl Default for Fib6 {
     fn default() -> Self {
-        Self::with_limits(COMPACT_NODES_MAX, WIDE_NODES_MAX)
+        Self::with_lines_max(LINES_MAX)
     }
 }
 
 impl Fib6 {
-    /// An empty table with limits of its own on its two kinds of nodes.
-    pub fn with_limits(compact_nodes_max: usize, wide_nodes_max: usize) -> Self {
+    /// An empty table that prefixes longer than /24 can have `lines_max` lines of 64 bytes of.
+    pub fn with_lines_max(lines_max: usize) -> Self {
         Self {
             short: Short::default(),
             direct: Direct::default(),
-            nodes: Nodes::with_limits(compact_nodes_max, wide_nodes_max),
+            nodes: Nodes::with_lines_max(lines_max),
         }
     }
 
@@ -135,42 +171,70 @@ impl Fib6 {
         let mut best = self.short.lookup(address.to_be_bytes()[0]);
         let mut entry = self.direct.get(direct_index(address));
         while entry.is_node() {
-            (best, entry) = self.step(address, best, entry);
+            let line = self.nodes.line(entry);
+            let step = Step::from_line(line);
+            best = step.base.or(best);
+            if !step.leads(address) {
+                return best.next_hop();
+            }
+            entry = self.nodes.read(Nodes::<HEAD>::locate(entry, line, step.slot(address)));
         }
         entry.or(best).next_hop()
     }
 
     /// Looks up `addresses` into as many of `next_hops`; the longer of the two slices decides
     /// nothing.
+    ///
+    /// All addresses take each step together, and each step is done in stages that load for all of
+    /// them before the next waits for one.
     #[inline]
     pub fn lookup_burst(&self, addresses: &[u128], next_hops: &mut [NextHopId]) {
         for (addresses, next_hops) in addresses.chunks(LANES).zip(next_hops.chunks_mut(LANES)) {
-            let mut entries = [Entry::EMPTY; LANES];
-            for (entry, &address) in entries.iter_mut().zip(addresses) {
-                *entry = self.direct.get(direct_index(address));
+            let mut walk = Walk::new();
+            for (lane, &address) in addresses.iter().enumerate() {
+                walk.entries[lane % LANES] = self.direct.get(direct_index(address));
+                walk.best[lane % LANES] = self.short.lookup(address.to_be_bytes()[0]);
             }
-            for ((next_hop, entry), &address) in next_hops.iter_mut().zip(entries).zip(addresses) {
-                let mut best = self.short.lookup(address.to_be_bytes()[0]);
-                let mut entry = entry;
-                while entry.is_node() {
-                    (best, entry) = self.step(address, best, entry);
-                }
+            for lane in 0..addresses.len() {
+                walk.keep(lane);
+            }
+            while walk.count > 0 {
+                self.step(addresses, &mut walk);
+            }
+            for (next_hop, (entry, best)) in
+                next_hops.iter_mut().zip(walk.entries.iter().zip(walk.best))
+            {
                 *next_hop = entry.or(best).next_hop();
             }
         }
     }
 
-    /// One node further: the best match so far, and the next entry, which is the deeper one.
-    #[inline]
-    fn step(&self, address: u128, best: Entry, node: Entry) -> (Entry, Entry) {
-        let Some((step, entry)) = self.nodes.lookup(node, |step| step.slot(address)) else {
-            return (best, Entry::EMPTY);
-        };
-        let best = step.base.or(best);
-        (best, if step.leads(address) { entry } else { Entry::EMPTY })
+    /// One node further for all addresses that are not at their end.
+    fn step(&self, addresses: &[u128], walk: &mut Walk) {
+        let (lanes, count) = (walk.lanes, walk.count.min(LANES));
+        for (line, &lane) in walk.lines.iter_mut().zip(&lanes[..count]) {
+            *line = *self.nodes.line(walk.entries[lane % LANES]);
+        }
+        let mut found = [(0, 0, 0); LANES];
+        for ((found, line), &lane) in found.iter_mut().zip(&walk.lines).zip(&lanes[..count]) {
+            let address = addresses.get(lane).copied().unwrap_or_default();
+            let step = Step::from_line(line);
+            let node = walk.entries[lane % LANES];
+            let best = &mut walk.best[lane % LANES];
+            *best = step.base.or(*best);
+            let (place, word) = Nodes::<HEAD>::locate(node, line, step.slot(address));
+            let mask = u32::from(step.leads(address)).wrapping_neg();
+            *found = (place, word, mask);
+        }
+        walk.count = 0;
+        for (&(place, word, mask), &lane) in found.iter().zip(&lanes[..count]) {
+            let entry = self.nodes.read((place, word));
+            walk.entries[lane % LANES] = Entry::from_raw(entry.raw() & mask);
+            walk.keep(lane);
+        }
     }
 
-    /// How many nodes there are: those of 64 bytes, and those of 1 KiB.
+    /// How many nodes there are: those of one line, and those of many.
     pub fn node_counts(&self) -> (usize, usize) {
         self.nodes.counts()
     }

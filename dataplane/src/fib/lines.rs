@@ -1,0 +1,96 @@
+//! An array of cache lines that are given out one by one or in blocks, and used again.
+
+use super::FibError;
+
+/// How many words a line has.
+pub(super) const WORD_COUNT: usize = 16;
+
+/// 64 bytes, as the caches move them.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+pub(super) struct Line(pub(super) [u32; WORD_COUNT]);
+
+/// Read in place of a line that does not exist, which no reference asks for.
+static NO_LINE: Line = Line([0; WORD_COUNT]);
+
+#[derive(Clone, Debug)]
+pub(super) struct Lines<const BLOCK: usize> {
+    lines: Vec<Line>,
+    free_ones: Vec<u32>,
+    free_blocks: Vec<u32>,
+    block_count: usize,
+    limit: usize,
+}
+
+impl<const BLOCK: usize> Lines<BLOCK> {
+    /// No lines yet, `limit` at most.
+    pub(super) fn with_limit(limit: usize) -> Self {
+        let (lines, free_ones, free_blocks) = Default::default();
+        Self { lines, free_ones, free_blocks, block_count: 0, limit }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, place: u32) -> &Line {
+        self.lines.get(place as usize).unwrap_or(&NO_LINE)
+    }
+
+    /// The line at `place`, and those of its block if it begins one.
+    pub(super) fn get_mut(&mut self, place: u32) -> &mut [Line] {
+        let first = place as usize;
+        let end = self.lines.len().min(first + BLOCK);
+        &mut self.lines[first..end]
+    }
+
+    pub(super) fn insert_one(&mut self) -> Result<u32, FibError> {
+        if let Some(place) = self.free_ones.pop() {
+            return Ok(place);
+        }
+        if let Ok(place) = self.grow(1) {
+            return Ok(place);
+        }
+        // What blocks have freed is the last resort: they are not put together again.
+        let block = self.free_blocks.pop().ok_or(FibError::Full { limit: self.limit })?;
+        self.free_ones.extend((block..).take(BLOCK).skip(1));
+        Ok(block)
+    }
+
+    pub(super) fn insert_block(&mut self) -> Result<u32, FibError> {
+        let place = match self.free_blocks.pop() {
+            Some(place) => place,
+            None => self.grow(BLOCK)?,
+        };
+        self.block_count += 1;
+        Ok(place)
+    }
+
+    pub(super) fn remove_one(&mut self, place: u32) {
+        self.free_ones.push(place);
+    }
+
+    pub(super) fn remove_block(&mut self, place: u32) {
+        self.block_count -= 1;
+        self.free_blocks.push(place);
+    }
+
+    /// How many lines and how many blocks are in use.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let in_blocks = (self.block_count + self.free_blocks.len()) * BLOCK;
+        (self.lines.len() - in_blocks - self.free_ones.len(), self.block_count)
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let places = self.free_ones.capacity() + self.free_blocks.capacity();
+        self.lines.capacity() * size_of::<Line>() + places * size_of::<u32>()
+    }
+
+    fn grow(&mut self, count: usize) -> Result<u32, FibError> {
+        let full = FibError::Full { limit: self.limit };
+        let len = self.lines.len() + count;
+        if len > self.limit {
+            return Err(full);
+        }
+        let place = u32::try_from(self.lines.len()).map_err(|_| full)?;
+        self.lines.resize(len, Line::default());
+        Ok(place)
+    }
+}
