@@ -15,7 +15,7 @@ static NO_LINE: Line = Line([0; WORD_COUNT]);
 
 #[derive(Clone, Debug)]
 pub(super) struct Lines<const BLOCK: usize> {
-    lines: Vec<Line>,
+    all: Vec<Line>,
     free_ones: Vec<u32>,
     free_blocks: Vec<u32>,
     block_count: usize,
@@ -25,20 +25,20 @@ pub(super) struct Lines<const BLOCK: usize> {
 impl<const BLOCK: usize> Lines<BLOCK> {
     /// No lines yet, `limit` at most.
     pub(super) fn with_limit(limit: usize) -> Self {
-        let (lines, free_ones, free_blocks) = Default::default();
-        Self { lines, free_ones, free_blocks, block_count: 0, limit }
+        let (all, free_ones, free_blocks) = Default::default();
+        Self { all, free_ones, free_blocks, block_count: 0, limit }
     }
 
     #[inline]
     pub(super) fn get(&self, place: u32) -> &Line {
-        self.lines.get(place as usize).unwrap_or(&NO_LINE)
+        self.all.get(place as usize).unwrap_or(&NO_LINE)
     }
 
     /// The line at `place`, and those of its block if it begins one.
     pub(super) fn get_mut(&mut self, place: u32) -> &mut [Line] {
         let first = place as usize;
-        let end = self.lines.len().min(first + BLOCK);
-        &mut self.lines[first..end]
+        let end = self.all.len().min(first + BLOCK);
+        &mut self.all[first..end]
     }
 
     pub(super) fn insert_one(&mut self) -> Result<u32, FibError> {
@@ -75,22 +75,22 @@ impl<const BLOCK: usize> Lines<BLOCK> {
     /// How many lines and how many blocks are in use.
     pub(super) fn counts(&self) -> (usize, usize) {
         let in_blocks = (self.block_count + self.free_blocks.len()) * BLOCK;
-        (self.lines.len() - in_blocks - self.free_ones.len(), self.block_count)
+        (self.all.len() - in_blocks - self.free_ones.len(), self.block_count)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         let places = self.free_ones.capacity() + self.free_blocks.capacity();
-        self.lines.capacity() * size_of::<Line>() + places * size_of::<u32>()
+        self.all.capacity() * size_of::<Line>() + places * size_of::<u32>()
     }
 
     fn grow(&mut self, count: usize) -> Result<u32, FibError> {
         let full = FibError::Full { limit: self.limit };
-        let len = self.lines.len() + count;
+        let len = self.all.len() + count;
         if len > self.limit {
             return Err(full);
         }
-        let place = u32::try_from(self.lines.len()).map_err(|_| full)?;
-        self.lines.resize(len, Line::default());
+        let place = u32::try_from(self.all.len()).map_err(|_| full)?;
+        self.all.resize(len, Line::default());
         Ok(place)
     }
 }

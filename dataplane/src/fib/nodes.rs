@@ -134,17 +134,15 @@ impl<const HEAD: usize> Nodes<HEAD> {
                 self.write_wide(node.place(), head, slots);
                 Ok(node)
             }
-            (Some(_), true) => match self.insert(head, slots) {
-                Ok(moved) => {
+            (Some(_), true) => {
+                if let Ok(moved) = self.insert(head, slots) {
                     self.remove(node);
-                    Ok(moved)
+                    return Ok(moved);
                 }
                 // No line for the smaller kind: it may as well stay large.
-                Err(_) => {
-                    self.write_wide(node.place(), head, slots);
-                    Ok(node)
-                }
-            },
+                self.write_wide(node.place(), head, slots);
+                Ok(node)
+            }
             (None, false) => {
                 let moved = self.insert(head, slots)?;
                 self.remove(node);

@@ -214,7 +214,7 @@ fn finish<F: Family>(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn ipv4_tables_agree_with_a_linear_scan(steps in prop::collection::vec(step(32), 1..60)) {
