@@ -173,6 +173,12 @@ fn advice(wrong: &str, keys: &'static [Key]) -> String {
     format!("known keys are {}", names.join(", "))
 }
 
+/// Whether an unknown key was probably meant to be this one.
+pub(super) fn is_meant(wrong: &str, name: &str) -> bool {
+    let is_synonym = |(theirs, ours): &(&str, &str)| *theirs == wrong && *ours == name;
+    ELSEWHERE.iter().any(is_synonym) || nearest(wrong, std::iter::once(name)).is_some()
+}
+
 /// The candidate that a typing mistake could have turned into `wrong`.
 pub(super) fn nearest<'c>(
     wrong: &str,
@@ -199,6 +205,7 @@ fn section_of(key: &str) -> Option<&'static str> {
         ("a port, under `ports`", vocabulary::PORT),
         ("a tunnel, under `tunnels`", vocabulary::TUNNEL),
         ("a route, under `routes`", vocabulary::ROUTE),
+        ("a next hop, under `next-hops`", vocabulary::NEXT_HOP),
     ];
     let has = |keys: &[Key]| keys.iter().any(|known| known.name == key);
     sections.iter().find(|(_, keys)| has(keys)).map(|(name, _)| *name)

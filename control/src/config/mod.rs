@@ -7,6 +7,8 @@
 //! ```
 
 mod check;
+pub mod describe;
+pub mod diff;
 mod files;
 mod keys;
 pub mod mistake;
@@ -25,6 +27,8 @@ pub mod words;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use describe::describe;
+pub use diff::{Difference, Restart, diff, needs_restart};
 pub use files::{FILE_COUNT_LIMIT, FILE_SIZE_LIMIT};
 pub use mistake::{Location, Mistake, MistakeKind, Mistakes, Origin, Warning};
 pub use model::{
@@ -37,7 +41,7 @@ pub use words::{
     Refusal, Spread, UnmatchedIcmp, Word,
 };
 
-use check::Drafts;
+use check::{Drafts, Misspelled};
 use files::{Source, Text};
 use report::{Place, Report};
 use sections::Sections;
@@ -130,8 +134,13 @@ fn validate(report: &mut Report, sources: &[Source<'_>], purpose: Purpose) -> Co
         miss_ports(report, sources);
     }
     let drafts = Drafts { ports, loopback, loopback_spot, tunnels, routes };
+    let misspelled = Misspelled::new(sources, &drafts);
     // In half a text everything that the other half defines would seem to be missing.
-    let routes = if is_incomplete { Vec::new() } else { check::check(report, &drafts, &limits) };
+    let routes = if is_incomplete {
+        Vec::new()
+    } else {
+        check::check(report, &drafts, &misspelled, &limits)
+    };
     Config {
         dataplane,
         limits,
@@ -146,7 +155,9 @@ fn validate(report: &mut Report, sources: &[Source<'_>], purpose: Purpose) -> Co
 fn miss_ports(report: &mut Report, sources: &[Source<'_>]) {
     let Some(main) = sources.first() else { return };
     let has_section = sources.iter().any(|source| !source.root.entry("ports").is_none_or(is_empty));
-    if has_section {
+    let is_mapping =
+        matches!(main.root.value, crate::yaml::Value::Null | crate::yaml::Value::Map(_));
+    if has_section || !is_mapping {
         return;
     }
     let root = Place::root(main.name);

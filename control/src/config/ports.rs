@@ -87,7 +87,10 @@ fn read_port<'t>(
             "queues" => set(&mut port.queues, queues(report, field)),
             "dad" => set(&mut port.dad, read::boolean(report, field)),
             "addresses" => {
-                set(&mut port.addresses, read::list(report, field, read::interface_address));
+                set(
+                    &mut port.addresses,
+                    read::list_of_good(report, field, read::interface_address),
+                );
             }
             "neighbors" => port.neighbors = neighbors(report, field),
             _ => {}

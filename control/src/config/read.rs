@@ -69,8 +69,8 @@ pub(super) fn items<'a>(report: &mut Report, field: Field<'_, 'a>) -> Option<&'a
     }
 }
 
-/// The items of a list that `read` accepts.
-pub(super) fn list<'a, T>(
+/// The items of a list that `read` accepts; the others have been reported.
+pub(super) fn list_of_good<'a, T>(
     report: &mut Report,
     field: Field<'_, 'a>,
     mut read: impl FnMut(&mut Report, Field<'_, '_>) -> Option<T>,
@@ -81,7 +81,18 @@ pub(super) fn list<'a, T>(
         let place = field.place.index(index);
         values.extend(read(report, Field { place: &place, node }));
     }
-    (values.len() == items.len()).then_some(values)
+    Some(values)
+}
+
+/// The items of a list, all of which `read` accepts.
+pub(super) fn list<T>(
+    report: &mut Report,
+    field: Field<'_, '_>,
+    read: impl FnMut(&mut Report, Field<'_, '_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let values = list_of_good(report, field, read)?;
+    let count = if let Value::List(items) = &field.node.value { items.len() } else { 0 };
+    (values.len() == count).then_some(values)
 }
 
 pub(super) fn boolean(report: &mut Report, field: Field<'_, '_>) -> Option<bool> {
@@ -222,8 +233,7 @@ pub(super) fn interface_address(report: &mut Report, field: Field<'_, '_>) -> Op
 /// A prefix whose host bits are zero; an address alone is a prefix of full length.
 pub(super) fn prefix(report: &mut Report, field: Field<'_, '_>) -> Option<IpNet> {
     let text = text(report, field)?;
-    let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let Some(net) = net else {
+    let Some(net) = as_net(text) else {
         let message = format!("{} is not a prefix", quoted(text));
         report
             .field(field, MistakeKind::BadValue, message)
@@ -241,6 +251,16 @@ pub(super) fn prefix(report: &mut Report, field: Field<'_, '_>) -> Option<IpNet>
         net.max_prefix_len()
     ));
     None
+}
+
+/// A prefix, or an address alone.
+fn as_net(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// Whether `prefix` would take the text.
+pub(super) fn is_prefix(text: &str) -> bool {
+    as_net(text).is_some_and(|net| net.trunc() == net)
 }
 
 /// Both default prefixes.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::mistake::{Location, Mistake, MistakeKind, Mistakes};
-use crate::yaml::{Mark, Node};
+use crate::yaml::{Mark, Node, Value};
 
 /// Mistakes listed in one run; a script that went wrong can make a million.
 const MISTAKE_LIMIT: usize = 500;
@@ -129,6 +129,10 @@ impl Report {
         self.error(field.place, field.node.mark, kind, message)
     }
 
+    pub(super) fn has_mistakes(&self) -> bool {
+        !self.mistakes.is_empty()
+    }
+
     /// Whether a file could not be read to its end, so that names may seem to be missing that are not.
     pub(super) fn is_incomplete(&self) -> bool {
         let ends = |mistake: &Mistake| {
@@ -181,9 +185,7 @@ impl Spot<'_> {
     pub(super) fn mark_of_item(&self, key: &str, index: usize) -> Mark {
         let Some(entry) = self.node.entry(key) else { return self.mark };
         match &entry.value.value {
-            crate::yaml::Value::List(items) => {
-                items.get(index).map_or(entry.value.mark, |item| item.mark)
-            }
+            Value::List(items) => items.get(index).map_or(entry.value.mark, |item| item.mark),
             _ => entry.value.mark,
         }
     }
@@ -194,6 +196,36 @@ impl Spot<'_> {
         let section = root.key(self.section);
         let entry = section.part(self.entry);
         with(&entry.key(key), self.mark_of(key))
+    }
+
+    /// Hands the place of an address to `with`: of the one at `position` among those that are addresses.
+    pub(super) fn at_address<R>(
+        &self,
+        position: usize,
+        with: impl FnOnce(&Place<'_>, Mark) -> R,
+    ) -> R {
+        let is_address = |text: &str| text.parse::<ipnet::IpNet>().is_ok();
+        let index = self.index_of_good("addresses", position, is_address);
+        self.at_item("addresses", index, with)
+    }
+
+    /// The same for a shorthand route.
+    pub(super) fn at_shorthand<R>(
+        &self,
+        position: usize,
+        with: impl FnOnce(&Place<'_>, Mark) -> R,
+    ) -> R {
+        let index = self.index_of_good("routes", position, super::read::is_prefix);
+        self.at_item("routes", index, with)
+    }
+
+    /// Wrong items of a list were left out when it was read.
+    fn index_of_good(&self, key: &str, position: usize, is_good: fn(&str) -> bool) -> usize {
+        let Some(entry) = self.node.entry(key) else { return position };
+        let Value::List(items) = &entry.value.value else { return position };
+        let is_good = |node: &Node<'_>| matches!(&node.value, Value::Scalar(text) if is_good(text));
+        let mut good = items.iter().enumerate().filter(|(_, item)| is_good(item));
+        good.nth(position).map_or(position, |(index, _)| index)
     }
 
     /// Hands the place of an item of a list to `with`.

@@ -75,7 +75,7 @@ impl RouteDraft<'_> {
         with: impl FnOnce(&Place<'_>, crate::yaml::Mark) -> R,
     ) -> R {
         match self.shorthand {
-            Some(index) => self.spot.at_item("routes", index, with),
+            Some(position) => self.spot.at_shorthand(position, with),
             None => self.spot.at("to", with),
         }
     }

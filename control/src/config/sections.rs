@@ -364,7 +364,7 @@ pub(super) fn loopback<'t>(
 ) -> (Vec<IpNet>, Option<Spot<'t>>) {
     let mut addresses = Vec::new();
     sections.settings(report, "loopback", vocabulary::LOOPBACK, |report, _, field| {
-        set(&mut addresses, read::list(report, field, read::interface_address));
+        set(&mut addresses, read::list_of_good(report, field, read::interface_address));
     });
     let holder =
         sections.named("loopback").find(|section| section.entry.value.entry("addresses").is_some());

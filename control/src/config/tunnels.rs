@@ -159,9 +159,12 @@ impl Written {
         match key {
             "profile" => self.profile = read::word(report, field),
             "addresses" => {
-                set(&mut self.addresses, read::list(report, field, read::interface_address));
+                set(
+                    &mut self.addresses,
+                    read::list_of_good(report, field, read::interface_address),
+                );
             }
-            "routes" => set(&mut self.routes, read::list(report, field, read::prefix)),
+            "routes" => set(&mut self.routes, read::list_of_good(report, field, read::prefix)),
             "enabled" => self.enabled = read::boolean(report, field),
             "latency" => self.latency = read::boolean(report, field),
             "comment" => self.comment = comment(report, field),

@@ -16,9 +16,9 @@ pub fn parse(text: &str) -> Tree<'_> {
     let options = granit_parser::options! {
         emit_comments: false,
         emit_unresolved_aliases: true,
-        // One more than ours, so that ours is the one that speaks.
-        flow_nesting_limit: DEPTH_LIMIT + 1,
-        block_nesting_limit: DEPTH_LIMIT + 1,
+        // The scanner runs ahead; our own limit is the one that speaks.
+        flow_nesting_limit: 4 * DEPTH_LIMIT,
+        block_nesting_limit: 4 * DEPTH_LIMIT,
     };
     let mut builder = Builder::new();
     for next in Parser::new_from_str_with_options(text, options) {

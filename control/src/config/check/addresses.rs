@@ -106,13 +106,13 @@ fn check_address(
     let wrong = not_a_host(address).map(str::to_owned).or_else(|| not_a_host_of(net, address));
     let Some(spot) = drafts.spot(holder) else { return };
     if let Some(what) = wrong {
-        spot.at_item("addresses", position, |place, mark| {
+        spot.at_address(position, |place, mark| {
             report
                 .error(place, mark, MistakeKind::Address, format!("{address} is {what}"))
                 .advise("write an address that a host can have");
         });
     } else if holder == Holder::Loopback && net.prefix_len() < net.max_prefix_len() {
-        spot.at_item("addresses", position, |place, mark| {
+        spot.at_address(position, |place, mark| {
             let message = format!("only {address} itself becomes ours, not all of {}", net.trunc());
             report
                 .warn(place, mark, MistakeKind::Address, message)
@@ -125,7 +125,7 @@ fn check_address(
         && !draft.tunnel.carries(Family::of(address))
     {
         let family = Family::of(address).as_str();
-        spot.at_item("addresses", position, |place, mark| {
+        spot.at_address(position, |place, mark| {
             let message = format!("a tunnel of mode {} carries no {family}", draft.tunnel.mode);
             report
                 .error(place, mark, MistakeKind::WrongFamily, message)
@@ -143,7 +143,7 @@ fn own_twice(
 ) {
     let Some(spot) = drafts.spot(holder) else { return };
     let other = drafts.name(earlier);
-    spot.at_item("addresses", position, |place, mark| {
+    spot.at_address(position, |place, mark| {
         let message = format!("{address} is an address of {other} already");
         report
             .error(place, mark, MistakeKind::Address, message)
@@ -204,7 +204,7 @@ fn check_nets(report: &mut Report, drafts: &Drafts<'_>, nets: &ConnectedNets) {
         let first = nets.exactly(net).filter(|first| *first != holder);
         if let Some(first) = first {
             let other = drafts.name(first);
-            spot.at_item("addresses", position, |place, mark| {
+            spot.at_address(position, |place, mark| {
                 let message = format!("the net {} is connected to {other} already", net.trunc());
                 report
                     .error(place, mark, MistakeKind::Address, message)
@@ -219,7 +219,7 @@ fn check_nets(report: &mut Report, drafts: &Drafts<'_>, nets: &ConnectedNets) {
             && matches!(other, Holder::Port(_))
         {
             let other = drafts.name(*other);
-            spot.at_item("addresses", position, |place, mark| {
+            spot.at_address(position, |place, mark| {
                 let message = format!("the net {} lies within {wider} of {other}", net.trunc());
                 report.warn(place, mark, MistakeKind::Address, message).advise(
                     "hosts on the wider net will look for these addresses on their own link",

@@ -9,7 +9,7 @@ use super::super::report::Report;
 use super::super::tunnel::{Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
-use super::{Drafts, Holder, Names};
+use super::{Drafts, Holder, Misspelled, Names};
 
 /// RFC 8200 §5.
 const SMALLEST_IPV6_MTU: u16 = 1280;
@@ -20,9 +20,10 @@ pub(super) fn check(
     names: &Names<'_>,
     owned: &Owned,
     nets: &ConnectedNets,
+    misspelled: &Misspelled,
 ) {
     for (index, draft) in drafts.tunnels.iter().enumerate() {
-        check_link(report, draft, names);
+        check_link(report, draft, names, misspelled);
         check_mtu(report, draft);
         if draft.is_broken {
             continue;
@@ -30,15 +31,20 @@ pub(super) fn check(
         let families_fit = check_families(report, draft);
         let remote_is_ours = families_fit && check_remote(report, draft, drafts, owned, nets);
         if families_fit && !remote_is_ours {
-            check_local(report, draft, Holder::Tunnel(index), owned);
+            check_local(report, draft, Holder::Tunnel(index), owned, misspelled);
         }
     }
     check_ambiguity(report, drafts);
 }
 
-fn check_link(report: &mut Report, draft: &TunnelDraft<'_>, names: &Names<'_>) {
+fn check_link(
+    report: &mut Report,
+    draft: &TunnelDraft<'_>,
+    names: &Names<'_>,
+    misspelled: &Misspelled,
+) {
     let Some(link) = &draft.tunnel.link else { return };
-    if names.ports.contains_key(&**link) {
+    if names.ports.contains_key(&**link) || misspelled.has(link) {
         return;
     }
     draft.spot.at("link", |place, mark| {
@@ -156,10 +162,17 @@ fn check_remote(
     false
 }
 
-fn check_local(report: &mut Report, draft: &TunnelDraft<'_>, holder: Holder, owned: &Owned) {
+fn check_local(
+    report: &mut Report,
+    draft: &TunnelDraft<'_>,
+    holder: Holder,
+    owned: &Owned,
+    misspelled: &Misspelled,
+) {
     let Some(local) = draft.tunnel.local else { return };
     let owner = owned.get(&local).copied();
-    if owner.is_some_and(|owner| owner != holder) {
+    let is_misspelled = owner.is_none() && misspelled.resembles(local);
+    if owner.is_some_and(|owner| owner != holder) || is_misspelled {
         return;
     }
     draft.spot.at("local", |place, mark| {

@@ -39,6 +39,10 @@ pub(super) fn check(
             nest_too_deep(report, drafts, index, *height, limits);
         }
     }
+    // Routes with a mistake are missing here; what that seems to leave unreachable is no news.
+    if report.has_mistakes() {
+        return;
+    }
     for draft in drafts.tunnels.iter().filter(|draft| !draft.is_broken) {
         search.check_way(report, draft);
     }

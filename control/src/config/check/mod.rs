@@ -4,6 +4,7 @@
 mod addresses;
 mod ends;
 mod loops;
+mod misspelled;
 mod ports;
 mod routing;
 
@@ -16,6 +17,7 @@ use super::ports::PortDraft;
 use super::report::{Report, Spot};
 use super::routes::RouteDraft;
 use super::tunnels::TunnelDraft;
+pub(super) use misspelled::Misspelled;
 
 /// Everything that was read, for checks across it.
 #[derive(Debug)]
@@ -93,13 +95,18 @@ impl<'t> Names<'t> {
 }
 
 /// Runs every check and resolves the routes.
-pub(super) fn check(report: &mut Report, drafts: &Drafts<'_>, limits: &Limits) -> Vec<Route> {
+pub(super) fn check(
+    report: &mut Report,
+    drafts: &Drafts<'_>,
+    misspelled: &Misspelled,
+    limits: &Limits,
+) -> Vec<Route> {
     let names = Names::new(drafts);
     let nets = addresses::ConnectedNets::new(drafts);
     let owned = addresses::check(report, drafts, &nets);
-    ports::check(report, drafts, &owned);
-    ends::check(report, drafts, &names, &owned, &nets);
-    let routes = routing::resolve(report, drafts, &names, &owned, &nets);
+    ports::check(report, drafts, &owned, misspelled);
+    ends::check(report, drafts, &names, &owned, &nets, misspelled);
+    let routes = routing::resolve(report, drafts, &names, &owned, &nets, misspelled);
     loops::check(report, drafts, &names, &nets, &routes, limits);
     routes
 }

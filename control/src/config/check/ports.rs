@@ -6,13 +6,18 @@ use super::super::mistake::MistakeKind;
 use super::super::model::{Neighbor, Port};
 use super::super::ports::PortDraft;
 use super::super::report::{Place, Report};
-use super::Drafts;
 use super::addresses::{Owned, is_link_local, not_a_host, not_a_host_of};
+use super::{Drafts, Misspelled};
 
 /// RFC 8200 §5.
 const SMALLEST_IPV6_MTU: u16 = 1280;
 
-pub(super) fn check(report: &mut Report, drafts: &Drafts<'_>, owned: &Owned) {
+pub(super) fn check(
+    report: &mut Report,
+    drafts: &Drafts<'_>,
+    owned: &Owned,
+    misspelled: &Misspelled,
+) {
     if drafts.ports.is_empty() {
         return;
     }
@@ -30,7 +35,7 @@ pub(super) fn check(report: &mut Report, drafts: &Drafts<'_>, owned: &Owned) {
             });
         }
         for neighbor in &port.neighbors {
-            check_neighbor(report, draft, neighbor, owned);
+            check_neighbor(report, draft, neighbor, owned, misspelled);
         }
     }
 }
@@ -79,8 +84,15 @@ fn check_macs(report: &mut Report, ports: &[PortDraft<'_>]) {
     }
 }
 
-fn check_neighbor(report: &mut Report, draft: &PortDraft<'_>, neighbor: &Neighbor, owned: &Owned) {
-    let Some((what, advice)) = wrong_neighbor(&draft.port, neighbor, owned) else { return };
+fn check_neighbor(
+    report: &mut Report,
+    draft: &PortDraft<'_>,
+    neighbor: &Neighbor,
+    owned: &Owned,
+    misspelled: &Misspelled,
+) {
+    let wrong = wrong_neighbor(&draft.port, neighbor, owned, misspelled);
+    let Some((what, advice)) = wrong else { return };
     let root = Place::root(draft.spot.file);
     let section = root.key("ports");
     let port = section.key(&draft.port.name);
@@ -90,7 +102,12 @@ fn check_neighbor(report: &mut Report, draft: &PortDraft<'_>, neighbor: &Neighbo
     report.error(&neighbors.key(&address), mark, MistakeKind::Address, what).advise(advice);
 }
 
-fn wrong_neighbor(port: &Port, neighbor: &Neighbor, owned: &Owned) -> Option<(String, String)> {
+fn wrong_neighbor(
+    port: &Port,
+    neighbor: &Neighbor,
+    owned: &Owned,
+    misspelled: &Misspelled,
+) -> Option<(String, String)> {
     let address = neighbor.address;
     let host = "write the address of a host on this port".to_owned();
     if let Some(what) = not_a_host(address) {
@@ -99,7 +116,8 @@ fn wrong_neighbor(port: &Port, neighbor: &Neighbor, owned: &Owned) -> Option<(St
     if owned.contains_key(&address) {
         return Some((format!("{address} is our own address"), host));
     }
-    if is_link_local(address) {
+    let is_on_a_net = port.addresses.iter().any(|net| net.contains(&address));
+    if is_link_local(address) || (!is_on_a_net && misspelled.resembles(address)) {
         return None;
     }
     let Some(net) = port.addresses.iter().find(|net| net.contains(&address)) else {

@@ -14,7 +14,7 @@ use super::super::routes::{Destination, NextHopDraft, RouteDraft};
 use super::super::tunnel::Family;
 use super::super::words::Refusal;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
-use super::{Drafts, Holder, Names};
+use super::{Drafts, Holder, Misspelled, Names};
 
 /// Everything that gateways and names are looked up in.
 struct Resolver<'d, 't> {
@@ -22,6 +22,7 @@ struct Resolver<'d, 't> {
     names: &'d Names<'d>,
     owned: &'d Owned,
     nets: &'d ConnectedNets,
+    misspelled: &'d Misspelled,
 }
 
 /// Resolves every route; those that can't work are reported and left out.
@@ -31,8 +32,9 @@ pub(super) fn resolve(
     names: &Names<'_>,
     owned: &Owned,
     nets: &ConnectedNets,
+    misspelled: &Misspelled,
 ) -> Vec<Route> {
-    let resolver = Resolver { drafts, names, owned, nets };
+    let resolver = Resolver { drafts, names, owned, nets, misspelled };
     let mut routes = Vec::with_capacity(drafts.routes.len());
     let mut seen: HashMap<(IpNet, u32), Location> = HashMap::with_capacity(drafts.routes.len());
     for draft in &drafts.routes {
@@ -122,6 +124,9 @@ impl Resolver<'_, '_> {
         if let Some(known) = known {
             return Some(Via::Tunnel(known.tunnel.name.clone()));
         }
+        if self.misspelled.has(name) {
+            return None;
+        }
         draft.at_next_hop(hop, "tunnel", |place, mark| {
             let message = format!("there is no tunnel {name:?}");
             let note = report.error(place, mark, MistakeKind::UnknownName, message);
@@ -155,6 +160,7 @@ impl Resolver<'_, '_> {
                 Some(Via::Tunnel(self.drafts.tunnels.get(index)?.tunnel.name.clone()))
             }
             Ok(Holder::Loopback) => None,
+            Err(_) if self.is_misspelled(address) => None,
             Err((message, advice)) => {
                 draft.at_next_hop(hop, "via", |place, mark| {
                     report.error(place, mark, MistakeKind::Route, message).advise(advice);
@@ -162,6 +168,11 @@ impl Resolver<'_, '_> {
                 None
             }
         }
+    }
+
+    /// Its net is probably one of those that were written wrong, which has been reported.
+    fn is_misspelled(&self, address: IpAddr) -> bool {
+        self.nets.around(address).is_none() && self.misspelled.resembles(address)
     }
 
     fn port(
@@ -173,6 +184,9 @@ impl Resolver<'_, '_> {
     ) -> Option<usize> {
         if let Some(index) = self.names.ports.get(name) {
             return Some(*index);
+        }
+        if self.misspelled.has(name) {
+            return None;
         }
         draft.at_next_hop(hop, "port", |place, mark| {
             let message = format!("there is no port {name:?}");

@@ -1,0 +1,296 @@
+//! The configuration as JSON in the words of the file, every default filled in: for `adit show config` and the
+//! API. What it says can be loaded again and means the same.
+
+use ipnet::IpNet;
+use serde_json::{Map, Value, json};
+
+use super::model::{Api, Config, Dataplane, Limits, Port, Route, RouteAction, Via};
+use super::read::as_boolean;
+use super::tunnel::{Family, InnerSource, Settings, Tunnel};
+use super::vocabulary::{self, Support};
+use super::words::Mode;
+
+/// The whole configuration.
+pub fn describe(config: &Config) -> Value {
+    let ports = config.ports.iter().map(|port| (port.name.to_string(), describe_port(port)));
+    let tunnels =
+        config.tunnels.iter().map(|tunnel| (tunnel.name.to_string(), describe_tunnel(tunnel)));
+    let routes = config.routes.iter().filter(|route| !route.is_shorthand).map(describe_route);
+    json!({
+        "version": 1,
+        "dataplane": describe_dataplane(&config.dataplane),
+        "limits": describe_limits(&config.limits),
+        "api": describe_api(&config.api),
+        "ports": ports.collect::<Map<_, _>>(),
+        "loopback": { "addresses": texts(&config.loopback.addresses) },
+        "tunnels": tunnels.collect::<Map<_, _>>(),
+        "routes": routes.collect::<Vec<_>>(),
+    })
+}
+
+/// The section `dataplane`.
+pub fn describe_dataplane(dataplane: &Dataplane) -> Value {
+    let mut map = Map::new();
+    if let Some(core) = dataplane.control_core {
+        map.insert("control-core".into(), core.into());
+    }
+    if !dataplane.worker_cores.is_empty() {
+        map.insert("worker-cores".into(), dataplane.worker_cores.clone().into());
+    }
+    map.insert("burst".into(), dataplane.burst.into());
+    map.insert("idle".into(), dataplane.idle.as_str().into());
+    map.insert("hugepages".into(), dataplane.hugepages.as_str().into());
+    map.insert("mbufs".into(), dataplane.mbufs.into());
+    map.insert("latency".into(), json!({ "sample": dataplane.latency_sample }));
+    map.insert("eal-args".into(), dataplane.eal_args.clone().into());
+    map.insert("spread".into(), dataplane.spread.as_str().into());
+    Value::Object(map)
+}
+
+/// The section `limits`.
+pub fn describe_limits(limits: &Limits) -> Value {
+    json!({
+        "icmp-errors": rate(limits.icmp_errors_per_second),
+        "icmp-errors-per-source": rate(limits.icmp_errors_per_source_per_second),
+        "icmp-too-big": rate(limits.icmp_too_big_per_second),
+        "reassembly-memory": size(limits.reassembly_memory_bytes),
+        "reassembly-memory-per-peer": size(limits.reassembly_memory_per_peer_bytes),
+        "nested-encaps": limits.nested_encaps,
+        "decap-depth": limits.decap_depth,
+        "unmatched-icmp": limits.unmatched_icmp.as_str(),
+    })
+}
+
+/// The section `api`.
+pub fn describe_api(api: &Api) -> Value {
+    json!({ "socket": api.socket.display().to_string() })
+}
+
+/// An entry of `ports`.
+pub fn describe_port(port: &Port) -> Value {
+    let mut map = Map::new();
+    if let Some(device) = &port.device {
+        map.insert("device".into(), device.as_str().into());
+    }
+    if port.mac_is_configured {
+        map.insert("macaddress".into(), port.mac.to_string().into());
+    }
+    map.insert("mtu".into(), port.mtu.into());
+    map.insert("queues".into(), number_or("auto", port.queues.map(u16::from)));
+    map.insert("dad".into(), port.dad.into());
+    map.insert("addresses".into(), texts(&port.addresses));
+    let neighbors = port.neighbors.iter();
+    let neighbors = neighbors
+        .map(|neighbor| (neighbor.address.to_string(), neighbor.mac.to_string().into()))
+        .collect::<Map<_, _>>();
+    map.insert("neighbors".into(), Value::Object(neighbors));
+    Value::Object(map)
+}
+
+/// An entry of `tunnels`. Settings that this version does not support yet are not in force and not shown.
+pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
+    let mut map = Map::new();
+    map.insert("profile".into(), tunnel.settings.profile.as_str().into());
+    map.insert("mode".into(), tunnel.mode.as_str().into());
+    if matches!(tunnel.mode, Mode::Sit | Mode::Any) {
+        map.insert("payload".into(), tunnel.payload.as_str().into());
+    }
+    for (key, address) in [("local", tunnel.local), ("remote", tunnel.remote)] {
+        if let Some(address) = address {
+            map.insert(key.into(), address.to_string().into());
+        }
+    }
+    if let Some(link) = &tunnel.link {
+        map.insert("link".into(), (&**link).into());
+    }
+    map.insert("addresses".into(), texts(&tunnel.addresses));
+    map.insert("routes".into(), texts(&tunnel.routes));
+    map.insert("enabled".into(), tunnel.enabled.into());
+    map.insert("latency".into(), tunnel.latency.into());
+    map.insert("comment".into(), tunnel.comment.as_str().into());
+    let settings = outer_settings(tunnel.mode, &tunnel.settings);
+    let settings = settings.into_iter().chain(inner_settings(&tunnel.settings));
+    for (key, value) in settings.filter(|(key, value)| is_in_force(key, value)) {
+        map.insert(key.into(), value);
+    }
+    Value::Object(map)
+}
+
+fn outer_settings(mode: Mode, settings: &Settings) -> Vec<(&'static str, Value)> {
+    let mut list = Vec::new();
+    if settings.static_mtu {
+        list.push(("static-mtu", settings.mtu.into()));
+    } else {
+        list.push(("mtu", number_or("auto", settings.mtu)));
+        if mode.outer() == Family::Ipv4 {
+            list.push(("dont-fragment", settings.dont_fragment.as_str().into()));
+        }
+    }
+    list.push(("ttl", number_or("inherit", settings.ttl.map(u8::from))));
+    list.push(("min-outer-ttl", u8::from(settings.min_outer_ttl).into()));
+    list.push(("dscp", number_or("inherit", settings.dscp)));
+    list.push(("dscp-decap", settings.dscp_decap.as_str().into()));
+    list.push(("ecn", settings.ecn.as_str().into()));
+    if mode.outer() == Family::Ipv6 {
+        list.push(("encap-limit", number_or("none", settings.encap_limit)));
+        list.push(("flow-label", number_or("hash", settings.flow_label)));
+    }
+    list
+}
+
+fn inner_settings(settings: &Settings) -> Vec<(&'static str, Value)> {
+    let mut list = vec![
+        ("fragment", settings.fragment.as_str().into()),
+        ("reassembly", settings.reassembly.into()),
+        ("reassembly-timeout", settings.reassembly_timeout.as_secs().into()),
+        ("pmtu-expiry", settings.pmtu_expiry.as_secs().into()),
+        ("pmtu-floor", settings.pmtu_floor.into()),
+        ("clamp-tcp-mss", settings.clamp_tcp_mss.into()),
+        ("mss-insert", settings.mss_insert.into()),
+        ("multicast", settings.multicast.into()),
+        ("hairpin", settings.hairpin.into()),
+        ("unsafe-any-peer", settings.unsafe_any_peer.into()),
+        ("outer-rpf", settings.outer_rpf.into()),
+        ("inner-source", inner_source(&settings.inner_source)),
+        ("icmp-relay", settings.icmp_relay.as_str().into()),
+        ("relay-admin", settings.relay_admin.into()),
+    ];
+    if !settings.inner_destination.is_empty() {
+        list.push(("inner-destination", texts(&settings.inner_destination)));
+    }
+    list
+}
+
+fn inner_source(source: &InnerSource) -> Value {
+    match source {
+        InnerSource::Feasible => "feasible".into(),
+        InnerSource::Strict => "strict".into(),
+        InnerSource::Loose => "loose".into(),
+        InnerSource::Off => "off".into(),
+        InnerSource::Prefixes(prefixes) => texts(prefixes),
+    }
+}
+
+/// Whether this version does what the setting says; the vocabulary knows.
+fn is_in_force(key: &str, value: &Value) -> bool {
+    let Some(key) = vocabulary::TUNNEL.iter().find(|known| known.name == key) else { return false };
+    let word = match value {
+        Value::Bool(true) => Some("yes"),
+        Value::Bool(false) => Some("no"),
+        Value::String(text) => match as_boolean(text) {
+            Some(true) => Some("yes"),
+            Some(false) => Some("no"),
+            None => Some(text.as_str()),
+        },
+        _ => None,
+    };
+    match key.support {
+        Support::Full | Support::NoList => true,
+        Support::NotYet => false,
+        Support::Except(words) => word.is_none_or(|word| !words.contains(&word)),
+        Support::Only(words) => word.is_some_and(|word| words.contains(&word)),
+    }
+}
+
+/// An entry of `routes`.
+pub fn describe_route(route: &Route) -> Value {
+    let mut map = Map::new();
+    map.insert("to".into(), route.to.to_string().into());
+    match &route.action {
+        RouteAction::Blackhole => drop(map.insert("type".into(), "blackhole".into())),
+        RouteAction::Unreachable => drop(map.insert("type".into(), "unreachable".into())),
+        RouteAction::Prohibit => drop(map.insert("type".into(), "prohibit".into())),
+        RouteAction::NextHops(hops) => match hops.as_slice() {
+            [hop] => via(&mut map, &hop.via),
+            hops => {
+                let hops = hops.iter().map(|hop| {
+                    let mut map = Map::new();
+                    via(&mut map, &hop.via);
+                    map.insert("weight".into(), u16::from(hop.weight).into());
+                    Value::Object(map)
+                });
+                map.insert("next-hops".into(), hops.collect());
+            }
+        },
+    }
+    if route.metric != 0 {
+        map.insert("metric".into(), route.metric.into());
+    }
+    Value::Object(map)
+}
+
+fn via(map: &mut Map<String, Value>, via: &Via) {
+    match via {
+        Via::Gateway { address, port } => {
+            map.insert("via".into(), address.to_string().into());
+            map.insert("port".into(), (&**port).into());
+        }
+        Via::Tunnel(name) => {
+            map.insert("tunnel".into(), (&**name).into());
+        }
+    }
+}
+
+fn texts(nets: &[IpNet]) -> Value {
+    nets.iter().map(|net| Value::from(net.to_string())).collect()
+}
+
+fn number_or<T: Into<Value>>(word: &str, number: Option<T>) -> Value {
+    number.map_or_else(|| word.into(), Into::into)
+}
+
+fn rate(per_second: u32) -> String {
+    format!("{per_second}/s")
+}
+
+fn size(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let whole = |(_, shift): &(&str, u32)| bytes != 0 && bytes.trailing_zeros() >= *shift;
+    match units.into_iter().find(whole) {
+        Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
+        None => format!("{bytes}B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::as_word;
+    use super::super::words::{Idle, Payload};
+    use super::super::{Purpose, load_str};
+    use super::*;
+
+    #[test]
+    fn words_read_back_as_what_they_describe() {
+        assert_eq!(as_word::<Idle>(Idle::Sleep.as_str()), Some(Idle::Sleep));
+        assert_eq!(as_word::<Payload>(Payload::Ip6ip.as_str()), Some(Payload::Ip6ip));
+        assert_eq!(size(64 << 20), "64MiB");
+        assert_eq!(size(1_000_000), "1000000B");
+    }
+
+    #[test]
+    fn a_description_loads_as_the_configuration_it_describes() {
+        let text = r#"
+ports:
+  wan: { device: net_tap0, mtu: 9000, queues: 2, dad: off, addresses: [198.51.100.1/24],
+         neighbors: { 198.51.100.2: "02:00:00:00:00:02" } }
+  six: { device: net_tap1, macaddress: "02:00:00:00:00:09", addresses: ["2001:db8:1::1/64"] }
+dataplane: { control-core: 0, worker-cores: [1, 3], idle: sleep, latency: off, eal-args: [--no-pci] }
+limits: { icmp-errors: 7/s, reassembly-memory: 1000000B, unmatched-icmp: proto-unreach }
+loopback: { addresses: [192.0.2.1/32] }
+tunnels:
+  a: { mode: ipip, local: 192.0.2.1, remote: 203.0.113.2, routes: [10.2.0.0/16], ttl: inherit }
+  b: { mode: sit, profile: linux, remote: 203.0.113.3, static-mtu: 1300, inner-source: [10.0.0.0/8] }
+  c: { mode: any, profile: linux, remote: "2001:db8:2::2", flow-label: 7, dscp: 46, link: six }
+  d: { mode: ipip, profile: routeros, unsafe-any-peer: yes, enabled: no, comment: "yes" }
+routes:
+  - { to: default, via: 198.51.100.254 }
+  - { to: "::/0", via: "fe80::1", port: six }
+  - { to: 10.9.0.0/16, metric: 5, next-hops: [{ via: 198.51.100.2, weight: 3 }, { tunnel: a }] }
+  - { to: 10.8.0.0/16, type: prohibit }
+"#;
+        let first = load_str("text", text, Purpose::Run).map_err(|m| m.to_string()).unwrap();
+        let json = serde_json::to_string_pretty(&describe(&first.config)).unwrap();
+        let again = load_str("json", &json, Purpose::Run).map_err(|m| m.to_string()).unwrap();
+        assert_eq!(first.config, again.config);
+    }
+}

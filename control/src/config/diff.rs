@@ -1,0 +1,261 @@
+//! What a change of configuration changes: for `adit plan`, and for `adit apply`, which refuses what only a restart
+//! can do. Lines that moved within a file are no change.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+
+use serde_json::Value;
+
+use super::describe::{
+    describe_api, describe_dataplane, describe_limits, describe_port, describe_route,
+    describe_tunnel,
+};
+use super::model::{Config, Name, Port, Route};
+use super::tunnel::Tunnel;
+
+/// One thing that is not the same in two configurations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// The path of keys, as `tunnels.paris.ttl`; a route goes by its destination and metric.
+    pub path: String,
+    /// What was there.
+    pub before: Option<Value>,
+    /// What is there.
+    pub after: Option<Value>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => write!(f, "~ {}: {before} → {after}", self.path),
+            (Some(before), None) => write!(f, "- {}: {before}", self.path),
+            (None, Some(after)) => write!(f, "+ {}: {after}", self.path),
+            (None, None) => f.write_str(&self.path),
+        }
+    }
+}
+
+/// Everything that differs, section by section.
+pub fn diff(old: &Config, new: &Config) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut settings = |section: &str, before: Value, after: Value| {
+        compare(&mut differences, section, &before, &after);
+    };
+    settings("dataplane", describe_dataplane(&old.dataplane), describe_dataplane(&new.dataplane));
+    settings("limits", describe_limits(&old.limits), describe_limits(&new.limits));
+    settings("api", describe_api(&old.api), describe_api(&new.api));
+    let port = |port: &Port| format!("ports.{}", port.name);
+    entries(&mut differences, (&old.ports, &new.ports), port, describe_port);
+    if old.loopback != new.loopback {
+        let texts = |config: &Config| {
+            config.loopback.addresses.iter().map(|net| Value::from(net.to_string())).collect()
+        };
+        differences.push(Difference {
+            path: "loopback.addresses".to_owned(),
+            before: Some(texts(old)),
+            after: Some(texts(new)),
+        });
+    }
+    let tunnel = |tunnel: &Tunnel| format!("tunnels.{}", tunnel.name);
+    entries(&mut differences, (&old.tunnels, &new.tunnels), tunnel, describe_tunnel);
+    let route = |route: &Route| format!("routes.{} metric {}", route.to, route.metric);
+    entries(&mut differences, (&old.routes, &new.routes), route, describe_route);
+    differences
+}
+
+/// Entries of two lists that go by a name.
+fn entries<T: PartialEq>(
+    differences: &mut Vec<Difference>,
+    (old, new): (&[T], &[T]),
+    path: impl Fn(&T) -> String,
+    describe: impl Fn(&T) -> Value,
+) {
+    if old == new {
+        return;
+    }
+    let before = by(old, &path);
+    let after = by(new, &path);
+    for entry in old {
+        let path = path(entry);
+        match after.get(&path) {
+            None => {
+                differences.push(Difference { path, before: Some(describe(entry)), after: None })
+            }
+            Some(now) if *now != entry => {
+                compare(differences, &path, &describe(entry), &describe(now));
+            }
+            Some(_) => {}
+        }
+    }
+    for entry in new {
+        let path = path(entry);
+        if !before.contains_key(&path) {
+            differences.push(Difference { path, before: None, after: Some(describe(entry)) });
+        }
+    }
+}
+
+fn by<T, K: Hash + Eq>(list: &[T], key: impl Fn(&T) -> K) -> HashMap<K, &T> {
+    list.iter().map(|entry| (key(entry), entry)).collect()
+}
+
+/// The keys of two mappings.
+fn compare(differences: &mut Vec<Difference>, path: &str, before: &Value, after: &Value) {
+    let (Value::Object(before), Value::Object(after)) = (before, after) else { return };
+    for (key, value) in before {
+        let now = after.get(key);
+        if now != Some(value) {
+            differences.push(Difference {
+                path: format!("{path}.{key}"),
+                before: Some(value.clone()),
+                after: now.cloned(),
+            });
+        }
+    }
+    for (key, value) in after.iter().filter(|(key, _)| !before.contains_key(*key)) {
+        differences.push(Difference {
+            path: format!("{path}.{key}"),
+            before: None,
+            after: Some(value.clone()),
+        });
+    }
+}
+
+/// A change that a running appliance can't make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restart {
+    /// The path of keys.
+    pub path: String,
+    /// What changes, in a sentence without a full stop.
+    pub reason: String,
+}
+
+impl fmt::Display for Restart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.reason)
+    }
+}
+
+/// Everything in `new` that needs a restart; empty: the change can be made while packets flow.
+pub fn needs_restart(old: &Config, new: &Config) -> Vec<Restart> {
+    let mut restarts = Vec::new();
+    let mut need = |path: String, reason: &str| {
+        restarts.push(Restart { path, reason: reason.to_owned() });
+    };
+    let mut differences = Vec::new();
+    let before = describe_dataplane(&old.dataplane);
+    compare(&mut differences, "dataplane", &before, &describe_dataplane(&new.dataplane));
+    for difference in differences {
+        need(difference.path, "cores, buffers and bursts are set up at the start");
+    }
+    if old.api.socket != new.api.socket {
+        need("api.socket".to_owned(), "the socket is opened at the start");
+    }
+    let before: HashMap<Name, &Port> = by(&old.ports, |port| port.name.clone());
+    let after: HashMap<Name, &Port> = by(&new.ports, |port| port.name.clone());
+    for port in old.ports.iter().filter(|port| !after.contains_key(&*port.name)) {
+        need(format!("ports.{}", port.name), "a port is closed at the end only");
+    }
+    for port in &new.ports {
+        let path = |key: &str| format!("ports.{}{key}", port.name);
+        let Some(was) = before.get(&*port.name) else {
+            need(path(""), "a port is opened at the start only");
+            continue;
+        };
+        if was.device != port.device {
+            need(path(".device"), "the device is another one");
+        }
+        if was.mtu != port.mtu {
+            need(path(".mtu"), "the device is set up for packets of another size");
+        }
+        if was.queues != port.queues {
+            need(path(".queues"), "queues are set up at the start");
+        }
+    }
+    let names =
+        |config: &Config| -> Vec<_> { config.ports.iter().map(|port| port.name.clone()).collect() };
+    let is_same_set = before.len() == after.len() && before.keys().all(|n| after.contains_key(n));
+    if is_same_set && names(old) != names(new) {
+        need("ports".to_owned(), "ports are numbered in the order of the file");
+    }
+    restarts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Purpose, load_str};
+    use super::*;
+
+    const BASE: &str = r#"
+ports:
+  wan: { device: net_tap0, addresses: [198.51.100.1/24] }
+  lan: { device: net_tap1, addresses: [10.1.0.1/24] }
+tunnels:
+  paris: { mode: ipip, local: 198.51.100.1, remote: 203.0.113.2, routes: [10.2.0.0/16] }
+routes:
+  - { to: default, via: 198.51.100.254 }
+"#;
+
+    fn config(text: &str) -> Config {
+        load_str("text", text, Purpose::Run)
+            .map_err(|mistakes| mistakes.to_string())
+            .unwrap()
+            .config
+    }
+
+    fn difference(from: &str, to: &str) -> (Vec<String>, Vec<String>) {
+        let (old, new) = (config(BASE), config(&BASE.replace(from, to)));
+        let differences = diff(&old, &new).iter().map(ToString::to_string).collect();
+        (differences, needs_restart(&old, &new).into_iter().map(|restart| restart.path).collect())
+    }
+
+    #[test]
+    fn a_file_whose_lines_moved_is_the_same_configuration() {
+        let (old, new) = (config(BASE), config(&format!("# a comment\n\n{BASE}")));
+        assert_eq!(old, new);
+        assert_eq!(diff(&old, &new), []);
+    }
+
+    #[test]
+    fn tunnels_routes_neighbors_addresses_and_limits_change_without_a_restart() {
+        for (from, to, expected) in [
+            ("remote: 203.0.113.2", "remote: 203.0.113.3", "~ tunnels.paris.remote: "),
+            ("remote: 203.0.113.2", "remote: 203.0.113.2, ttl: 9", "~ tunnels.paris.ttl: 64 → 9"),
+            ("198.51.100.254", "198.51.100.253", "~ routes.0.0.0.0/0 metric 0.via: "),
+            ("10.1.0.1/24", "10.1.0.2/24", "~ ports.lan.addresses: "),
+            ("10.1.0.1/24]", "10.1.0.1/24], dad: no", "~ ports.lan.dad: true → false"),
+            ("ports:", "limits: { decap-depth: 2 }\nports:", "~ limits.decap-depth: 1 → 2"),
+            ("ports:", "loopback: { addresses: [192.0.2.1/32] }\nports:", "~ loopback.addresses: "),
+        ] {
+            let (differences, restarts) = difference(from, to);
+            assert!(differences.iter().any(|line| line.starts_with(expected)), "{differences:?}");
+            assert_eq!(restarts, Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn entries_that_come_and_go_are_shown_whole() {
+        let (differences, restarts) = difference("  paris:", "  lyon:");
+        assert!(differences.iter().any(|line| line.starts_with("- tunnels.paris: {")));
+        assert!(differences.iter().any(|line| line.starts_with("+ tunnels.lyon: {")));
+        assert!(restarts.is_empty());
+    }
+
+    #[test]
+    fn devices_queues_mtu_cores_and_the_socket_need_a_restart() {
+        for (from, to, expected) in [
+            ("net_tap1", "net_tap2", "ports.lan.device"),
+            ("10.1.0.1/24]", "10.1.0.1/24], mtu: 9000", "ports.lan.mtu"),
+            ("10.1.0.1/24]", "10.1.0.1/24], queues: 2", "ports.lan.queues"),
+            ("  lan:", "  dmz: { device: net_tap9 }\n  lan:", "ports.dmz"),
+            ("ports:", "dataplane: { burst: 16 }\nports:", "dataplane.burst"),
+            ("ports:", "api: { socket: /tmp/s }\nports:", "api.socket"),
+        ] {
+            let (_, restarts) = difference(from, to);
+            assert_eq!(restarts, [expected]);
+        }
+        let renamed = difference("  lan:", "  inside:").1;
+        assert_eq!(renamed, ["ports.lan", "ports.inside"]);
+    }
+}
