@@ -9,6 +9,8 @@ mod clear;
 mod latency;
 mod output;
 mod replay;
+#[cfg(feature = "dpdk")]
+mod run;
 mod show;
 
 use std::path::PathBuf;
@@ -49,6 +51,9 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the appliance in the foreground
+    #[cfg(feature = "dpdk")]
+    Run(run::Run),
     /// Check a configuration and print every mistake
     Check(check::Check),
     /// Play captures through the packet path, without devices or privileges
@@ -80,6 +85,8 @@ impl Remote {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
+        #[cfg(feature = "dpdk")]
+        Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Apply(command) => command.run(),

@@ -79,6 +79,7 @@ impl Baseline {
 pub(super) struct LatencyTotals {
     workers: Vec<[Histogram<u64>; Path::ALL.len()]>,
     tunnels: BTreeMap<u16, Histogram<u64>>,
+    answered: usize,
 }
 
 impl LatencyTotals {
@@ -87,6 +88,7 @@ impl LatencyTotals {
         Self {
             workers: std::iter::repeat_with(empty).take(usize::from(workers)).collect(),
             tunnels: BTreeMap::new(),
+            answered: 0,
         }
     }
 
@@ -107,6 +109,12 @@ impl LatencyTotals {
 }
 
 impl Controller {
+    /// The port of a name.
+    pub fn port_named(&self, name: &str) -> Option<PortId> {
+        let mut numbered = (0..).map(PortId).zip(&self.config.ports);
+        numbered.find(|(_, port)| &*port.name == name).map(|(id, _)| id)
+    }
+
     /// Everything that is counted.
     pub fn counters(&self) -> Counters {
         let mut counters = Counters {
@@ -447,19 +455,22 @@ impl Controller {
     }
 
     /// Asks every worker for what it has measured; it answers within its next rounds.
-    pub fn ask_latency(&self) {
+    pub fn ask_latency(&mut self) {
+        self.latency.answered = 0;
         for worker in &self.workers {
             worker.latency.ask(self.empty_histograms());
         }
     }
 
-    /// Takes what workers have given; true when every worker has answered the last question.
-    pub fn collect_latency(&mut self) {
+    /// Takes what workers have given. Returns how many have answered since they were asked.
+    pub fn collect_latency(&mut self) -> usize {
         for (number, worker) in self.workers.iter().enumerate() {
             while let Some(set) = worker.latency.take() {
                 self.latency.add(number, &set);
+                self.latency.answered += 1;
             }
         }
+        self.latency.answered
     }
 
     /// What has been measured and collected.
