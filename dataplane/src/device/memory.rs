@@ -45,7 +45,7 @@ impl MemoryDevice {
     fn with(port_count: usize, pool: MemoryPool, sent: Sent) -> Self {
         let queue = || VecDeque::with_capacity(pool.total());
         let arriving = core::iter::repeat_with(queue).take(port_count).collect();
-        Self { arriving, sent, pool }
+        Self { pool, arriving, sent }
     }
 
     /// Lets a frame arrive on `port`. False: there is no such port, no buffer, or it is too long.
@@ -107,7 +107,7 @@ impl Device for MemoryDevice {
     }
 
     fn send(&mut self, port: PortId, burst: &mut Burst) -> usize {
-        let count = match &mut self.sent {
+        match &mut self.sent {
             Sent::Collect { frames, limit } => {
                 let room = limit.saturating_sub(frames.len()).min(burst.len());
                 if room < burst.len() {
@@ -125,8 +125,7 @@ impl Device for MemoryDevice {
                 }
                 count
             }
-        };
-        count
+        }
     }
 
     fn allocate(&mut self) -> Option<Packet> {

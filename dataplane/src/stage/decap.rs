@@ -214,10 +214,9 @@ fn check_ipv6(
     let (source, destination) = (header.source(), header.destination());
     check_source_ipv6(tunnel, id, source, destination, round)?;
     check_destination_ipv6(tunnel, destination, round)?;
-    if next_header == protocol::ROUTING || next_header == protocol::HOP_BY_HOP {
-        if header.upper_layer().type_0_routing {
-            return Err(Counter::IfRxInnerSrcRoute);
-        }
+    let may_route = next_header == protocol::ROUTING || next_header == protocol::HOP_BY_HOP;
+    if may_route && header.upper_layer().type_0_routing {
+        return Err(Counter::IfRxInnerSrcRoute);
     }
     if is_tunnel_protocol(next_header) && round.tables.local.contains_ipv6(destination) {
         return Err(Counter::IfRxNestedLimit);
@@ -258,14 +257,14 @@ pub fn is_martian_ipv4(source: u32) -> bool {
     net == 0 || net == 127 || net >= 224
 }
 
-/// A source that no host may have: multicast, ::/96 with :: and ::1 in it, and ::ffff:0:0/96.
+/// A source that no host may have: multicast, `::/96` with `::` and `::1` in it, and `::ffff:0:0/96`.
 #[inline]
 pub fn is_martian_ipv6(source: u128) -> bool {
     let prefix = source >> 32;
     prefix == 0 || prefix == 0xffff || source >> 120 == 0xff
 }
 
-/// An address of fe80::/10.
+/// An address of `fe80::/10`.
 #[inline]
 pub fn is_link_local(address: u128) -> bool {
     address >> 118 == 0xfe80 >> 6
@@ -328,7 +327,7 @@ fn check_source_ipv6(
     if believed { Ok(()) } else { Err(Counter::IfRxInnerSrcFilter) }
 }
 
-/// An address of ff02::/16.
+/// An address of `ff02::/16`.
 #[inline]
 pub fn is_link_scope_group(address: u128) -> bool {
     address >> 112 == 0xff02

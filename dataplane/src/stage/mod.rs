@@ -210,11 +210,10 @@ impl MeasuredTunnels {
     #[inline]
     pub fn note(&mut self, latency: Option<u16>) {
         let Some(number) = latency else { return };
-        if let Some(last) = self.len.checked_sub(1).and_then(|at| self.runs.get_mut(at)) {
-            if last.0 == number {
-                last.1 = last.1.saturating_add(1);
-                return;
-            }
+        let last = self.len.checked_sub(1).and_then(|at| self.runs.get_mut(at));
+        if let Some(last) = last.filter(|last| last.0 == number) {
+            last.1 = last.1.saturating_add(1);
+            return;
         }
         if let Some(run) = self.runs.get_mut(self.len) {
             *run = (number, 1);

@@ -87,7 +87,6 @@ const fn hash6(address: u128) -> u64 {
 
 /// The word and the bit of a hash in a filter of `words` words, a power of two.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "only the masked bits count")]
 const fn place(hash: u64, words: usize) -> (usize, u64) {
     ((hash >> 40) as usize & (words - 1), 1 << (hash >> 34 & 63))
 }

@@ -74,6 +74,7 @@ pub trait OuterAddress: Copy + Eq + Default {
 }
 
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
 const fn multiply_fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     (product as u64) ^ ((product >> 64) as u64)

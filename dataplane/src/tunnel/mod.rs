@@ -42,6 +42,7 @@ pub enum DontFragment {
 
 /// What a tunnel is made from; strong types, everything resolved.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct TunnelSetup {
     /// How it encapsulates.
     pub kind: Kind,

@@ -141,7 +141,7 @@ fn check_ipv4(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
         is_piece: header.is_fragment(),
     };
     let outer = Unmatched { message, bad_source, ingress: packet.meta.ingress };
-    check_tunnel(outer, (local, remote), &tables.tunnels_by_ipv4, tables)?;
+    check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv4, tables)?;
     if bad_source && !packet.meta.flags.has(Flags::DECAPPED) {
         return Err(Verdict::drop(Counter::Ip4MartianSrc));
     }
@@ -162,7 +162,7 @@ fn check_ipv6(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
     let message = Message { protocol: upper.protocol, offset: upper.offset, is_piece };
     let bad_source = is_martian_ipv6(remote) || tables.local.contains_ipv6(remote);
     let outer = Unmatched { message, bad_source, ingress: packet.meta.ingress };
-    check_tunnel(outer, (local, remote), &tables.tunnels_by_ipv6, tables)?;
+    check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv6, tables)?;
     // Duplicate address detection comes from ::, and is looked at by whoever speaks the protocol.
     let unspecified = remote == 0 && message.protocol == protocol::ICMPV6;
     if bad_source && !unspecified && !packet.meta.flags.has(Flags::DECAPPED) {
@@ -180,7 +180,7 @@ struct Unmatched {
 
 /// Says why a tunnel packet belongs to no tunnel; other packets pass.
 fn check_tunnel<A: OuterAddress>(
-    outer: Unmatched,
+    outer: &Unmatched,
     (local, remote): (A, A),
     lookup: &TunnelLookup<A>,
     tables: &Tables,

@@ -74,6 +74,7 @@ impl Frame {
 }
 
 /// From a worker to the control thread.
+#[expect(clippy::large_enum_variant, reason = "a ring holds values: nothing is boxed on a worker")]
 pub enum Punt {
     /// A frame of a protocol that the control thread speaks: ARP, neighbor discovery.
     Frame {
@@ -94,6 +95,7 @@ pub enum Punt {
 }
 
 /// From the control thread to a worker.
+#[expect(clippy::large_enum_variant, reason = "a ring holds values: nothing is freed on a worker")]
 pub enum Handback {
     /// A frame to be sent as it is.
     Frame {

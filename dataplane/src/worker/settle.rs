@@ -39,10 +39,10 @@ impl<D: Device> State<D> {
     /// Sees one packet through to its end.
     #[inline]
     pub(super) fn settle(&mut self, packet: Packet, verdict: Verdict, tables: &Tables, now: Nanos) {
-        if let Verdict::Transmit(id) = verdict {
-            if let Ready::Fits = ready(&packet, id, tables) {
-                return self.transmit(packet, id, tables);
-            }
+        if let Verdict::Transmit(id) = verdict
+            && let Ready::Fits = ready(&packet, id, tables)
+        {
+            return self.transmit(packet, id, tables);
         }
         self.settle_slowly(packet, verdict, tables, now, 0);
     }
