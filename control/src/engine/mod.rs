@@ -88,7 +88,7 @@ impl Controller {
         let slot_limit = tunnel_count.saturating_add(SPARE_SLOTS);
         let mut slots = Slots::default();
         let mut latency_slots = Slots::default();
-        let given = Given {
+        let mut given = Given {
             ports: &ports,
             slots: &mut slots,
             slot_limit,
@@ -96,7 +96,7 @@ impl Controller {
             seed: settings.seed,
             generation: 1,
         };
-        let compiled = compile(&config, given)?;
+        let compiled = compile(&config, &mut given)?;
         let tables = Arc::new(compiled.tables);
         let publication = Arc::new(Publication::new(Arc::clone(&tables)));
         let shared = || Arc::new(Shared::new(slot_limit as usize));
@@ -126,7 +126,7 @@ impl Controller {
 
     /// Starts the neighbors: static ones are known from here on, next hops are asked for.
     pub fn start(&mut self, now: Nanos) {
-        let given = Given {
+        let mut given = Given {
             ports: &self.ports,
             slots: &mut self.slots,
             slot_limit: self.slot_limit,
@@ -135,7 +135,7 @@ impl Controller {
             generation: self.tables.generation + 1,
         };
         // The same configuration compiled before.
-        if let Ok(compiled) = compile(&self.config, given) {
+        if let Ok(compiled) = compile(&self.config, &mut given) {
             self.put_in_force(compiled, now);
         }
     }
@@ -149,7 +149,7 @@ impl Controller {
         let generation = self.tables.generation + 1;
         // Names that are new take slots; should compiling fail, they are given back.
         let (mut slots, mut latency_slots) = (self.slots.clone(), self.latency_slots.clone());
-        let given = Given {
+        let mut given = Given {
             ports: &self.ports,
             slots: &mut slots,
             slot_limit: self.slot_limit,
@@ -157,10 +157,9 @@ impl Controller {
             seed: self.seed,
             generation,
         };
-        let compiled = compile(&config, given)?;
+        let compiled = compile(&config, &mut given)?;
         let has = |name: &str| config.tunnels.iter().any(|tunnel| &*tunnel.name == name);
-        let measures =
-            |name: &str| config.tunnels.iter().any(|t| &*t.name == name && t.latency);
+        let measures = |name: &str| config.tunnels.iter().any(|t| &*t.name == name && t.latency);
         slots.retain(self.tables.generation, has);
         latency_slots.retain(self.tables.generation, measures);
         self.slots = slots;
@@ -210,9 +209,8 @@ impl Controller {
 
     /// The oldest generation that a worker runs.
     fn oldest_generation(&self) -> u64 {
-        let running = |worker: &Arc<Shared>| {
-            worker.counters.work.generation.load(Ordering::Acquire)
-        };
+        let running =
+            |worker: &Arc<Shared>| worker.counters.work.generation.load(Ordering::Acquire);
         self.workers.iter().map(running).min().unwrap_or(self.tables.generation)
     }
 
@@ -261,8 +259,7 @@ impl Controller {
                 count += 1;
                 match punt {
                     Punt::Frame { port, frame } => {
-                        let heard =
-                            self.neighbors.frame(now, port, frame.bytes(), &mut actions);
+                        let heard = self.neighbors.frame(now, port, frame.bytes(), &mut actions);
                         match heard.map_err(crate::neighbor::Refusal::counter) {
                             Ok(()) => {}
                             Err(Counter::ArpBad) => self.arp_bad += 1,

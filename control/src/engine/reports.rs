@@ -244,7 +244,8 @@ impl Controller {
         let drops = drops.filter_map(|counter| {
             let short = counter.short_name();
             let tunnels: BTreeMap<String, u64> = if counter.is_per_tunnel() {
-                let of = |(name, set): (&String, &CounterSet)| Some((name.clone(), *set.get(short)?));
+                let of =
+                    |(name, set): (&String, &CounterSet)| Some((name.clone(), *set.get(short)?));
                 counters.tunnels.iter().filter_map(of).filter(|(_, count)| *count > 0).collect()
             } else {
                 BTreeMap::new()
@@ -334,9 +335,8 @@ impl Controller {
     }
 
     fn underlay(&self, info: &TunnelInfo) -> Option<report::Underlay> {
-        let port_name = |id: PortId| {
-            self.config.ports.get(id.index()).map(|port| port.name.to_string())
-        };
+        let port_name =
+            |id: PortId| self.config.ports.get(id.index()).map(|port| port.name.to_string());
         let mut underlay = report::Underlay {
             port: info.underlay_port.and_then(port_name),
             tunnel: None,
@@ -400,9 +400,9 @@ impl Controller {
     fn next_hop(&self, hop: &config::NextHop, route_is_active: bool) -> report::NextHop {
         let runs = |name: &str| {
             let pairs = self.config.tunnels.iter().zip(&self.tunnels);
-            pairs.into_iter().any(|(tunnel, info)| {
-                &*tunnel.name == name && info.standing == Standing::Running
-            })
+            pairs
+                .into_iter()
+                .any(|(tunnel, info)| &*tunnel.name == name && info.standing == Standing::Running)
         };
         let (via, port, tunnel, usable) = match &hop.via {
             Via::Gateway { address, port } => {
@@ -528,4 +528,3 @@ fn standing(standing: &Standing) -> (TunnelState, Option<String>) {
         Standing::NoLocal => down("no local address that it could send from"),
     }
 }
-

@@ -37,11 +37,8 @@ impl Simulation {
     /// # Errors
     /// When the configuration does not fit.
     pub fn new(config: Config, now: Nanos, boot: bool) -> Result<Self, CompileError> {
-        let ports: Vec<PortFacts> = config
-            .ports
-            .iter()
-            .map(|port| PortFacts { mac: port.mac, mtu: port.mtu })
-            .collect();
+        let ports: Vec<PortFacts> =
+            config.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
         let port_count = ports.len();
         let burst = usize::from(config.dataplane.burst).clamp(1, BURST_MAX);
         let largest = ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
@@ -97,10 +94,8 @@ impl Simulation {
         mut see: impl FnMut(PortId, Nanos, &[u8]),
     ) -> bool {
         let mut all = true;
-        let mut count = 0;
-        for frame in frames {
-            all &= count < self.burst && self.worker.device_mut().inject(port, frame);
-            count += 1;
+        for (number, frame) in frames.into_iter().enumerate() {
+            all &= number < self.burst && self.worker.device_mut().inject(port, frame);
         }
         self.come_to_rest(&mut see);
         all
@@ -149,11 +144,11 @@ impl Simulation {
     }
 }
 
-/// Bytes of a buffer: headroom, and the longest frame that a capture can hold for this MTU. Longer
-/// frames than ports take are kept, too, so that they are refused by the packet path.
+/// Bytes of a buffer: headroom, and a frame of this MTU or a jumbo frame, whichever is longer. Frames
+/// that are longer than a port takes arrive all the same, so that the packet path refuses them.
 fn buffer_capacity(mtu: u16) -> u16 {
-    mtu.saturating_add(512).max(2304).max(MAX_FRAME_CAPACITY.min(u16::MAX))
+    mtu.saturating_add(512).max(JUMBO_CAPACITY)
 }
 
-/// Room for jumbo frames in any capture.
-const MAX_FRAME_CAPACITY: u16 = 10_240;
+/// Room for a jumbo frame.
+const JUMBO_CAPACITY: u16 = 10_240;

@@ -75,7 +75,10 @@ mod tests {
     fn a_number_is_given_again_only_when_no_worker_uses_it() {
         let mut slots = Slots::default();
         let (a, b): (Name, Name) = ("a".into(), "b".into());
-        assert_eq!((slots.take(&a, 2), slots.take(&b, 2), slots.take(&a, 2)), (Some(0), Some(1), Some(0)));
+        assert_eq!(
+            (slots.take(&a, 2), slots.take(&b, 2), slots.take(&a, 2)),
+            (Some(0), Some(1), Some(0))
+        );
         assert_eq!(slots.take(&"c".into(), 2), None);
         slots.retain(7, |name| name == "b");
         assert_eq!(slots.take(&"c".into(), 2), None);

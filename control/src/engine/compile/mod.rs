@@ -41,7 +41,9 @@ pub enum CompileError {
         count: usize,
     },
     /// Counters were made for fewer tunnels when the appliance started.
-    #[error("there is room for the counters of {limit} tunnels; restart with the new configuration")]
+    #[error(
+        "there is room for the counters of {limit} tunnels; restart with the new configuration"
+    )]
     Counters {
         /// How many.
         limit: u32,
@@ -131,13 +133,19 @@ impl Numbers {
 }
 
 /// Makes tables of a configuration.
-pub(super) fn compile(config: &Config, given: Given<'_>) -> Result<Compiled, CompileError> {
+pub(super) fn compile(config: &Config, given: &mut Given<'_>) -> Result<Compiled, CompileError> {
     let numbers = Numbers::of(config)?;
     let ports = port_tables(config, given.ports);
     let mut neighbors = NeighborTable::new(given.seed);
     let placed = tunnels::place(config, &numbers, &ports, &mut neighbors)?;
-    let tunnels =
-        tunnels::build(config, &numbers, &placed, given.slots, given.slot_limit, given.latency_slots)?;
+    let tunnels = tunnels::build(
+        config,
+        &numbers,
+        &placed,
+        given.slots,
+        given.slot_limit,
+        given.latency_slots,
+    )?;
     let (lookup4, lookup6) = tunnels::lookup(config, &numbers, given.seed)?;
     let routes = placed.routes;
     let local = local_addresses(config, given.ports);
@@ -198,7 +206,8 @@ fn limits(config: &Config) -> Limits {
     Limits {
         nested_encaps: config.limits.nested_encaps,
         decap_depth: config.limits.decap_depth,
-        answers_unmatched: config.limits.unmatched_icmp == crate::config::UnmatchedIcmp::ProtoUnreach,
+        answers_unmatched: config.limits.unmatched_icmp
+            == crate::config::UnmatchedIcmp::ProtoUnreach,
         router_id: first_ipv4(&addresses),
         router_id6: first_ipv6(&addresses),
     }

@@ -10,9 +10,9 @@ use adit_dataplane::tables::neighbor::NeighborTable;
 use adit_dataplane::tables::{GROUP_MEMBERS_MAX, Group, NextHop, NextHops};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::PortFacts;
 use super::{CompileError, Numbers, local_addresses};
 use crate::config::{self, Config, Name, RouteAction, Via};
-use super::PortFacts;
 
 /// Where a route comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,8 +105,7 @@ impl Routes {
                     self.insert(to, next_hop)?;
                     chosen = true;
                 }
-                let origin =
-                    if route.is_shorthand { Origin::Tunnel } else { Origin::Static };
+                let origin = if route.is_shorthand { Origin::Tunnel } else { Origin::Static };
                 let action = Action::Configured(route.action.clone());
                 self.info(to, route.metric, origin, action, active);
             }
@@ -194,14 +193,9 @@ impl Routes {
     }
 
     fn insert(&mut self, to: IpNet, next_hop: NextHop) -> Result<(), CompileError> {
-        let id = match self.ids.get(&next_hop) {
-            Some(&id) => id,
-            None => {
-                let id = self.next_hops.add(next_hop).ok_or(CompileError::NextHops)?;
-                self.ids.insert(next_hop, id);
-                id
-            }
-        };
+        let known = self.ids.get(&next_hop).copied();
+        let id = known.or_else(|| self.next_hops.add(next_hop)).ok_or(CompileError::NextHops)?;
+        self.ids.insert(next_hop, id);
         match to {
             IpNet::V4(net) => self.rib4.insert(net.trunc(), id),
             IpNet::V6(net) => self.rib6.insert(net.trunc(), id),

@@ -17,7 +17,9 @@ use ipnet::IpNet;
 
 use super::routes::{Routes, is_link_local};
 use super::{CompileError, Numbers, PortFacts, first_ipv4, first_ipv6, port_of};
-use crate::config::{self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Name, RouteAction, Via};
+use crate::config::{
+    self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Name, RouteAction, Via,
+};
 use crate::engine::slots::Slots;
 
 /// Whether a tunnel carries packets, and if not, why.
@@ -367,10 +369,9 @@ fn reachable_nets(config: &Config, numbers: &Numbers) -> BTreeMap<TunnelId, Vec<
     for route in &config.routes {
         let RouteAction::NextHops(hops) = &route.action else { continue };
         for hop in hops {
-            if let Via::Tunnel(name) = &hop.via {
-                if let Some(id) = numbers.tunnel(name) {
-                    nets.entry(id).or_default().push(route.to);
-                }
+            let Via::Tunnel(name) = &hop.via else { continue };
+            if let Some(id) = numbers.tunnel(name) {
+                nets.entry(id).or_default().push(route.to);
             }
         }
     }
@@ -429,7 +430,10 @@ pub(super) fn lookup(
             }
         };
         inserted.map_err(|twin| CompileError::Indistinguishable {
-            first: config.tunnels.get(twin.0.index()).map_or_else(|| "?".into(), |t| Name::clone(&t.name)),
+            first: config
+                .tunnels
+                .get(twin.0.index())
+                .map_or_else(|| "?".into(), |t| Name::clone(&t.name)),
             second: Name::clone(&tunnel.name),
         })?;
     }

@@ -61,8 +61,7 @@ impl Live {
             Kind::Config => Report::Config(self.config_report()),
             Kind::Workers => {
                 let pool = self.rim.pool();
-                let pool =
-                    PoolFacts { free: pool.free_count() as u64, total: pool.total() as u64 };
+                let pool = PoolFacts { free: pool.free_count() as u64, total: pool.total() as u64 };
                 Report::Workers(self.controller.worker_report(&self.worker_facts(), &pool))
             }
             Kind::Paths | Kind::Reassembly | Kind::Events => {

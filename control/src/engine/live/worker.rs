@@ -90,13 +90,7 @@ impl WorkerThread {
 }
 
 /// The thread.
-fn work(
-    mut worker: Worker<WorkerPorts>,
-    core: u16,
-    idle: Idle,
-    clock: Clock,
-    stop: &AtomicBool,
-) {
+fn work(mut worker: Worker<WorkerPorts>, core: u16, idle: Idle, clock: Clock, stop: &AtomicBool) {
     if !core_affinity::set_for_current(core_affinity::CoreId { id: usize::from(core) }) {
         tracing::warn!("this worker could not be pinned to core {core}");
     }
