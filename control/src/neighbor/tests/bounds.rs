@@ -118,6 +118,37 @@ fn neighbors_that_only_tell_do_not_drive_out_those_that_answered() {
 }
 
 #[test]
+fn a_second_scan_of_neighbors_that_failed_is_held_to_the_rate_as_well() {
+    let limits = NeighborLimits { requests_per_second: 2, request_burst: 4, ..limits() };
+    let mut lab = Lab::with(limits, vec![wide()], &[]);
+    for number in 0..4 {
+        lab.need_on(WAN, host(number), 1);
+    }
+    lab.run_to(4000);
+    lab.need_on(WAN, host(50), 1);
+    lab.said();
+    for number in 0..4 {
+        lab.need_on(WAN, host(number), 2);
+    }
+    let said = lab.said();
+    assert_eq!((count(&said, "who-has"), count(&said, "drop 2")), (3, 1), "{said:?}");
+    lab.clear(Filter::default());
+    lab.assert_conserved();
+}
+
+#[test]
+fn a_neighbor_that_has_moved_is_unconfirmed_again_and_gives_way() {
+    let mut lab = Lab::with(limits(), vec![wide()], &[]);
+    for number in 0..40 {
+        meet(&mut lab, number);
+    }
+    lab.hear(&Arp::request(OTHERS, "10.0.1.7", "10.0.1.7").frame());
+    lab.hear(&Arp::request(THEIRS, "10.9.9.9", "10.0.0.1").frame());
+    assert_eq!(lab.mac("10.0.1.7"), None);
+    assert_eq!(lab.mac("10.9.9.9"), Some(THEIRS));
+}
+
+#[test]
 fn all_waiting_packets_together_are_bounded_and_the_newest_of_a_neighbor_stay() {
     let limits = NeighborLimits { packets: 4, ..limits() };
     let mut lab = Lab::with(limits, vec![wide()], &[]);

@@ -151,6 +151,14 @@ fn an_announcement_moves_a_known_neighbor_and_makes_no_new_one() {
 }
 
 #[test]
+fn a_reply_that_nobody_asked_for_moves_a_neighbor_that_then_has_to_confirm_it() {
+    let mut lab = known();
+    lab.hear(&Arp::reply(OTHERS, PEER, "198.51.100.1").frame());
+    assert_eq!(lab.said(), ["0 198.51.100.9 at 02:00:00:00:00:77"]);
+    assert_eq!(lab.state(PEER), "delay");
+}
+
+#[test]
 fn a_request_for_somebody_else_moves_its_sender_as_well() {
     let mut lab = known();
     lab.hear(&Arp::request(OTHERS, PEER, "198.51.100.77").frame());
