@@ -14,7 +14,14 @@ use crate::icmp::{HOP_EXPIRED6, PROHIBITED, PROHIBITED6, TTL_EXPIRED, error4, er
 use crate::run::Replay;
 
 const FAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
+const OTHER_GATEWAY: &str = r#"198.51.100.253: "02:00:00:00:00:fd""#;
 const OTHER_GATEWAY_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xfd];
+
+/// The static neighbors of the bench on U, and one more: an unknown next hop would be asked for.
+fn gateways(another: &str) -> String {
+    let mac = r#""02:00:00:00:00:fe""#;
+    format!(r#"{{ 198.51.100.254: {mac}, "2001:db8:100::fe": {mac}, {another} }}"#)
+}
 
 fn address(text: &str) -> Ipv4Addr {
     text.parse().unwrap()
@@ -90,9 +97,8 @@ fn a_ttl_ends_in_plain_forwarding_too() {
 
 #[test]
 fn the_longest_prefix_and_then_the_lowest_metric_wins() {
-    let second = r#"{ 198.51.100.254: "02:00:00:00:00:fe", 198.51.100.253: "02:00:00:00:00:fd" }"#;
     let bench = Bench::bare()
-        .set("ports.u.neighbors", second)
+        .set("ports.u.neighbors", &gateways(OTHER_GATEWAY))
         .route("{ to: 10.7.0.0/16, via: 198.51.100.253, metric: 10 }")
         .route("{ to: 10.7.0.0/16, via: 198.51.100.254, metric: 200 }")
         .route("{ to: 10.7.1.0/24, via: 198.51.100.254, metric: 300 }")
@@ -129,17 +135,16 @@ fn a_route_may_end_a_packet_in_silence_or_with_an_answer() {
         six("blackhole").counts("fwd.blackhole"),
         four("prohibit").expect("l", answer(PROHIBITED)).counts("fwd.prohibit").counts("icmp.tx"),
         six("prohibit").expect("l", answer6(PROHIBITED6)).counts("fwd.prohibit").counts("icmp.tx"),
-        // As iproute2 has it: host unreachable, and no route in IPv6.
+        // As iproute2 has it: host unreachable, which is address unreachable in IPv6.
         four("unreachable").expect("l", answer((3, 1))).counts("fwd.unreachable").counts("icmp.tx"),
-        six("unreachable").expect("l", answer6((1, 0))).counts("fwd.unreachable").counts("icmp.tx"),
+        six("unreachable").expect("l", answer6((1, 3))).counts("fwd.unreachable").counts("icmp.tx"),
     ]);
 }
 
 #[test]
 fn a_link_local_gateway_is_reached_through_its_port() {
-    let neighbors = r#"{ "fe80::1": "02:00:00:00:00:fe" }"#;
     let bench = Bench::bare()
-        .set("ports.u.neighbors", neighbors)
+        .set("ports.u.neighbors", &gateways(r#""fe80::1": "02:00:00:00:00:fe""#))
         .route(r#"{ to: "2001:db8:9::/48", via: "fe80::1", port: u }"#);
     let packet = udp6(H6, "2001:db8:9::1".parse().unwrap(), 100);
     Case::new("link-local gateway", bench)
@@ -150,10 +155,9 @@ fn a_link_local_gateway_is_reached_through_its_port() {
 
 #[test]
 fn weighted_next_hops_keep_each_flow_on_one_path_and_share_flows_by_weight() {
-    let second = r#"{ 198.51.100.254: "02:00:00:00:00:fe", 198.51.100.253: "02:00:00:00:00:fd" }"#;
     let hops = "[{ via: 198.51.100.254, weight: 3 }, { via: 198.51.100.253, weight: 1 }]";
     let bench = Bench::bare()
-        .set("ports.u.neighbors", second)
+        .set("ports.u.neighbors", &gateways(OTHER_GATEWAY))
         .route(&format!("{{ to: 10.7.0.0/16, next-hops: {hops} }}"));
     let mut replay = Replay::new(bench);
     let flows = 1000u16;

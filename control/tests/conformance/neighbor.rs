@@ -217,7 +217,8 @@ fn a_next_hop_that_never_answers_is_reported_to_the_host() {
 fn a_tunnel_packet_waits_for_the_gateway_and_leaves_when_it_answers() {
     let question = arp_frame(BROADCAST_MAC, U_MAC, arp(REQUEST, (U_MAC, U), ([0; 6], G)));
     let answer = arp_frame(U_MAC, G_MAC, arp(REPLY, (G_MAC, G), (U_MAC, U)));
-    Case::new("encapsulated, then resolved", Bench::ipip().unset("ports.u.neighbors"))
+    let known = r#"{ "2001:db8:100::fe": "02:00:00:00:00:fe" }"#;
+    Case::new("encapsulated, then resolved", Bench::ipip().set("ports.u.neighbors", known))
         .input("l", from_host(udp4(H, R, 84)))
         .input("u", answer)
         .expect("u", question)

@@ -43,7 +43,7 @@ fn far_end(mode: &str, over6: bool) -> Bench {
 
 /// An inner IPv4 packet from H to R: any field that a router must leave alone, any payload.
 fn any_ipv4() -> impl Strategy<Value = Ipv4Packet> {
-    let payload = prop::collection::vec(any::<u8>(), 0..1440);
+    let payload = prop::collection::vec(any::<u8>(), 0..1420);
     let fields = (3u8.., any::<u8>(), any::<u16>(), any::<bool>(), 0u16..8000, any::<bool>());
     let options = prop::sample::select(vec![0usize, 0, 0, 4, 12]);
     (payload, fields, options).prop_map(|(payload, fields, options)| {
