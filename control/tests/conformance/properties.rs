@@ -118,8 +118,11 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Few cases by default, as each runs the appliance; `PROPTEST_CASES` asks for more.
 fn settings() -> ProptestConfig {
-    ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() }
+    let asked = ProptestConfig::default().cases;
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked } else { 8 };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
