@@ -12,7 +12,6 @@ const FUNCTIONS: &[&str] = &[
     // EAL
     "rte_dev_probe",
     "rte_dev_remove",
-    "rte_eal_cleanup",
     "rte_eal_has_hugepages",
     "rte_eal_init",
     "rte_log_cur_msg_loglevel",
@@ -23,7 +22,6 @@ const FUNCTIONS: &[&str] = &[
     "rte_version",
     // Mempools and mbufs
     "rte_mempool_avail_count",
-    "rte_mempool_free",
     "rte_mempool_in_use_count",
     "rte_pktmbuf_free_bulk",
     "rte_pktmbuf_pool_create",

@@ -21,7 +21,8 @@ pub enum Hugepages {
     Off,
 }
 
-/// The environment, initialised.
+/// The environment, initialised. It lives as long as the process: `rte_eal_cleanup` of 22.11 unmaps
+/// memory that its own interrupt thread still reads, and packets may be held anywhere.
 pub(super) struct Eal {
     _private: (),
 }
@@ -67,12 +68,5 @@ impl Eal {
     pub(super) fn has_hugepages(&self) -> bool {
         // SAFETY: reads a number.
         unsafe { sys::rte_eal_has_hugepages() != 0 }
-    }
-
-    /// Ends DPDK: its memory is gone afterwards.
-    #[expect(clippy::unused_self, reason = "only what was initialised can end")]
-    pub(super) fn close(&mut self) {
-        // SAFETY: the rim calls this last, when no port and no buffer is left.
-        unsafe { sys::rte_eal_cleanup() };
     }
 }

@@ -3,7 +3,7 @@
 //! This folder and nothing else calls C. What it gives to the rest of the product is safe: a
 //! [`Rim`] that control starts and asks about ports and buffers, one [`WorkerPorts`] for each
 //! worker, which is the [`Device`](crate::device::Device) of the packet path, and
-//! [`register_thread`]. Everything is closed in the right order when the last of them is dropped.
+//! [`register_thread`]. The ports are closed when the last of them is dropped.
 //!
 //! Which bytes a packet has is decided elsewhere; here frames are carried in and out unseen.
 

@@ -39,10 +39,10 @@ pub(super) fn memory_needed(count: u32, data_room: u16) -> u64 {
     u64::from(count) * (u64::from(data_room) + MBUF_OVERHEAD)
 }
 
-/// The buffers of all ports.
+/// The buffers of all ports. Their memory stays until the process ends, for the sake of packets that
+/// somebody still holds.
 pub struct Pool {
     raw: NonNull<sys::rte_mempool>,
-    is_closed: bool,
     total: u32,
     data_room: u16,
 }
@@ -62,7 +62,7 @@ impl Pool {
         };
         let megabytes = memory_needed(count, data_room).div_ceil(1 << 20);
         match NonNull::new(raw) {
-            Some(raw) => Ok(Self { raw, is_closed: false, total: count, data_room }),
+            Some(raw) => Ok(Self { raw, total: count, data_room }),
             None => Err(EalError::Pool { count, megabytes, reason: last_error() }),
         }
     }
@@ -103,19 +103,6 @@ impl Pool {
         // SAFETY: a fresh mbuf of our pool, ours from now on.
         let mbuf = unsafe { Mbuf::from_raw(NonNull::new(mbuf)?) };
         Some(mbuf.into_packet(Interface::NONE))
-    }
-
-    /// Frees the pool, unless a buffer is still out: a packet that somebody holds may be touched,
-    /// so then its memory stays until the process ends. Says whether it was freed.
-    pub(super) fn close(&mut self) -> bool {
-        if self.is_closed || self.in_use_count() > 0 {
-            return false;
-        }
-        self.is_closed = true;
-        // SAFETY: every buffer is in the pool, so no packet and no device points into it; it is
-        // freed once, and its owner is closing down, so nobody asks it for another.
-        unsafe { sys::rte_mempool_free(self.as_ptr()) };
-        true
     }
 }
 

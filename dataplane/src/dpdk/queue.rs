@@ -122,19 +122,18 @@ impl PortQueues {
         // SAFETY: the queue is this worker's alone, and there is room for that many pointers.
         let count = unsafe { sys::shim_rx_burst(self.id, queue, mbufs.as_mut_ptr().cast(), room) };
         let before = burst.len();
-        for slot in mbufs.iter().take(usize::from(count)) {
-            // SAFETY: the driver wrote `count` pointers.
-            let pointer = unsafe { slot.assume_init() };
-            // SAFETY: none of them is null.
+        let received = mbufs.get(..usize::from(count)).unwrap_or_default();
+        // SAFETY: the driver wrote `count` pointers.
+        let received = unsafe { received.assume_init_ref() };
+        let mbufs = received.iter().map(|&pointer| {
+            // SAFETY: a driver returns no null pointers.
             let pointer = unsafe { NonNull::new_unchecked(pointer) };
             // SAFETY: the driver gives a received mbuf away.
-            let mbuf = unsafe { Mbuf::from_raw(pointer) };
-            if !mbuf.is_linear() && !self.linearize(mbuf) {
-                continue;
-            }
-            // There was room for `limit`, which bounds `count`.
-            let _ = burst.push(mbuf.into_packet(self.ingress));
-        }
+            unsafe { Mbuf::from_raw(pointer) }
+        });
+        let linear = mbufs.filter(|mbuf| mbuf.is_linear() || self.linearize(*mbuf));
+        // There is room for `limit`, which bounds `count`.
+        burst.extend(linear.map(|mbuf| mbuf.into_packet(self.ingress)));
         burst.len() - before
     }
 

@@ -48,30 +48,11 @@ pub struct PortConfig {
     pub queues: Option<NonZeroU16>,
 }
 
-/// What control and all workers share; closed when the last of them lets go.
+/// What control and all workers share; the ports close when the last of them lets go.
 pub(super) struct Shared {
     pub(super) ports: Vec<Port>,
     pub(super) pool: Pool,
     eal: Eal,
-}
-
-impl Shared {
-    /// Closes everything; only the first call does. Says whether every buffer had come back: if
-    /// not, somebody still holds a packet, and memory is kept for it.
-    fn close(&mut self) -> bool {
-        self.ports.clear();
-        let is_full = self.pool.close();
-        if is_full {
-            self.eal.close();
-        }
-        is_full
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.close();
-    }
 }
 
 /// DPDK, running. Workers' views keep it alive as well.
@@ -91,7 +72,6 @@ impl Rim {
         let mut notices = Vec::new();
         let eal = start_eal(config, &devices, data_room, &mut notices)?;
         let pool = Pool::new(config.mbufs, data_room)?;
-        // From here on `Shared` closes what was opened, whatever fails.
         let mut shared = Shared { ports: Vec::with_capacity(devices.len()), pool, eal };
         for (port, device) in config.ports.iter().zip(&devices) {
             let name = device.to_string();
@@ -116,10 +96,12 @@ impl Rim {
         &self.shared.pool
     }
 
-    /// Stops the ports and ends DPDK, once all workers' views are gone (they keep it running until
-    /// then). True: every buffer had come back. False: it did not end, or somebody holds a packet.
+    /// Stops and closes the ports, unless a worker's view still keeps them. True: they are closed
+    /// and every buffer has come back. False: somebody holds a view or a packet.
     pub fn close(self) -> bool {
-        Arc::into_inner(self.shared).is_some_and(|mut shared| shared.close())
+        let Some(Shared { ports, pool, .. }) = Arc::into_inner(self.shared) else { return false };
+        drop(ports);
+        pool.in_use_count() == 0
     }
 
     /// What did not work as wished at the start, and does no harm.

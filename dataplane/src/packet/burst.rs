@@ -56,6 +56,19 @@ impl Burst {
         }
     }
 
+    /// Adds packets at the end until there are no more or no further one fits; one that does not
+    /// fit is not taken. The length is written once, so packets don't wait for one another.
+    #[inline]
+    pub fn extend(&mut self, packets: impl Iterator<Item = Packet>) {
+        let mut len = self.len;
+        let free = self.slots.get_mut(len..).unwrap_or_default();
+        for (slot, packet) in free.iter_mut().zip(packets) {
+            slot.write(packet);
+            len += 1;
+        }
+        self.len = len;
+    }
+
     /// Takes the last packet.
     #[inline]
     pub fn pop(&mut self) -> Option<Packet> {
