@@ -1,6 +1,8 @@
 //! Wrong configurations, each kept as a file that says itself what is wrong with it: lines
 //! `#! LINE:COLUMN KIND PATH` for mistakes, `#? …` for warnings. All of them, and no others, have to be found.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

@@ -80,7 +80,7 @@ fn entries<T: PartialEq>(
         let path = path(entry);
         match after.get(&path) {
             None => {
-                differences.push(Difference { path, before: Some(describe(entry)), after: None })
+                differences.push(Difference { path, before: Some(describe(entry)), after: None });
             }
             Some(now) if *now != entry => {
                 compare(differences, &path, &describe(entry), &describe(now));
@@ -187,7 +187,7 @@ mod tests {
     use super::super::{Purpose, load_str};
     use super::*;
 
-    const BASE: &str = r#"
+    const BASE: &str = r"
 ports:
   wan: { device: net_tap0, addresses: [198.51.100.1/24] }
   lan: { device: net_tap1, addresses: [10.1.0.1/24] }
@@ -195,7 +195,7 @@ tunnels:
   paris: { mode: ipip, local: 198.51.100.1, remote: 203.0.113.2, routes: [10.2.0.0/16] }
 routes:
   - { to: default, via: 198.51.100.254 }
-"#;
+";
 
     fn config(text: &str) -> Config {
         load_str("text", text, Purpose::Run)

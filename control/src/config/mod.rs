@@ -89,12 +89,11 @@ fn load_text(
     purpose: Purpose,
 ) -> Result<Loaded, Mistakes> {
     let main = files::parse(&mut report, main);
-    let texts = match base {
-        Some(base) => files::read_includes(&mut report, &main, base),
-        None => {
-            refuse_include(&mut report, &main);
-            Vec::new()
-        }
+    let texts = if let Some(base) = base {
+        files::read_includes(&mut report, &main, base)
+    } else {
+        refuse_include(&mut report, &main);
+        Vec::new()
     };
     let included = files::parse_all(&mut report, &texts);
     files::refuse_nested_includes(&mut report, &included);

@@ -84,7 +84,10 @@ fn read_port<'t>(
                 set(&mut port.mac, mac);
             }
             "mtu" => set(&mut port.mtu, read::small(report, field, MTU)),
-            "queues" => set(&mut port.queues, queues(report, field)),
+            "queues" => {
+                let queues = read::word_or_number(report, field, "auto", 1..=QUEUE_LIMIT);
+                set(&mut port.queues, queues.map(|count| count.number().and_then(NonZeroU16::new)));
+            }
             "dad" => set(&mut port.dad, read::boolean(report, field)),
             "addresses" => {
                 set(
@@ -122,11 +125,6 @@ fn miss_device(report: &mut Report, spot: &Spot<'_>, purpose: Purpose) {
         Purpose::Check => report.warn(place, mark, MistakeKind::Missing, message).advise(advice),
         Purpose::Replay => {}
     });
-}
-
-fn queues(report: &mut Report, field: Field<'_, '_>) -> Option<Option<NonZeroU16>> {
-    let count: Option<u16> = read::word_or_number(report, field, "auto", 1..=QUEUE_LIMIT)?;
-    Some(count.and_then(NonZeroU16::new))
 }
 
 fn neighbors(report: &mut Report, field: Field<'_, '_>) -> Vec<Neighbor> {

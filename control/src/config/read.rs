@@ -70,9 +70,9 @@ pub(super) fn items<'a>(report: &mut Report, field: Field<'_, 'a>) -> Option<&'a
 }
 
 /// The items of a list that `read` accepts; the others have been reported.
-pub(super) fn list_of_good<'a, T>(
+pub(super) fn list_of_good<T>(
     report: &mut Report,
-    field: Field<'_, 'a>,
+    field: Field<'_, '_>,
     mut read: impl FnMut(&mut Report, Field<'_, '_>) -> Option<T>,
 ) -> Option<Vec<T>> {
     let items = items(report, field)?;
@@ -156,19 +156,35 @@ pub(super) fn small<T: TryFrom<u64>>(
     number(report, field, range).and_then(|value| T::try_from(value).ok())
 }
 
+/// A value that is either a certain word or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WordOr<T> {
+    Word,
+    Number(T),
+}
+
+impl<T> WordOr<T> {
+    pub(super) fn number(self) -> Option<T> {
+        match self {
+            Self::Word => None,
+            Self::Number(number) => Some(number),
+        }
+    }
+}
+
 /// `word`, or else a number.
 pub(super) fn word_or_number<T: TryFrom<u64>>(
     report: &mut Report,
     field: Field<'_, '_>,
     word: &str,
     range: RangeInclusive<u64>,
-) -> Option<Option<T>> {
+) -> Option<WordOr<T>> {
     let text = text(report, field)?;
     if text == word {
-        return Some(None);
+        return Some(WordOr::Word);
     }
     let value = number_in(report, field, text, range, &format!("{word}, or a number"))?;
-    T::try_from(value).ok().map(Some)
+    T::try_from(value).ok().map(WordOr::Number)
 }
 
 /// One of the words of `W`. Where one looks like a boolean, every spelling of that boolean is the word.

@@ -184,7 +184,7 @@ impl Settings {
                 Family::Ipv4 => 2,
                 Family::Ipv6 => 60,
             }),
-            pmtu_expiry: Duration::from_secs(600),
+            pmtu_expiry: Duration::from_mins(10),
             pmtu_floor: 552,
             clamp_tcp_mss: true,
             mss_insert: false,

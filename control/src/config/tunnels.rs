@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::keys::known_entries;
 use super::mistake::{MistakeKind, Origin};
 use super::model::Name;
-use super::read::{self, quoted};
+use super::read::{self, WordOr, quoted};
 use super::report::{Field, Part, Place, Report, Spot};
 use super::sections::{Sections, set};
 use super::tunnel::{Family, InnerSource, Settings, Tunnel};
@@ -26,7 +26,7 @@ const MTU: std::ops::RangeInclusive<u64> = 68..=65_535;
 const STATIC_MTU: std::ops::RangeInclusive<u64> = 1280..=1480;
 const COMMENT_LIMIT: usize = 1024;
 const SECOND: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A tunnel and where it was written.
 #[derive(Debug)]
@@ -51,11 +51,11 @@ struct Written {
     enabled: Option<bool>,
     latency: Option<bool>,
     comment: Option<String>,
-    mtu: Option<Option<u16>>,
+    mtu: Option<WordOr<u16>>,
     static_mtu: Option<u16>,
-    ttl: Option<Option<NonZeroU8>>,
+    ttl: Option<WordOr<u8>>,
     min_outer_ttl: Option<NonZeroU8>,
-    dscp: Option<Option<u8>>,
+    dscp: Option<WordOr<u8>>,
     dscp_decap: Option<DscpDecap>,
     ecn: Option<Ecn>,
     dont_fragment: Option<DontFragment>,
@@ -74,8 +74,8 @@ struct Written {
     inner_source: Option<InnerSource>,
     inner_destination: Option<Vec<IpNet>>,
     icmp_relay: Option<IcmpRelay>,
-    encap_limit: Option<Option<u8>>,
-    flow_label: Option<Option<u32>>,
+    encap_limit: Option<WordOr<u8>>,
+    flow_label: Option<WordOr<u32>>,
     /// A key that decides about others was refused.
     is_broken: bool,
 }
@@ -194,10 +194,7 @@ impl Written {
         match key {
             "mtu" => self.mtu = read::word_or_number(report, field, "auto", MTU),
             "static-mtu" => self.static_mtu = read::small(report, field, STATIC_MTU),
-            "ttl" => {
-                let ttl = read::word_or_number::<u8>(report, field, "inherit", 1..=255);
-                self.ttl = ttl.map(|ttl| ttl.and_then(NonZeroU8::new));
-            }
+            "ttl" => self.ttl = read::word_or_number(report, field, "inherit", 1..=255),
             "min-outer-ttl" => {
                 self.min_outer_ttl = read::small(report, field, 1..=255).and_then(NonZeroU8::new);
             }
@@ -272,7 +269,7 @@ impl Written {
 
     fn apply(&self, settings: &mut Settings, mode: Mode) {
         if let Some(mtu) = self.mtu {
-            settings.mtu = mtu;
+            settings.mtu = mtu.number();
             settings.static_mtu = false;
         }
         if let Some(mtu) = self.static_mtu
@@ -283,9 +280,10 @@ impl Written {
             settings.static_mtu = true;
             settings.dont_fragment = DontFragment::No;
         }
-        set(&mut settings.ttl, self.ttl);
+        let ttl = self.ttl.map(|ttl| ttl.number().and_then(NonZeroU8::new));
+        set(&mut settings.ttl, ttl);
         set(&mut settings.min_outer_ttl, self.min_outer_ttl);
-        set(&mut settings.dscp, self.dscp);
+        set(&mut settings.dscp, self.dscp.map(WordOr::number));
         set(&mut settings.dscp_decap, self.dscp_decap);
         set(&mut settings.ecn, self.ecn);
         set(&mut settings.dont_fragment, self.dont_fragment);
@@ -305,8 +303,8 @@ impl Written {
         set(&mut settings.inner_destination, self.inner_destination.clone());
         set(&mut settings.icmp_relay, self.icmp_relay);
         if mode.outer() == Family::Ipv6 {
-            set(&mut settings.encap_limit, self.encap_limit);
-            set(&mut settings.flow_label, self.flow_label);
+            set(&mut settings.encap_limit, self.encap_limit.map(WordOr::number));
+            set(&mut settings.flow_label, self.flow_label.map(WordOr::number));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Positions, doubles, aliases, limits; and that no text is too odd.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -58,7 +60,7 @@ fn a_bomb_of_aliases_is_a_limit_and_no_memory() {
     for level in 1..12 {
         let below = format!("*a{}", level - 1);
         let list = vec![below; 10].join(", ");
-        text += &format!("a{level}: &a{level} [{list}]\n");
+        writeln!(text, "a{level}: &a{level} [{list}]").unwrap();
     }
     let tree = parse(&text);
     assert!(tree.problems.iter().any(|problem| problem.is_limit), "{:?}", tree.problems);

@@ -170,13 +170,13 @@ fn check_local(
     misspelled: &Misspelled,
 ) {
     let Some(local) = draft.tunnel.local else { return };
-    let owner = owned.get(&local).copied();
-    let is_misspelled = owner.is_none() && misspelled.resembles(local);
-    if owner.is_some_and(|owner| owner != holder) || is_misspelled {
+    let found = owned.get(&local).copied();
+    let is_misspelled = found.is_none() && misspelled.resembles(local);
+    if found.is_some_and(|found| found != holder) || is_misspelled {
         return;
     }
     draft.spot.at("local", |place, mark| {
-        if owner.is_some() {
+        if found.is_some() {
             let message = format!("{local} is the tunnel's own address, which is inside it");
             report
                 .error(place, mark, MistakeKind::Loop, message)
