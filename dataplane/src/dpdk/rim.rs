@@ -77,8 +77,6 @@ impl Rim {
             let name = device.to_string();
             let started = setup::start(port, device, workers, &shared.pool, &config.file_prefix);
             let port = started.map_err(|reason| at_port(port, name, reason))?;
-            let named = port.notices().iter().map(|notice| format!("port {}: {notice}", port.name));
-            notices.extend(named);
             shared.ports.push(port);
         }
         let shared = Arc::new(shared);
@@ -104,7 +102,7 @@ impl Rim {
         pool.in_use_count() == 0
     }
 
-    /// What did not work as wished at the start, and does no harm.
+    /// What did not work as wished at the start, and does no harm. Each port has its own beside.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }

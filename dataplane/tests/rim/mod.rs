@@ -117,8 +117,12 @@ pub(crate) fn in_own_namespace(test: &str) -> bool {
         return true;
     }
     let me = std::env::current_exe().unwrap();
+    // Root needs no user namespace, and some systems forbid them.
+    let rights = ["--user", "--map-root-user"];
+    let is_root = Command::new("unshare").args(["--net", "true"]).status().unwrap().success();
     let status = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net", "--"])
+        .args(if is_root { [].as_slice() } else { &rights })
+        .args(["--net", "--"])
         .arg(me)
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")
