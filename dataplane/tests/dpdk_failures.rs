@@ -22,11 +22,16 @@ const CASES: &[(&str, &[&str])] = &[
         &["interface lo exists", "TUNSETIFF", "tuntap add dev lo mode tap multi_queue"],
     ),
     ("net_pcap0,rx_pcap={}/none.pcap", &["none.pcap: No such file"]),
-    ("net_null0,bogus=1", &["net_null does not take it", "arguments `bogus=1`"]),
+    ("net_null0,bogus=1", &["net_null does not take it", "arguments (`bogus=1`)"]),
     (
         "net_memif0,role=client,socket={}/none,socket-abstract=no",
         &["nobody listens on the socket", "/none", "start the other end first"],
     ),
+    (
+        "net_virtio_user0,path={}/none",
+        &["nobody listens on the socket", "/none", "start the other end first"],
+    ),
+    ("net_ring0,nodeaction=x", &["net_ring does not take it", "DPDK says", "node value from x"]),
     ("net_null0;queues=2000", &["queues and 2000 are asked for", "lower `queues`"]),
     ("net_pcap0,rx_pcap={}/many.pcap,infinite_rx=1", &["too few", "raise `mbufs`"]),
     ("net_null0;mbufs=4000000000", &["DPDK gets no memory", "lower `mbufs`"]),

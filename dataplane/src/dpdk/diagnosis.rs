@@ -23,6 +23,14 @@ const NOISE: &[&str] = &[
 /// Kernel drivers that hand a PCI device to user space.
 const USER_SPACE_DRIVERS: &[&str] = &["vfio-pci", "igb_uio", "uio_pci_generic"];
 
+/// How drivers write that this process lacks a right.
+const DENIED: &[&str] = &[
+    "Operation not permitted",
+    "Permission denied",
+    "have permission",
+    "Could not open AF_PACKET socket",
+];
+
 /// At most so many lines are shown.
 const SAID_MAX: usize = 4;
 
@@ -69,9 +77,13 @@ pub(super) fn of_probe(device: &DeviceName, reason: Errno) -> PortError {
     {
         return PortError::SocketTaken { path: path.to_owned() };
     }
+    if let (Some(path), true) = (device.argument("path"), says("connect error")) {
+        return PortError::NoServer { path: path.to_owned(), log };
+    }
     // Most drivers answer -1 whatever is wrong, which is no error number.
     if let (DeviceName::Virtual { arguments, .. }, errno::EPERM) = (device, reason.0) {
-        let (driver, arguments) = (driver.to_owned(), arguments.clone());
+        let arguments = if arguments.is_empty() { "none" } else { arguments };
+        let (driver, arguments) = (driver.to_owned(), arguments.to_owned());
         return PortError::Arguments { driver, arguments, log };
     }
     PortError::Refused { what: "opening the device", reason, log }
@@ -124,10 +136,7 @@ fn driver_missing(driver: &str) -> PortError {
 
 /// What this process may not do.
 fn of_rights(driver: &str, log: &Said) -> Option<PortError> {
-    let denied = log
-        .0
-        .iter()
-        .any(|line| line.contains("Operation not permitted") || line.contains("Permission denied"));
+    let denied = log.0.iter().any(|line| DENIED.iter().any(|words| line.contains(words)));
     match driver {
         "net_tap" | "net_tun" => {
             let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
@@ -137,7 +146,7 @@ fn of_rights(driver: &str, log: &Said) -> Option<PortError> {
                 _ => denied.then(|| no_rights("making a TAP interface", log)),
             }
         }
-        "net_af_packet" | "net_af_xdp" => {
+        "net_af_packet" | "net_af_xdp" | "net_pcap" => {
             denied.then(|| no_rights("a raw socket on an interface", log))
         }
         _ => None,

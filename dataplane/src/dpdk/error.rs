@@ -160,7 +160,7 @@ pub enum PortError {
     TooFewQueues { want: u16, have: u16 },
     #[error("the device can't have an MTU of {want}: {min} to {max} is possible")]
     Mtu { want: u16, min: u16, max: u16 },
-    #[error("the driver {driver} does not take it: check the arguments `{arguments}`{log}")]
+    #[error("the driver {driver} does not take it: check its arguments (`{arguments}`){log}")]
     Arguments { driver: String, arguments: String, log: Said },
     #[error("{what} failed: {reason}{log}")]
     Refused { what: &'static str, reason: Errno, log: Said },
