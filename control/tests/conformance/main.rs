@@ -18,6 +18,7 @@ mod conserve;
 mod decap;
 mod decode;
 mod ecn;
+mod edges;
 mod encap;
 mod forward;
 mod frames;
