@@ -7,7 +7,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::direct::{DIRECT_LEN, Direct};
+use super::direct::Direct;
 use super::entry::{Entry, Paint};
 use super::next_hop::NextHopId;
 use super::nodes::{Nodes, SLOT_COUNT, covered};
@@ -15,11 +15,16 @@ use super::rib::{Change, Prefix};
 use super::short::{SHORT_LEN_MAX, Short};
 use super::{Fib, FibError, LINES_MAX};
 
+/// The longest prefix that fits the first part alone.
+const DIRECT_LEN: u8 = 24;
+
+const DIRECT_SLOTS: usize = 1 << DIRECT_LEN;
+
 /// The IPv4 forwarding table that workers look destinations up in.
 #[derive(Clone, Debug)]
 pub struct Fib4 {
     short: Short,
-    direct: Direct,
+    direct: Direct<DIRECT_SLOTS>,
     nodes: Nodes<1>,
 }
 
@@ -118,7 +123,7 @@ impl Fib for Fib4 {
         }
         let (paint, len) = paint_of(change, SHORT_LEN_MAX);
         let Self { direct, nodes, .. } = self;
-        direct.change_covered(address >> 8, len, |slot| nodes.paint_through(slot, paint));
+        direct.change(address >> 8, DIRECT_SLOTS >> len, |slot| nodes.paint_through(slot, paint));
         Ok(())
     }
 

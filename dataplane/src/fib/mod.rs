@@ -24,12 +24,12 @@ mod rib;
 mod short;
 
 pub use fib4::Fib4;
-pub use fib6::Fib6;
+pub use fib6::{Fib6, PAGES_MAX};
 pub use left_right::{LeftRight, Routes4, Routes6};
 pub use next_hop::{NEXT_HOPS_MAX, NextHopId, NextHopOutOfRange};
 pub use rib::{Change, Prefix, Rib, Rib4, Rib6};
 
-/// How many lines of 64 bytes a table can have for prefixes longer than /24, unless it is made with
+/// How many lines of 64 bytes a table can have for prefixes longer than /24 (IPv6: /32), unless it is made with
 /// another limit: 512 MiB. A million routes need 3 500 000 of them at the very worst.
 pub const LINES_MAX: usize = 1 << 23;
 
@@ -62,11 +62,17 @@ pub trait Fib: Clone + Default {
 pub enum FibError {
     /// The parts of the table for long prefixes are used up.
     #[error(
-        "the forwarding table is full: prefixes longer than /24 fill its {limit} lines of 64 \
-         bytes; aggregate routes"
+        "the forwarding table is full: prefixes longer than /24 (IPv6: /32) fill its {limit} lines \
+         of 64 bytes; aggregate routes"
     )]
     Full {
         /// How many lines the table can have.
+        limit: usize,
+    },
+    /// IPv6 prefixes longer than /16 are in too many places.
+    #[error("the forwarding table is full: it has longer prefixes in {limit} IPv6 /16s; aggregate")]
+    TooScattered {
+        /// How many /16s the table can have longer prefixes in.
         limit: usize,
     },
     /// Workers may still read the table that would have to change.

@@ -3,7 +3,7 @@
 use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
-use super::{Fib, Fib4, Fib6, FibError, LeftRight, NextHopId, Prefix, Rib};
+use super::{Fib, Fib4, Fib6, FibError, LeftRight, NextHopId, PAGES_MAX, Prefix, Rib};
 
 /// What the tests need to know of a family beside [`Fib`].
 trait Family: Fib {
@@ -64,7 +64,7 @@ impl Family for Fib6 {
     }
 
     fn used_nodes(&self) -> (usize, usize) {
-        self.node_counts()
+        (self.node_counts().0 + self.page_count(), self.node_counts().1)
     }
 }
 
@@ -273,8 +273,8 @@ fn run_big<F: Family>(count: usize, len_of: impl Fn(u64) -> u8) {
     while rib.len() < count {
         let (a, b, c) = (numbers.next(), numbers.next(), numbers.next());
         let address = u128::from(a) << 64 | u128::from(b);
-        // 4096 sites in a /12's worth of bits each.
-        let address = address & !(0x0fff << 100) | 0x2a << 120;
+        // In 1024 /16s, or IPv6 has too many of them.
+        let address = address & (0x3f0f << 112 | u128::MAX >> 16);
         let next_hop = NextHopId::new(u32::try_from(c % 5000).unwrap() + 1).unwrap();
         rib.insert(F::prefix(address >> (128 - F::Prefix::LEN_MAX), len_of(c >> 32)), next_hop);
     }
@@ -358,6 +358,23 @@ fn a_full_ipv6_table_says_so_and_stays_as_it_was() {
         fill_up(fib(), |number| Fib6::prefix(u128::from(number) << 76, 60));
         fill_up(fib(), |number| Fib6::prefix(u128::from(number * 0x0101_0101) << 40, 96));
     }
+}
+
+#[test]
+fn ipv6_routes_in_too_many_places_are_refused() {
+    let (mut fib, mut rib) = (Fib6::default(), Rib::new());
+    let next_hop = NextHopId::new(1).unwrap();
+    for number in 0..PAGES_MAX as u128 {
+        let change = rib.plan_insert(Fib6::prefix(number << 112, 17), next_hop);
+        fib.apply(&change).unwrap();
+        rib.apply(&change);
+    }
+    let further = rib.plan_insert(Fib6::prefix(u128::MAX, 40), next_hop);
+    assert_eq!(fib.apply(&further), Err(FibError::TooScattered { limit: PAGES_MAX }));
+    assert_eq!((fib.page_count(), fib.node_counts()), (PAGES_MAX, (0, 0)));
+    fib.apply(&rib.plan_remove(Fib6::prefix(5 << 112, 17)).unwrap()).unwrap();
+    fib.apply(&further).unwrap();
+    assert_eq!(fib.lookup(u128::MAX), next_hop);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Changing prefixes longer than /24 in the trie.
+//! Changing prefixes longer than /32 in the trie.
 //!
 //! Whatever the order of changes, the same routes make the same trie: a node exists where a prefix
 //! ends in its byte, or where paths part. Each change allocates before it writes, so that one that
@@ -11,14 +11,14 @@ use super::super::entry::{Entry, Paint};
 use super::super::fib4::paint_of;
 use super::super::nodes::{SLOT_COUNT, Slots, covered};
 use super::super::rib::Change;
-use super::{Fib6, Step, byte_at, direct_index};
+use super::{Fib6, Step, byte_at, root_bits};
 
 const EMPTY_SLOTS: Slots = [Entry::EMPTY; SLOT_COUNT];
 
-/// Where an entry is: in the table of the first 24 bits, or in a node.
+/// Where an entry is: in the table of the first 32 bits, or in a node.
 #[derive(Clone, Copy, Debug)]
 enum Slot {
-    Direct(u32),
+    Root(u32),
     Inside(Entry, u8),
 }
 
@@ -29,8 +29,8 @@ impl Fib6 {
         change: &Change<Ipv6Net>,
     ) -> Result<(), FibError> {
         let len = change.prefix().prefix_len();
-        let mut path = vec![Slot::Direct(direct_index(address))];
-        let mut entry = self.direct.get(direct_index(address));
+        let mut path = vec![Slot::Root(root_bits(address))];
+        let mut entry = self.root.get(root_bits(address));
         while let Some(step) = self.nodes.head(entry).map(Step::from_head) {
             let common = step.common(address);
             if common < step.depth() || len <= step.depth() {
@@ -139,8 +139,8 @@ impl Fib6 {
                 slots[usize::from(slot)] = entry;
                 self.store(above, node, step, &slots)
             }
-            Some((&Slot::Direct(index), _)) => {
-                self.direct.set(index, entry);
+            Some((&Slot::Root(bits), _)) => {
+                self.root.set(bits, entry);
                 Ok(())
             }
             None => Ok(()),
@@ -180,7 +180,7 @@ impl Fib6 {
     /// Replaces the reference to a node where `path` ends by one to another.
     fn relink(&mut self, path: &[Slot], node: Entry) {
         match path.last() {
-            Some(&Slot::Direct(index)) => self.direct.set(index, node),
+            Some(&Slot::Root(bits)) => self.root.set(bits, node),
             Some(&Slot::Inside(parent, slot)) => self.nodes.relink(parent, slot, node),
             None => {}
         }

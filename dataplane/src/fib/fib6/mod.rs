@@ -1,19 +1,20 @@
-//! IPv6 longest-prefix match: a trie of a byte a step after the first 24 bits, with paths
+//! IPv6 longest-prefix match: a trie of a byte a step after the first 32 bits, with paths
 //! compressed.
 //!
-//! The first 24 bits index a table, as in IPv4; below it are nodes of 256 slots, one for each byte of
-//! the address at which routes part or end. Bytes that decide nothing have no node: a node carries
-//! the address bits that lead to it, and an address that differs in them has left the path. So a host
-//! route far from others is one node away, not thirteen.
+//! The first 32 bits index a table in two steps (`root.rs`), which is where most sites' prefixes
+//! begin; below it are nodes of 256 slots, one for each byte of the address at which routes part or
+//! end. Bytes that decide nothing have no node: a node carries the address bits that lead to it, and
+//! an address that differs in them has left the path. So a host route far from others is one node
+//! away, not twelve.
 //!
 //! Nothing is pushed down: a slot is empty where no prefix *ends* in its byte, and the best match of
 //! the steps before stands. So one change touches one node, whatever hangs below it.
 
 mod change;
+mod root;
 
 use ipnet::Ipv6Net;
 
-use super::direct::{DIRECT_LEN, Direct};
 use super::entry::Entry;
 use super::fib4::paint_of;
 use super::lines::{Line, WORD_COUNT};
@@ -22,6 +23,9 @@ use super::nodes::Nodes;
 use super::rib::Change;
 use super::short::{SHORT_LEN_MAX, Short};
 use super::{Fib, FibError, LINES_MAX};
+use root::{FIRST_LEN, ROOT_LEN, Root};
+
+pub use root::PAGES_MAX;
 
 /// How many addresses [`Fib6::lookup_burst`] has in flight.
 const LANES: usize = 32;
@@ -102,11 +106,11 @@ fn byte_at(address: u128, depth: u8) -> u8 {
     address.to_be_bytes()[usize::from(depth / 8) & 15]
 }
 
-/// The first 24 bits.
+/// The first 32 bits.
 #[inline]
-fn direct_index(address: u128) -> u32 {
-    let [a, b, c, ..] = address.to_be_bytes();
-    u32::from_be_bytes([0, a, b, c])
+fn root_bits(address: u128) -> u32 {
+    let [a, b, c, d, ..] = address.to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 /// The addresses of a burst on their way down the trie.
@@ -145,7 +149,7 @@ impl Walk {
 #[derive(Clone, Debug)]
 pub struct Fib6 {
     short: Short,
-    direct: Direct,
+    root: Root,
     nodes: Nodes<HEAD>,
 }
 
@@ -160,7 +164,7 @@ impl Fib6 {
     pub fn with_lines_max(lines_max: usize) -> Self {
         Self {
             short: Short::default(),
-            direct: Direct::default(),
+            root: Root::default(),
             nodes: Nodes::with_lines_max(lines_max),
         }
     }
@@ -168,8 +172,7 @@ impl Fib6 {
     /// The next hop of an address.
     #[inline]
     pub fn lookup(&self, address: u128) -> NextHopId {
-        let mut best = self.short.lookup(address.to_be_bytes()[0]);
-        let mut entry = self.direct.get(direct_index(address));
+        let (mut best, mut entry) = self.start(address);
         while entry.is_node() {
             let line = self.nodes.line(entry);
             let step = Step::from_line(line);
@@ -192,8 +195,7 @@ impl Fib6 {
         for (addresses, next_hops) in addresses.chunks(LANES).zip(next_hops.chunks_mut(LANES)) {
             let mut walk = Walk::new();
             for (lane, &address) in addresses.iter().enumerate() {
-                walk.entries[lane % LANES] = self.direct.get(direct_index(address));
-                walk.best[lane % LANES] = self.short.lookup(address.to_be_bytes()[0]);
+                (walk.best[lane % LANES], walk.entries[lane % LANES]) = self.start(address);
             }
             for lane in 0..addresses.len() {
                 walk.keep(lane);
@@ -207,6 +209,18 @@ impl Fib6 {
                 *next_hop = entry.or(best).next_hop();
             }
         }
+    }
+
+    /// In how many /16s there are longer prefixes, which is what [`PAGES_MAX`] limits.
+    pub fn page_count(&self) -> usize {
+        self.root.page_count()
+    }
+
+    /// The longest prefix up to /16, and the slot of the first 32 bits.
+    #[inline]
+    fn start(&self, address: u128) -> (Entry, Entry) {
+        let (base, entry) = self.root.lookup(root_bits(address));
+        (base.or(self.short.lookup(address.to_be_bytes()[0])), entry)
     }
 
     /// One node further for all addresses that are not at their end.
@@ -250,16 +264,26 @@ impl Fib for Fib6 {
             self.short.apply(address.to_be_bytes()[0], len, &change.target());
             return Ok(());
         }
-        if len > DIRECT_LEN {
-            return self.apply_long(address, change);
+        let bits = root_bits(address);
+        if len <= FIRST_LEN {
+            let (paint, len) = paint_of(change, SHORT_LEN_MAX);
+            self.root.paint_first(bits, len, paint);
+            return Ok(());
         }
-        let (paint, len) = paint_of(change, SHORT_LEN_MAX);
-        let Self { direct, nodes, .. } = self;
-        direct.change_covered(direct_index(address), len, |slot| nodes.paint_through(slot, paint));
-        Ok(())
+        self.root.open_page(bits)?;
+        let changed = if len > ROOT_LEN {
+            self.apply_long(address, change)
+        } else {
+            let (paint, len) = paint_of(change, FIRST_LEN);
+            let Self { root, nodes, .. } = self;
+            root.change_page(bits, len, |slot| nodes.paint_through(slot, paint));
+            Ok(())
+        };
+        self.root.close_page(bits);
+        changed
     }
 
     fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.direct.memory_bytes() + self.nodes.memory_bytes()
+        size_of::<Self>() + self.root.memory_bytes() + self.nodes.memory_bytes()
     }
 }
