@@ -125,7 +125,7 @@ mod against {
 
     /// How many addresses a sample looks up: a millisecond's worth, so that most samples are not
     /// interrupted, and the next ones are not in the caches.
-    const SAMPLE: usize = 1 << 13;
+    const SAMPLE: u16 = 1 << 13;
 
     const MEMORY_MEGABYTES: u32 = 3072;
 
@@ -138,12 +138,13 @@ mod against {
         let time = |run: &mut dyn FnMut(Range<usize>), range: Range<usize>| {
             let start = Instant::now();
             run(range);
-            start.elapsed().as_secs_f64() * 1e9 / SAMPLE as f64
+            start.elapsed().as_secs_f64() * 1e9 / f64::from(SAMPLE)
         };
-        let ranges = (0..ADDRESS_COUNT).step_by(SAMPLE).map(|first| first..first + SAMPLE);
+        let len = usize::from(SAMPLE);
+        let ranges = (0..ADDRESS_COUNT).step_by(len).map(|first| first..first + len);
         let mut samples: Vec<(f64, f64)> = ranges
             .cycle()
-            .take(ADDRESS_COUNT / SAMPLE * 4)
+            .take(ADDRESS_COUNT / len * 4)
             .map(|range| (time(&mut ours, range.clone()), time(&mut theirs, range)))
             .collect();
         let mut median = |side: fn(&(f64, f64)) -> f64| {

@@ -71,10 +71,12 @@ impl Entry {
         self.0 & WIDE_BIT != 0
     }
 
-    /// This entry, or `fallback` where it is empty.
+    /// This entry, or `fallback` where it is empty; without a branch, because in a mix of routes
+    /// nobody can predict it.
     #[inline]
     pub(super) const fn or(self, fallback: Self) -> Self {
-        if self.0 == 0 { fallback } else { self }
+        let empty = (self.0 == 0) as u32;
+        Self(self.0 | fallback.0 & empty.wrapping_neg())
     }
 
     #[inline]

@@ -5,6 +5,11 @@ use super::FibError;
 /// How many words a line has.
 pub(super) const WORD_COUNT: usize = 16;
 
+/// The same, as places of lines are counted.
+pub(super) const WORDS: u32 = 16;
+
+const _: () = assert!(WORD_COUNT == WORDS as usize);
+
 /// 64 bytes, as the caches move them.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]

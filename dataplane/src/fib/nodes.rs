@@ -11,9 +11,9 @@
 
 use core::ops::Range;
 
-use super::FibError;
 use super::entry::{Entry, Paint};
-use super::lines::{Line, Lines, WORD_COUNT};
+use super::lines::{Line, Lines, WORD_COUNT, WORDS};
+use super::{FibError, LINES_MAX};
 
 /// How many slots a node has: one for each value of a byte.
 pub(super) const SLOT_COUNT: usize = 256;
@@ -24,6 +24,8 @@ pub(super) type Slots = [Entry; SLOT_COUNT];
 /// Where the slots of a node that has been read begin: in the line after its head.
 const WIDE_LINES: usize = 1 + SLOT_COUNT / WORD_COUNT;
 
+const _: () = assert!(LINES_MAX * WORD_COUNT <= u32::MAX as usize);
+
 /// All nodes of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Nodes<const HEAD: usize> {
@@ -33,6 +35,8 @@ pub(super) struct Nodes<const HEAD: usize> {
 impl<const HEAD: usize> Nodes<HEAD> {
     /// The most runs that fit a line: each needs an entry, and all but one of them a byte.
     const RUNS: usize = (size_of::<Line>() - HEAD * 4).div_ceil(5);
+    #[expect(clippy::cast_possible_truncation, reason = "a head is shorter than a line")]
+    const HEAD_WORDS: u32 = HEAD as u32;
     const ENDS_AT: usize = HEAD + Self::RUNS;
     const ENDS: usize = Self::RUNS - 1;
     const FITS: () = assert!(HEAD * 4 + Self::RUNS * 5 - 1 <= size_of::<Line>());
@@ -49,20 +53,20 @@ impl<const HEAD: usize> Nodes<HEAD> {
         self.lines.get(node.place())
     }
 
-    /// Where `slot` of `node`, which begins with `line`, is: the line and the word in it.
+    /// Which word of all lines `slot` of `node`, which begins with `line`, is.
     #[inline]
-    pub(super) fn locate(node: Entry, line: &Line, slot: u8) -> (u32, usize) {
-        let wide = u32::from(node.is_wide());
-        let wide_word = usize::from(slot) % WORD_COUNT;
-        let compact_word = HEAD + Self::run_of(line, slot);
-        let line = node.place() + wide * (1 + u32::from(slot) / 16);
-        (line, if wide == 0 { compact_word } else { wide_word })
+    pub(super) fn locate(node: Entry, line: &Line, slot: u8) -> u32 {
+        let wide = u32::from(node.is_wide()).wrapping_neg();
+        let in_wide = WORDS + u32::from(slot);
+        let in_compact = Self::HEAD_WORDS + Self::run_of(line, slot);
+        node.place() * WORDS + (in_wide & wide | in_compact & !wide)
     }
 
     /// What a slot holds that [`Self::locate`] found.
     #[inline]
-    pub(super) fn read(&self, (line, word): (u32, usize)) -> Entry {
-        Entry::from_raw(self.lines.get(line).0[word % WORD_COUNT])
+    pub(super) fn read(&self, word: u32) -> Entry {
+        let line = self.lines.get(word / WORDS);
+        Entry::from_raw(line.0[word as usize % WORD_COUNT])
     }
 
     /// What `slot` of `node` holds.
@@ -74,12 +78,13 @@ impl<const HEAD: usize> Nodes<HEAD> {
     /// Which run of a compact node a slot is in: as many as there are ends before it. Of a wide
     /// node, nothing sensible.
     #[inline]
-    fn run_of(line: &Line, slot: u8) -> usize {
-        let mut ends = [u8::MAX; 16];
-        for (bytes, word) in ends.chunks_exact_mut(4).zip(&line.0[Self::ENDS_AT..]) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
-        usize::from(ends.iter().map(|&end| u8::from(end < slot)).sum::<u8>())
+    fn run_of(line: &Line, slot: u8) -> u32 {
+        let two_words = |at: usize| match line.0.get(at..at + 2) {
+            Some(&[low, high]) => u64::from(high) << 32 | u64::from(low),
+            _ => u64::from(line.0[at % WORD_COUNT]) | !u64::from(u32::MAX),
+        };
+        let first = count_less(two_words(Self::ENDS_AT), slot);
+        if Self::ENDS <= 8 { first } else { first + count_less(two_words(Self::ENDS_AT + 2), slot) }
     }
 
     /// The head of the node that `entry` refers to; nothing if it refers to none.
@@ -161,8 +166,9 @@ impl<const HEAD: usize> Nodes<HEAD> {
 
     /// Replaces the reference to a node that one slot of `parent` holds.
     pub(super) fn relink(&mut self, parent: Entry, slot: u8, child: Entry) {
-        let (line, word) = Self::locate(parent, self.line(parent), slot);
-        self.lines.get_mut(line)[0].0[word % WORD_COUNT] = child.raw();
+        let word = Self::locate(parent, self.line(parent), slot);
+        let line = self.lines.get_mut(word / WORDS);
+        line[0].0[word as usize % WORD_COUNT] = child.raw();
     }
 
     /// Paints a slot outside this store, or the base of the node it refers to.
@@ -219,6 +225,20 @@ impl<const HEAD: usize> Nodes<HEAD> {
     }
 }
 
+/// How many bytes of `bytes` are less than `bound`.
+///
+/// All at once: with the top bits set aside, the differences don't borrow from their neighbors.
+#[inline]
+fn count_less(bytes: u64, bound: u8) -> u32 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x80 * ONES;
+    let bounds = ONES * u64::from(bound);
+    let low_at_least = (bytes | TOPS) - (bounds & !TOPS);
+    let at_least = bytes & !bounds | !(bytes ^ bounds) & low_at_least;
+    let less = (!at_least & TOPS) >> 7;
+    (less.wrapping_mul(ONES) >> 56) as u32
+}
+
 fn head_of<const HEAD: usize>(line: &Line) -> [u32; HEAD] {
     core::array::from_fn(|word| line.0[word % WORD_COUNT])
 }
@@ -229,4 +249,22 @@ pub(super) fn covered(byte: u8, depth: u8, len: u8) -> Range<usize> {
     debug_assert!(depth < len && len <= depth + 8);
     let first = usize::from(byte);
     first..first + (SLOT_COUNT >> (len - depth))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_below_a_bound_are_counted() {
+        let rows =
+            [[0, 1, 127, 128, 129, 254, 255, 255], [255; 8], [0; 8], [7, 8, 9, 8, 8, 200, 3, 0]];
+        for bytes in rows {
+            for bound in 0..=u8::MAX {
+                let expected = bytes.iter().filter(|&&byte| byte < bound).count();
+                let counted = count_less(u64::from_le_bytes(bytes), bound);
+                assert_eq!(counted as usize, expected, "{bytes:?} {bound}");
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ use ipnet::Ipv6Net;
 
 use super::entry::Entry;
 use super::fib4::paint_of;
-use super::lines::{Line, WORD_COUNT};
+use super::lines::Line;
 use super::next_hop::NextHopId;
 use super::nodes::Nodes;
 use super::rib::Change;
@@ -29,6 +29,8 @@ pub use root::PAGES_MAX;
 
 /// How many addresses [`Fib6::lookup_burst`] has in flight.
 const LANES: usize = 32;
+
+const _: () = assert!(LANES <= u8::MAX as usize);
 
 /// How many words of a node are its head: the base, and the key.
 const HEAD: usize = 5;
@@ -119,9 +121,10 @@ struct Walk {
     /// The longest prefix met so far.
     best: [Entry; LANES],
     /// Which addresses have a node to pass, as the first `count`.
-    lanes: [usize; LANES],
+    lanes: [u8; LANES],
     count: usize,
-    lines: [Line; LANES],
+    /// Where each of those goes on: the word, and a mask that is empty if the path is left.
+    found: [(u32, u32); LANES],
 }
 
 impl Walk {
@@ -132,16 +135,16 @@ impl Walk {
             best: [Entry::EMPTY; LANES],
             lanes: [0; LANES],
             count: 0,
-            lines: [Line([0; WORD_COUNT]); LANES],
+            found: [(0, 0); LANES],
         }
     }
 
     /// Keeps an address for the next step if it has a node to pass; without a branch, because which
     /// ones do is as good as random.
     #[inline]
-    fn keep(&mut self, lane: usize) {
+    fn keep(&mut self, lane: u8, entry: Entry) {
         self.lanes[self.count % LANES] = lane;
-        self.count += usize::from(self.entries[lane % LANES].is_node());
+        self.count += usize::from(entry.is_node());
     }
 }
 
@@ -194,11 +197,11 @@ impl Fib6 {
     pub fn lookup_burst(&self, addresses: &[u128], next_hops: &mut [NextHopId]) {
         for (addresses, next_hops) in addresses.chunks(LANES).zip(next_hops.chunks_mut(LANES)) {
             let mut walk = Walk::new();
-            for (lane, &address) in addresses.iter().enumerate() {
-                (walk.best[lane % LANES], walk.entries[lane % LANES]) = self.start(address);
+            for (at, &address) in addresses.iter().enumerate() {
+                (walk.best[at % LANES], walk.entries[at % LANES]) = self.start(address);
             }
-            for lane in 0..addresses.len() {
-                walk.keep(lane);
+            for (lane, entry) in (0..).zip(walk.entries) {
+                walk.keep(lane, entry);
             }
             while walk.count > 0 {
                 self.step(addresses, &mut walk);
@@ -224,27 +227,29 @@ impl Fib6 {
     }
 
     /// One node further for all addresses that are not at their end.
+    #[inline]
     fn step(&self, addresses: &[u128], walk: &mut Walk) {
-        let (lanes, count) = (walk.lanes, walk.count.min(LANES));
-        for (line, &lane) in walk.lines.iter_mut().zip(&lanes[..count]) {
-            *line = *self.nodes.line(walk.entries[lane % LANES]);
+        let count = walk.count.min(LANES);
+        for &lane in &walk.lanes[..count] {
+            let lane = usize::from(lane) % LANES;
+            let base = Entry::from_raw(self.nodes.line(walk.entries[lane]).0[0]);
+            walk.best[lane] = base.or(walk.best[lane]);
         }
-        let mut found = [(0, 0, 0); LANES];
-        for ((found, line), &lane) in found.iter_mut().zip(&walk.lines).zip(&lanes[..count]) {
-            let address = addresses.get(lane).copied().unwrap_or_default();
+        for (found, &lane) in walk.found.iter_mut().zip(&walk.lanes[..count]) {
+            let address = addresses.get(usize::from(lane)).copied().unwrap_or_default();
+            let node = walk.entries[usize::from(lane) % LANES];
+            let line = self.nodes.line(node);
             let step = Step::from_line(line);
-            let node = walk.entries[lane % LANES];
-            let best = &mut walk.best[lane % LANES];
-            *best = step.base.or(*best);
-            let (place, word) = Nodes::<HEAD>::locate(node, line, step.slot(address));
-            let mask = u32::from(step.leads(address)).wrapping_neg();
-            *found = (place, word, mask);
+            let word = Nodes::<HEAD>::locate(node, line, step.slot(address));
+            *found = (word, u32::from(step.leads(address)).wrapping_neg());
         }
+        let lanes = walk.lanes;
         walk.count = 0;
-        for (&(place, word, mask), &lane) in found.iter().zip(&lanes[..count]) {
-            let entry = self.nodes.read((place, word));
-            walk.entries[lane % LANES] = Entry::from_raw(entry.raw() & mask);
-            walk.keep(lane);
+        for (at, &lane) in lanes[..count].iter().enumerate() {
+            let (word, leads) = walk.found[at % LANES];
+            let entry = Entry::from_raw(self.nodes.read(word).raw() & leads);
+            walk.entries[usize::from(lane) % LANES] = entry;
+            walk.keep(lane, entry);
         }
     }
 
