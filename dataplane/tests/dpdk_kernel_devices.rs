@@ -29,6 +29,7 @@ fn frames_cross_the_kernel_between_a_tap_and_a_packet_socket() {
     let [socket, made, kept] = rim.ports() else { panic!("three ports") };
     assert_eq!(kept.device().name(), "net_tap1", "the second net_tap0 gets another number");
     assert_eq!((socket.queue_counts(), made.queue_counts()), ((1, 1), (2, 2)));
+    assert!(socket.notices().is_empty(), "{:?}", socket.notices());
     for tap in [made, kept] {
         let kernel = std::fs::read_to_string(format!(
             "/sys/class/net/{}/address",

@@ -37,6 +37,10 @@ impl Arguments<'_> {
         if self.use_hugepages {
             // Files of hugepages would outlive the process when it is killed.
             add(&["--in-memory"], &memory);
+            // A vhost peer maps at most eight files, and memory is otherwise one for each page.
+            if self.devices.iter().any(|device| device.driver() == Some("net_virtio_user")) {
+                add(&["--single-file-segments"], &["--single-file-segments"]);
+            }
         } else {
             add(&["--no-huge", "--no-shconf"], &memory);
             add(&["-m", &megabytes], &["-m", "--memory-size", "--in-memory", "--socket-mem"]);
@@ -116,6 +120,12 @@ mod tests {
             "adit --lcores 0@(0-1) --file-prefix adit-1 --no-telemetry --in-memory \
              -a 0000:3b:00.0,txq_inline=64"
         );
+    }
+
+    #[test]
+    fn a_vhost_peer_gets_hugepages_in_few_files() {
+        let with = words(&["net_virtio_user0,path=x"], true, &[]);
+        assert!(with.contains("--in-memory --single-file-segments"), "{with}");
     }
 
     #[test]

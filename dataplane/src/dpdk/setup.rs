@@ -6,7 +6,7 @@ use std::ffi::CString;
 use dpdk_sys as sys;
 
 use super::diagnosis;
-use super::error::{Errno, PortError, Said};
+use super::error::{Errno, PortError, Said, errno};
 use super::name::DeviceName;
 use super::pool::Pool;
 use super::port::Port;
@@ -20,6 +20,9 @@ const HARDWARE_DESCRIPTORS: u16 = 1024;
 
 /// The same for software, which holds as many buffers (a TAP) or doesn't care.
 const SOFTWARE_DESCRIPTORS: u16 = 256;
+
+/// What DPDK adds to an MTU: addresses, type, FCS.
+const ETHERNET_LEN: u32 = 14 + 4;
 
 /// Drivers whose arguments say how many receive queues there are. Frames arrive on all of them,
 /// asked for or not, so all are polled even by a single worker.
@@ -227,22 +230,28 @@ impl Setup<'_> {
         Ok(())
     }
 
-    /// Hardware must take the MTU; of software, what does not know it carries frames of any size.
+    /// What has no MTU of its own carries frames of any size, and a TAP in another namespace can't
+    /// be asked; any other refusal would lose frames.
     fn set_mtu(&mut self) -> Result<(), PortError> {
         let want = self.config.mtu;
         // SAFETY: a configured port.
         let reason = Errno(-unsafe { sys::rte_eth_dev_set_mtu(self.id, want) });
-        if reason.0 == 0 {
-            return Ok(());
+        match reason.0 {
+            0 => Ok(()),
+            errno::ENOTSUP if self.device.driver().is_some() => Ok(()),
+            _ if diagnosis::is_unsupported(reason) => {
+                let notice = format!("the device keeps its own MTU instead of {want}: {reason}");
+                self.notices.push(notice);
+                Ok(())
+            }
+            _ => Err(PortError::Mtu { want, min: self.info.min_mtu, max: self.max_mtu() }),
         }
-        if self.device.driver().is_none() && !diagnosis::is_unsupported(reason) {
-            let (min, max) = (self.info.min_mtu, self.info.max_mtu);
-            return Err(PortError::Mtu { want, min, max });
-        }
-        if reason.0 != super::error::errno::ENOTSUP {
-            self.notices.push(format!("the device keeps its own MTU instead of {want}: {reason}"));
-        }
-        Ok(())
+    }
+
+    /// Some drivers bound the frame and not the MTU.
+    fn max_mtu(&self) -> u16 {
+        let frame = self.info.max_rx_pktlen.saturating_sub(ETHERNET_LEN);
+        self.info.max_mtu.min(u16::try_from(frame).unwrap_or(u16::MAX))
     }
 
     /// Gives the device our address. True: it has another, so it must receive everything.

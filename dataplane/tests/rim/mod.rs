@@ -18,7 +18,10 @@ use adit_dataplane::packet::Burst;
 /// Buffers in every test: enough for the receive queues of a few software devices.
 pub(crate) const MBUFS: u32 = 4096;
 
+/// With `ADIT_TEST_HUGEPAGES` in the environment the tests run in hugepages (200 MiB are enough for
+/// one at a time), otherwise without.
 pub(crate) fn config(devices: &[&str], workers: u16) -> RimConfig {
+    let in_hugepages = std::env::var_os("ADIT_TEST_HUGEPAGES").is_some();
     let ports = devices.iter().enumerate().map(|(n, device)| PortConfig {
         name: format!("p{n}"),
         device: (*device).to_owned(),
@@ -27,7 +30,7 @@ pub(crate) fn config(devices: &[&str], workers: u16) -> RimConfig {
         queues: None,
     });
     RimConfig {
-        hugepages: Hugepages::Off,
+        hugepages: if in_hugepages { Hugepages::Required } else { Hugepages::Off },
         mbufs: MBUFS,
         file_prefix: format!("adit-test-{}", std::process::id()),
         control_core: None,
@@ -97,8 +100,12 @@ pub(crate) fn receive(workers: &mut [WorkerPorts], port: u8, count: usize) -> Ve
 /// Frames of several sizes, sent by the first worker on `from`, arrive on `to` as they were; in
 /// order too, unless several workers receive.
 pub(crate) fn assert_passes(workers: &mut [WorkerPorts], from: u8, to: u8) {
-    let lens = [60, 61, 64, 128, 590, 1499, 1514];
-    let frames: Vec<_> = (0..).zip(lens).map(|(n, len)| frame(n, len)).collect();
+    assert_passes_sizes(workers, from, to, &[60, 61, 64, 128, 590, 1499, 1514]);
+}
+
+/// The same for frames of these sizes.
+pub(crate) fn assert_passes_sizes(workers: &mut [WorkerPorts], from: u8, to: u8, lens: &[usize]) {
+    let frames: Vec<_> = (0..).zip(lens).map(|(n, &len)| frame(n, len)).collect();
     drain(workers);
     assert_eq!(send(&mut workers[0], from, &frames), frames.len(), "sending on port {from}");
     let mut received = receive(workers, to, frames.len());
