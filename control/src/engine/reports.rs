@@ -360,7 +360,7 @@ impl Controller {
 
     /// Routes, local addresses included.
     pub fn routes(&self) -> report::Routes {
-        report::Routes { routes: self.routes.iter().map(|route| self.route(route)).collect() }
+        report::Routes::new(self.routes.iter().map(|route| self.route(route)).collect())
     }
 
     fn route(&self, info: &RouteInfo) -> report::Route {

@@ -60,9 +60,9 @@ fn a_ping_is_answered_at_the_time_it_arrives() {
         replies.iter().map(|(time, _)| *time).collect::<Vec<_>>(),
         [START, START, START + 7]
     );
-    let (_, reply) = &replies[0];
+    let (_, answer) = &replies[0];
     assert_eq!(
-        (&reply[0..6], reply[34]),
+        (&answer[0..6], answer[34]),
         (&[2, 0, 0, 0, 0, 9][..], 0),
         "an echo reply to the asker"
     );

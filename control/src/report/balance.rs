@@ -36,7 +36,7 @@ impl fmt::Display for Balance {
         let Self { received, created, sent, dropped, consumed, held } = self;
         write!(
             f,
-            "packets: {received} received + {created} created = {sent} sent + {dropped} dropped \
+            "packets since the start: {received} received + {created} created = {sent} sent + {dropped} dropped \
              + {consumed} consumed + {held} held"
         )?;
         match self.difference() {

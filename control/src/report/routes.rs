@@ -1,7 +1,9 @@
 //! Routes: where packets go, and who said so.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::table::{Align::Left, Align::Right, Table};
@@ -33,7 +35,7 @@ pub enum RouteOrigin {
 pub struct Route {
     /// The destination, as a prefix.
     pub to: String,
-    /// `unicast`, `blackhole`, `unreachable`, `prohibit`.
+    /// `unicast`, `local`, `blackhole`, `unreachable`, `prohibit`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The lower one of two for the same destination wins.
@@ -62,6 +64,26 @@ pub struct NextHop {
     pub active: bool,
 }
 
+impl Routes {
+    /// Puts routes in the order of their prefixes, IPv4 first.
+    pub fn new(mut routes: Vec<Route>) -> Self {
+        routes.sort_by_cached_key(|route| (place(&route.to), route.metric));
+        Self { routes }
+    }
+}
+
+/// Where a prefix stands among others. The default route of IPv4 goes by its name.
+fn place(to: &str) -> (IpAddr, u8) {
+    let first = (Ipv4Addr::UNSPECIFIED.into(), 0);
+    to.parse::<IpNet>().map_or(first, |net| (net.addr(), net.prefix_len()))
+}
+
+impl Route {
+    fn is_local(&self) -> bool {
+        self.kind == "local"
+    }
+}
+
 impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();
@@ -80,6 +102,8 @@ impl fmt::Display for NextHop {
 
 impl fmt::Display for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let local = self.routes.iter().filter(|route| route.is_local()).count();
+        let is_all_local = local == self.routes.len();
         if self.routes.is_empty() {
             return writeln!(f, "no routes");
         }
@@ -90,7 +114,7 @@ impl fmt::Display for Routes {
             ("origin", Left),
             ("state", Left),
         ]);
-        for route in &self.routes {
+        for route in self.routes.iter().filter(|route| is_all_local || !route.is_local()) {
             let next_hops: Vec<String> = route.next_hops.iter().map(ToString::to_string).collect();
             let way = if next_hops.is_empty() { route.kind.clone() } else { next_hops.join(", ") };
             let origin = match route.origin {
@@ -106,7 +130,11 @@ impl fmt::Display for Routes {
                 if route.active { "active" } else { "inactive" }.to_owned(),
             ]);
         }
-        table.fmt(f)
+        table.fmt(f)?;
+        if local > 0 && !is_all_local {
+            writeln!(f, "and {local} of our own addresses, which --json lists")?;
+        }
+        Ok(())
     }
 }
 
@@ -142,5 +170,33 @@ mod tests {
             line.contains("via 198.51.100.253 port wan weight 2, tunnel paris (down)"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn routes_stand_in_the_order_of_their_prefixes_and_own_addresses_aside() {
+        let route = |to: &str, kind: &str, metric| Route {
+            to: to.to_owned(),
+            kind: kind.to_owned(),
+            metric,
+            ..Route::default()
+        };
+        let routes = Routes::new(vec![
+            route("2001:db8::/32", "unicast", 0),
+            route("10.0.0.0/16", "unicast", 0),
+            route("9.9.9.9/32", "local", 0),
+            route("10.0.0.0/8", "unicast", 200),
+            route("default", "unicast", 0),
+            route("10.0.0.0/8", "blackhole", 100),
+        ]);
+        let text = routes.to_string();
+        let first = |line: &str| line.split_whitespace().next().map(str::to_owned);
+        let listed: Vec<String> = text.lines().filter_map(first).collect();
+        let expected =
+            ["TO", "default", "10.0.0.0/8", "10.0.0.0/8", "10.0.0.0/16", "2001:db8::/32", "and"];
+        assert_eq!(listed, expected);
+        assert!(text.lines().nth(2).is_some_and(|line| line.contains("blackhole")), "{text}");
+        assert!(text.ends_with("and 1 of our own addresses, which --json lists\n"), "{text}");
+        let own = Routes::new(vec![route("9.9.9.9/32", "local", 0)]).to_string();
+        assert!(own.contains("9.9.9.9/32"), "{own}");
     }
 }

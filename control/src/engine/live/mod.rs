@@ -136,14 +136,16 @@ pub fn run(file: &Path) -> Result<(), RunError> {
     warn(&loaded.warnings);
     let signals = Signals::register()?;
     let cores = worker_cores(&loaded.config)?;
-    let (rim, devices) = start_rim(&loaded.config, cores.len())?;
-    let clock = Clock::calibrate();
+    // First of all the socket: a second appliance with this configuration must not touch the ports of
+    // the first. What is asked meanwhile is answered when the loop begins.
     let (caller, calls) = api::channel();
     let socket = loaded.config.api.socket.clone();
+    let server = Server::start(&socket, caller)?;
+    let (rim, devices) = start_rim(&loaded.config, cores.len())?;
+    let clock = Clock::calibrate();
     let mut live = Live::new(file, loaded.config, rim, clock, cores.len())?;
     live.controller.start(clock.now());
     live.start_workers(devices, &cores)?;
-    let server = Server::start(&socket, caller)?;
     live.look_at_links();
     live.say_ready(&socket);
     let ended = live.serve(&signals, &calls);
