@@ -12,6 +12,7 @@ const FUNCTIONS: &[&str] = &[
     // EAL
     "rte_dev_probe",
     "rte_dev_remove",
+    "rte_eal_get_runtime_dir",
     "rte_eal_has_hugepages",
     "rte_eal_init",
     "rte_log_cur_msg_loglevel",

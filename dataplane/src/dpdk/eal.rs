@@ -2,7 +2,8 @@
 
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt as _;
 
 use dpdk_sys as sys;
 
@@ -48,8 +49,9 @@ impl Eal {
         // SAFETY: `count` pointers to strings that are never freed, and a null behind them, as a
         // main function gets them; called once in a process.
         let result = unsafe { sys::rte_eal_init(count, pointers.leak().as_mut_ptr()) };
+        let reason = last_error();
+        remove_empty_folder();
         if result < 0 {
-            let reason = last_error();
             return Err(diagnosis::of_eal(reason, words));
         }
         Ok(Self { _private: () })
@@ -69,4 +71,14 @@ impl Eal {
         // SAFETY: reads a number.
         unsafe { sys::rte_eal_has_hugepages() != 0 }
     }
+}
+
+/// DPDK makes a folder for files that it is told not to write; it would stay for good.
+fn remove_empty_folder() {
+    // SAFETY: takes nothing, returns a string in static memory.
+    let path = unsafe { sys::rte_eal_get_runtime_dir() };
+    // SAFETY: terminated, and never freed.
+    let path = unsafe { CStr::from_ptr(path) };
+    // Where `eal-args` ask for files, the folder is not empty and is left alone.
+    let _ = std::fs::remove_dir(OsStr::from_bytes(path.to_bytes()));
 }
