@@ -18,6 +18,8 @@ pub(crate) const ADIT: &str = env!("CARGO_BIN_EXE_adit");
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// Queues of neighbours let go of a packet after three seconds.
 const SETTLE_LIMIT: Duration = Duration::from_secs(15);
+/// The kernel's link watch runs once a second.
+const WIRE_LIMIT: Duration = Duration::from_secs(5);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// `dataplane:` of most tests: small, and without a spinning core.
@@ -58,7 +60,9 @@ impl Appliance {
         let folder = TempDir::with_prefix("adit-live-").expect("a temporary folder");
         write_configuration(folder.path(), dataplane, body);
         let (child, log) = launch(namespace, folder.path());
-        Self { folder, child, log }.ready()
+        let appliance = Self { folder, child, log }.ready()?;
+        appliance.wait_for_wires(namespace);
+        Ok(appliance)
     }
 
     /// The same configuration again, in the same folder, after `wait` has seen its end.
@@ -67,12 +71,30 @@ impl Appliance {
         if let Some(status) = self.ended_before_ready() {
             panic!("adit did not start again; {status}:\n{}", self.settled_log());
         }
+        self.wait_for_wires(namespace);
     }
 
     fn ready(mut self) -> Result<Self, Refused> {
         match self.ended_before_ready() {
             None => Ok(self),
             Some(status) => Err(Refused { code: status.code(), log: self.settled_log() }),
+        }
+    }
+
+    /// Waits until the kernel has noticed that its TAPs are open: until then their bridges drop everything.
+    fn wait_for_wires(&self, namespace: &Namespace) {
+        let configuration = std::fs::read_to_string(self.file()).expect("it was just written");
+        let names = configuration
+            .split("iface=")
+            .skip(1)
+            .filter_map(|rest| rest.split(['"', ',', ' ']).next());
+        for name in names {
+            let state = format!("cat /sys/class/net/{name}/brport/state");
+            until(WIRE_LIMIT, "forwarding bridge", || {
+                // 3 is BR_STATE_FORWARDING; a port without a bridge has no such file.
+                let (is_bridged, state) = namespace.attempt(&state);
+                (!is_bridged || state.trim() == "3").then_some(())
+            });
         }
     }
 

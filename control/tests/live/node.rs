@@ -1,6 +1,5 @@
 //! adit as a node among others: it answers for its addresses, resolves its neighbours, and says what it can't deliver.
 
-use crate::network::Namespace;
 use crate::sites::{BOTH, HOST1_V6, HOST2, HOST2_V6, IPIP, Sites, with};
 use crate::traffic::ping;
 use crate::turn;
@@ -158,16 +157,9 @@ fn neighbors_are_shown_with_what_is_known_of_them() {
     let _turn = turn::shared();
     let sites = Sites::up(BOTH);
     ping(&sites.network.host1, &format!("-c 1 -W 3 {HOST2}")).all_answered();
-    let hardware = link_address(&sites.network.host1);
+    let hardware = sites.network.host1.link_address("eth0");
     let table = sites.a.show("neighbors");
     let line = table.lines().find(|line| line.contains("172.16.10.2")).unwrap_or_default();
     assert!(line.contains(&hardware) && line.contains("lan"), "no {hardware} on lan:\n{table}");
     assert!(table.contains("198.51.100.254"), "the gateway is missing:\n{table}");
-}
-
-fn link_address(host: &Namespace) -> String {
-    let text = host.ip("-o link show eth0");
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let at = words.iter().position(|word| *word == "link/ether").expect("eth0 is Ethernet");
-    words[at + 1].to_owned()
 }

