@@ -53,8 +53,6 @@ pub fn describe_limits(limits: &Limits) -> Value {
         "icmp-errors": rate(limits.icmp_errors_per_second),
         "icmp-errors-per-source": rate(limits.icmp_errors_per_source_per_second),
         "icmp-too-big": rate(limits.icmp_too_big_per_second),
-        "reassembly-memory": size(limits.reassembly_memory_bytes),
-        "reassembly-memory-per-peer": size(limits.reassembly_memory_per_peer_bytes),
         "nested-encaps": limits.nested_encaps,
         "decap-depth": limits.decap_depth,
         "unmatched-icmp": limits.unmatched_icmp.as_str(),
@@ -77,7 +75,10 @@ pub fn describe_port(port: &Port) -> Value {
     }
     map.insert("mtu".into(), port.mtu.into());
     map.insert("queues".into(), number_or("auto", port.queues.map(u16::from)));
-    map.insert("dad".into(), port.dad.into());
+    // Duplicate address detection is the default that this version does not know yet.
+    if !port.dad {
+        map.insert("dad".into(), false.into());
+    }
     map.insert("addresses".into(), texts(&port.addresses));
     let neighbors = port.neighbors.iter();
     let neighbors = neighbors
@@ -243,15 +244,6 @@ fn rate(per_second: u32) -> String {
     format!("{per_second}/s")
 }
 
-fn size(bytes: u64) -> String {
-    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let whole = |(_, shift): &(&str, u32)| bytes != 0 && bytes.trailing_zeros() >= *shift;
-    match units.into_iter().find(whole) {
-        Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
-        None => format!("{bytes}B"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::read::as_word;
@@ -263,8 +255,6 @@ mod tests {
     fn words_read_back_as_what_they_describe() {
         assert_eq!(as_word::<Idle>(Idle::Sleep.as_str()), Some(Idle::Sleep));
         assert_eq!(as_word::<Payload>(Payload::Ip6ip.as_str()), Some(Payload::Ip6ip));
-        assert_eq!(size(64 << 20), "64MiB");
-        assert_eq!(size(1_000_000), "1000000B");
     }
 
     #[test]
@@ -275,7 +265,7 @@ ports:
          neighbors: { 198.51.100.2: "02:00:00:00:00:02" } }
   six: { device: net_tap1, macaddress: "02:00:00:00:00:09", addresses: ["2001:db8:1::1/64"] }
 dataplane: { control-core: 0, worker-cores: [1, 3], idle: sleep, latency: off, eal-args: [--no-pci] }
-limits: { icmp-errors: 7/s, reassembly-memory: 1000000B, unmatched-icmp: proto-unreach }
+limits: { icmp-errors: 7/s, decap-depth: 2, unmatched-icmp: proto-unreach }
 loopback: { addresses: [192.0.2.1/32] }
 tunnels:
   a: { mode: ipip, local: 192.0.2.1, remote: 203.0.113.2, routes: [10.2.0.0/16], ttl: inherit }

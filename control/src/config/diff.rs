@@ -11,7 +11,7 @@ use super::describe::{
     describe_api, describe_dataplane, describe_limits, describe_port, describe_route,
     describe_tunnel,
 };
-use super::model::{Config, Name, Port, Route};
+use super::model::{Config, Limits, Name, Port, Route};
 use super::tunnel::Tunnel;
 
 /// One thing that is not the same in two configurations.
@@ -149,6 +149,13 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<Restart> {
     for difference in differences {
         need(difference.path, "cores, buffers and bursts are set up at the start");
     }
+    let rates = |limits: &Limits| {
+        let errors = limits.icmp_errors_per_second;
+        (errors, limits.icmp_errors_per_source_per_second, limits.icmp_too_big_per_second)
+    };
+    if rates(&old.limits) != rates(&new.limits) {
+        need("limits".to_owned(), "rates of ICMP errors are set up at the start");
+    }
     if old.api.socket != new.api.socket {
         need("api.socket".to_owned(), "the socket is opened at the start");
     }
@@ -168,6 +175,9 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<Restart> {
         }
         if was.mtu != port.mtu {
             need(path(".mtu"), "the device is set up for packets of another size");
+        }
+        if was.mac != port.mac || was.mac_is_configured != port.mac_is_configured {
+            need(path(".macaddress"), "the device gets its address at the start");
         }
         if was.queues != port.queues {
             need(path(".queues"), "queues are set up at the start");
@@ -224,7 +234,7 @@ routes:
             ("remote: 203.0.113.2", "remote: 203.0.113.2, ttl: 9", "~ tunnels.paris.ttl: 64 → 9"),
             ("198.51.100.254", "198.51.100.253", "~ routes.0.0.0.0/0 metric 0.via: "),
             ("10.1.0.1/24", "10.1.0.2/24", "~ ports.lan.addresses: "),
-            ("10.1.0.1/24]", "10.1.0.1/24], dad: no", "~ ports.lan.dad: true → false"),
+            ("10.1.0.1/24]", "10.1.0.1/24], dad: no", "+ ports.lan.dad: false"),
             ("ports:", "limits: { decap-depth: 2 }\nports:", "~ limits.decap-depth: 1 → 2"),
             ("ports:", "loopback: { addresses: [192.0.2.1/32] }\nports:", "~ loopback.addresses: "),
         ] {
@@ -251,6 +261,8 @@ routes:
             ("  lan:", "  dmz: { device: net_tap9 }\n  lan:", "ports.dmz"),
             ("ports:", "dataplane: { burst: 16 }\nports:", "dataplane.burst"),
             ("ports:", "api: { socket: /tmp/s }\nports:", "api.socket"),
+            ("ports:", "limits: { icmp-errors: 7/s }\nports:", "limits"),
+            ("net_tap1", "net_tap1, macaddress: \"02:00:00:00:00:09\"", "ports.lan.macaddress"),
         ] {
             let (_, restarts) = difference(from, to);
             assert_eq!(restarts, [expected]);

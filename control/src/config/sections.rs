@@ -297,8 +297,8 @@ pub(super) fn limits(report: &mut Report, sections: &Sections<'_>) -> Limits {
             has_per_peer = true;
             set(&mut limits.reassembly_memory_per_peer_bytes, size);
         }
-        "nested-encaps" => set(&mut limits.nested_encaps, read::small(report, field, 1..=16)),
-        "decap-depth" => set(&mut limits.decap_depth, read::small(report, field, 1..=16)),
+        "nested-encaps" => set(&mut limits.nested_encaps, read::small(report, field, 1..=7)),
+        "decap-depth" => set(&mut limits.decap_depth, read::small(report, field, 1..=3)),
         "unmatched-icmp" => set(&mut limits.unmatched_icmp, read::word(report, field)),
         _ => {}
     });

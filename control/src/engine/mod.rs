@@ -12,6 +12,7 @@ pub mod simulation;
 mod slots;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,13 +23,14 @@ use adit_dataplane::latency::Histograms;
 use adit_dataplane::node::rate_limit::{self, Rate};
 use adit_dataplane::packet::Packet;
 use adit_dataplane::tables::Tables;
+use adit_dataplane::tables::neighbor::NeighborTable;
 use adit_dataplane::worker::exchange::{Frame, Handback, Publication, Punt, Shared};
 
 pub use compile::{CompileError, PortFacts};
 pub use reports::{PoolFacts, PortState, WorkerFacts};
 
 use crate::config::{Config, Limits};
-use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors};
+use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors, Notice};
 use compile::{Compiled, Given, RouteInfo, TunnelInfo, compile};
 use reports::{Baseline, LatencyTotals};
 use slots::Slots;
@@ -36,8 +38,11 @@ use slots::Slots;
 /// Tunnels that there is room for beyond those of the first configuration, for counters.
 const SPARE_SLOTS: u32 = 4096;
 
-/// Punts that are looked at before other work gets its turn.
-const PUNTS_PER_TURN: usize = 4096;
+/// Punts of each worker that are looked at before other work gets its turn.
+const PUNTS_PER_TURN: usize = 1024;
+
+/// Frames that may wait for room in a worker's ring.
+const BACKLOG_FRAMES_MAX: usize = 4096;
 
 /// What the controller is made for.
 pub struct ControllerSettings {
@@ -64,6 +69,8 @@ pub struct Controller {
     latency_slots: Slots,
     tunnels: Vec<TunnelInfo>,
     routes: Vec<RouteInfo>,
+    /// Next hops of the tables in force, in their order.
+    fixed: Vec<(PortId, IpAddr)>,
     actions: Vec<Action>,
     /// What did not fit into a worker's ring yet.
     backlog: VecDeque<Handback>,
@@ -115,6 +122,7 @@ impl Controller {
             latency_slots,
             tunnels: compiled.tunnels,
             routes: compiled.routes,
+            fixed: Vec::new(),
             actions: Vec::new(),
             backlog: VecDeque::new(),
             arp_bad: 0,
@@ -176,16 +184,26 @@ impl Controller {
         let mut actions = std::mem::take(&mut self.actions);
         self.neighbors.configure(now, neighbor_ports, next_hops, &mut actions);
         self.actions = actions;
-        let mut neighbors = (*tables.neighbors).clone();
-        for entry in self.neighbors.entries() {
-            if let Some(mac) = entry.mac {
-                let id = neighbors.insert(entry.port, entry.address);
-                neighbors.resolve(id, Some(mac), self.own_mac(entry.port));
-            }
-        }
-        tables.neighbors = Arc::new(neighbors);
+        self.fixed = tables.neighbors.iter().map(|a| (a.port, a.address)).collect();
+        tables.neighbors = Arc::new(self.neighbor_table());
         self.publish(tables);
         self.act();
+    }
+
+    /// Everybody who is known now. Next hops come first, in the order that routes and tunnels number
+    /// them by.
+    fn neighbor_table(&self) -> NeighborTable {
+        let mut table = NeighborTable::new(self.seed);
+        for &(port, address) in &self.fixed {
+            table.insert(port, address);
+        }
+        for entry in self.neighbors.entries() {
+            if let Some(mac) = entry.mac {
+                let id = table.insert(entry.port, entry.address);
+                table.resolve(id, Some(mac), self.own_mac(entry.port));
+            }
+        }
+        table
     }
 
     fn own_mac(&self, port: PortId) -> adit_dataplane::wire::ethernet::MacAddress {
@@ -254,7 +272,7 @@ impl Controller {
         let mut actions = std::mem::take(&mut self.actions);
         let mut count = 0;
         for worker in &self.workers {
-            while count < PUNTS_PER_TURN {
+            for _ in 0..PUNTS_PER_TURN {
                 let Some(punt) = worker.punts.pop() else { break };
                 count += 1;
                 match punt {
@@ -281,30 +299,21 @@ impl Controller {
         let actions = std::mem::take(&mut self.actions);
         let changes = actions.iter().any(|action| matches!(action, Action::Changed { .. }));
         if changes {
-            let mut neighbors = (*self.tables.neighbors).clone();
-            for action in &actions {
-                if let Action::Changed { port, address, mac } = *action {
-                    let id = match (neighbors.find(port, address), mac) {
-                        (Some(id), _) => id,
-                        (None, Some(_)) => neighbors.insert(port, address),
-                        (None, None) => continue,
-                    };
-                    neighbors.resolve(id, mac, self.own_mac(port));
-                }
-            }
             let mut tables = (*self.tables).clone();
             tables.generation += 1;
-            tables.neighbors = Arc::new(neighbors);
+            tables.neighbors = Arc::new(self.neighbor_table());
             self.publish(tables);
         }
         for action in actions {
             match action {
                 Action::Changed { .. } => {}
-                Action::Transmit { port, frame } => {
-                    if let Some(frame) = Frame::new(&frame) {
+                Action::Transmit { port, frame } => match Frame::new(&frame) {
+                    // Requests are asked again; only packets may not be lost here.
+                    Some(frame) if self.backlog.len() < BACKLOG_FRAMES_MAX => {
                         self.backlog.push_back(Handback::Frame { port, frame });
                     }
-                }
+                    _ => {}
+                },
                 Action::Send { port, address, packet, .. } => {
                     self.backlog.push_back(Handback::Send { port, address, packet });
                 }
@@ -312,10 +321,15 @@ impl Controller {
                     self.backlog.push_back(Handback::Unreachable { packet });
                 }
                 Action::Drop { packet, .. } => self.give_back(packet, Counter::NbrQueueDrop),
-                Action::Notice(notice) => tracing::warn!("{notice}"),
+                Action::Notice(notice) => self.tell(&notice),
             }
         }
         self.hand_back_backlog();
+    }
+
+    fn tell(&self, notice: &Notice) {
+        let port = self.config.ports.get(notice.port().index());
+        tracing::warn!("port {}: {notice}", port.map_or("?", |port| &*port.name));
     }
 
     fn give_back(&mut self, packet: Packet, counter: Counter) {

@@ -54,10 +54,11 @@ impl Flags {
     pub const LOCAL: Self = Self(2);
     /// The device found the IPv4 header checksum to be wrong.
     pub const BAD_CHECKSUM: Self = Self(4);
-    /// The packet has been decapsulated here.
-    pub const DECAPPED: Self = Self(8);
-
-    const DEPTH_SHIFT: u32 = 5;
+    /// Two bits that count decapsulations, then three that count encapsulations.
+    const DECAP_SHIFT: u32 = 3;
+    const DECAP_MAX: u8 = 3;
+    const ENCAP_SHIFT: u32 = 5;
+    const ENCAP_MAX: u8 = 7;
 
     /// Whether all bits of `other` are set.
     #[inline]
@@ -71,17 +72,31 @@ impl Flags {
         self.0 |= other.0;
     }
 
+    /// How many tunnels of this node the packet has left since it came in, 3 at most.
+    #[inline]
+    pub const fn decap_depth(self) -> u8 {
+        self.0 >> Self::DECAP_SHIFT & Self::DECAP_MAX
+    }
+
+    /// Counts one tunnel left; stays at 3.
+    #[inline]
+    pub const fn count_decap(&mut self) {
+        if self.decap_depth() < Self::DECAP_MAX {
+            self.0 += 1 << Self::DECAP_SHIFT;
+        }
+    }
+
     /// How many tunnels of this node the packet has entered since it came in, 7 at most.
     #[inline]
     pub const fn encap_depth(self) -> u8 {
-        self.0 >> Self::DEPTH_SHIFT
+        self.0 >> Self::ENCAP_SHIFT
     }
 
-    /// Counts one tunnel more; stays at 7.
+    /// Counts one tunnel entered; stays at 7.
     #[inline]
-    pub const fn deepen(&mut self) {
-        if self.encap_depth() < 7 {
-            self.0 += 1 << Self::DEPTH_SHIFT;
+    pub const fn count_encap(&mut self) {
+        if self.encap_depth() < Self::ENCAP_MAX {
+            self.0 += 1 << Self::ENCAP_SHIFT;
         }
     }
 }

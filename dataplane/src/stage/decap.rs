@@ -4,11 +4,11 @@
 use super::{Round, Verdict, Verdicts};
 use crate::counters::Counter;
 use crate::interface::{Interface, TunnelId};
-use crate::packet::{Burst, Flags, Packet, Path};
+use crate::packet::{Burst, Packet, Path};
 use crate::tables::NextHop;
 use crate::tunnel::Tunnel;
 use crate::tunnel::ecn::{self, EcnDecap};
-use crate::tunnel::lookup::is_tunnel_protocol;
+use crate::tunnel::lookup::{Found, Protocols, is_tunnel_protocol};
 use crate::tunnel::policy::SourceFilter;
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{self, Ipv6, Ipv6Error};
@@ -55,8 +55,46 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
     round.count_rx(tunnel.setup.slot, tunnel.setup.latency, packet.len());
     packet.meta.ingress = Interface::tunnel(id);
     packet.meta.path = Path::Decap;
-    packet.meta.flags.set(Flags::DECAPPED);
-    Verdict::Route
+    packet.meta.flags.count_decap();
+    match nested(packet.data(), round) {
+        Some(inner) => Verdict::Decap(inner),
+        None => Verdict::Route,
+    }
+}
+
+/// The tunnel that the inner packet belongs to, if it is a tunnel packet to this node again. The
+/// checks have let it pass, so the limit on nesting allows it.
+#[inline]
+fn nested(bytes: &[u8], round: &Round<'_>) -> Option<TunnelId> {
+    let tables = round.tables;
+    let found = if bytes.first().is_some_and(|first| first >> 4 == 4) {
+        let header = Ipv4::trusted(bytes);
+        let protocols = Protocols::of(header.protocol());
+        if protocols == Protocols::NONE
+            || header.is_fragment()
+            || !tables.local.contains_ipv4(header.destination())
+        {
+            return None;
+        }
+        tables.tunnels_by_ipv4.find(header.destination(), header.source(), protocols, None)
+    } else {
+        let header = Ipv6::trusted(bytes);
+        let protocols = Protocols::of(header.next_header());
+        if protocols == Protocols::NONE || !tables.local.contains_ipv6(header.destination()) {
+            return None;
+        }
+        tables.tunnels_by_ipv6.find(header.destination(), header.source(), protocols, None)
+    };
+    match found {
+        Found::Tunnel(tunnel) => Some(tunnel),
+        Found::WrongProtocol | Found::Nothing => None,
+    }
+}
+
+/// Whether a packet may not leave one more tunnel of this node.
+#[inline]
+fn is_nested_enough(packet: &Packet, round: &Round<'_>) -> bool {
+    packet.meta.flags.decap_depth() + 1 >= round.tables.limits.decap_depth
 }
 
 #[inline]
@@ -175,7 +213,10 @@ fn check_ipv4(
         //= RFC 6169 §2.3: source routing inside a tunnel bypasses filters.
         return Err(Counter::IfRxInnerSrcRoute);
     }
-    if is_tunnel_protocol(inner_protocol) && round.tables.local.contains_ipv4(destination) {
+    if is_tunnel_protocol(inner_protocol)
+        && round.tables.local.contains_ipv4(destination)
+        && is_nested_enough(packet, round)
+    {
         return Err(Counter::IfRxNestedLimit);
     }
     if destination == outer.source_ipv4 {
@@ -218,7 +259,10 @@ fn check_ipv6(
     if may_route && header.upper_layer().type_0_routing {
         return Err(Counter::IfRxInnerSrcRoute);
     }
-    if is_tunnel_protocol(next_header) && round.tables.local.contains_ipv6(destination) {
+    if is_tunnel_protocol(next_header)
+        && round.tables.local.contains_ipv6(destination)
+        && is_nested_enough(packet, round)
+    {
         return Err(Counter::IfRxNestedLimit);
     }
     if destination == outer.source_ipv6 {

@@ -65,7 +65,7 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
     }
     let added = packet.len() - inner_len;
     packet.meta.encap_len += u16::try_from(added).unwrap_or(0);
-    packet.meta.flags.deepen();
+    packet.meta.flags.count_encap();
     if packet.meta.path == Path::Forward {
         packet.meta.path = Path::Encap;
     }

@@ -77,7 +77,7 @@ fn refused_transit_ipv4(
     round: &Round<'_>,
 ) -> Option<Counter> {
     let (source, destination) = (header.source(), header.destination());
-    if !flags.has(Flags::DECAPPED)
+    if flags.decap_depth() == 0
         && (is_martian_ipv4(source) || round.tables.local.contains_ipv4(source))
     {
         return Some(Counter::Ip4MartianSrc);
@@ -109,7 +109,7 @@ fn route_ipv6(packet: &mut Packet, round: &Round<'_>) -> Verdict {
     }
     let flags = packet.meta.flags;
     if !flags.has(Flags::LOCAL) {
-        if !flags.has(Flags::DECAPPED)
+        if flags.decap_depth() == 0
             && (is_martian_ipv6(source) || round.tables.local.contains_ipv6(source))
         {
             return Verdict::drop(Counter::Ip6MartianSrc);

@@ -142,7 +142,7 @@ fn check_ipv4(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
     };
     let outer = Unmatched { message, bad_source, ingress: packet.meta.ingress };
     check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv4, tables)?;
-    if bad_source && !packet.meta.flags.has(Flags::DECAPPED) {
+    if bad_source && packet.meta.flags.decap_depth() == 0 {
         return Err(Verdict::drop(Counter::Ip4MartianSrc));
     }
     Ok(message)
@@ -165,7 +165,7 @@ fn check_ipv6(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
     check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv6, tables)?;
     // Duplicate address detection comes from ::, and is looked at by whoever speaks the protocol.
     let unspecified = remote == 0 && message.protocol == protocol::ICMPV6;
-    if bad_source && !unspecified && !packet.meta.flags.has(Flags::DECAPPED) {
+    if bad_source && !unspecified && packet.meta.flags.decap_depth() == 0 {
         return Err(Verdict::drop(Counter::Ip6MartianSrc));
     }
     Ok(message)

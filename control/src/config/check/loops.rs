@@ -7,7 +7,6 @@ use super::super::prefixes::PrefixTable;
 use super::super::report::Report;
 use super::super::tunnel::{Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
-use super::super::words::DontFragment;
 use super::addresses::ConnectedNets;
 use super::{Drafts, Holder, Names};
 
@@ -160,7 +159,7 @@ impl Search<'_, '_> {
         });
     }
 
-    /// Points out tunnels that can send nothing, or not what their MTU promises.
+    /// Points out tunnels that can send nothing.
     fn check_way(&self, report: &mut Report, draft: &TunnelDraft<'_>) {
         let Some(remote) = draft.tunnel.remote else { return };
         if Family::of(remote) != draft.tunnel.mode.outer() {
@@ -178,39 +177,13 @@ impl Search<'_, '_> {
                 Some(_) => {
                     format!("the route to {remote} does not leave through the port of `link`")
                 }
-                None => return self.check_size(report, draft, way),
+                None => return,
             },
         };
         draft.spot.at("remote", |place, mark| {
             report
                 .warn(place, mark, MistakeKind::Route, message)
                 .advise(format!("add a route to {remote}"));
-        });
-    }
-
-    /// Without the DF bit, outer packets may be larger than the port takes.
-    fn check_size(&self, report: &mut Report, draft: &TunnelDraft<'_>, way: &Way) {
-        const IPV4_HEADER: u16 = 20;
-        let settings = &draft.tunnel.settings;
-        let fragments = matches!(settings.dont_fragment, DontFragment::No | DontFragment::IgnoreDf);
-        let is_ipv4 = draft.tunnel.mode.outer() == Family::Ipv4;
-        let Some(mtu) = settings.mtu.filter(|_| is_ipv4 && fragments) else { return };
-        let port = way.ports.iter().filter_map(|index| self.drafts.ports.get(*index));
-        let Some(port) = port.min_by_key(|port| port.port.mtu) else { return };
-        let most = port.port.mtu.saturating_sub(IPV4_HEADER);
-        if mtu <= most {
-            return;
-        }
-        let key = if settings.static_mtu { "static-mtu" } else { "mtu" };
-        draft.spot.at(key, |place, mark| {
-            let message = format!(
-                "packets above {most} bytes do not fit port {}, and this version does not fragment \
-                 outer packets",
-                port.port.name
-            );
-            report
-                .warn(place, mark, MistakeKind::OutOfRange, message)
-                .advise(format!("write {most} or less"));
         });
     }
 }

@@ -334,9 +334,9 @@ impl Live {
                 speed_mbps: link.speed_mbps,
                 queues: port.queue_counts(),
                 rx_missed: stats.receive_missed,
-                rx_errors: stats.receive_errors,
+                rx_errors: stats.receive_errors + stats.receive_too_long,
                 rx_no_mbuf: stats.receive_no_buffer,
-                tx_errors: stats.transmit_errors,
+                tx_errors: stats.transmit_errors + stats.handed_over_dropped,
             }
         };
         self.rim.ports().iter().map(state).collect()
