@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::bench::Bench;
 use crate::capture::{self, Order, Record, Resolution, Time};
+use crate::conserve::complaints;
 
 /// Counters that say how much went through, not what happened to it; checked by the tests about them.
 pub(crate) const TOTALS: [&str; 3] = ["balance.", "latency.", "workers."];
@@ -49,9 +50,11 @@ impl Replay {
         }
     }
 
-    /// Runs it; panics with everything the command said when it fails.
+    /// Runs it; panics with everything the command said when it fails, and when a packet is lost.
     pub(crate) fn run(&self) -> Outcome {
-        self.try_run().unwrap_or_else(|failure| panic!("{failure}"))
+        let outcome = self.try_run().unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(complaints(&outcome), Vec::<String>::new(), "it does not add up");
+        outcome
     }
 
     /// Runs it; the error is everything the command said.
