@@ -200,12 +200,14 @@ impl Controller {
     pub fn balance(&self) -> report::Balance {
         let handed_over = self.sum(|c| c.balance.handed_over.get());
         let handed_back = self.sum(|c| c.balance.handed_back.get());
+        // A worker hands messages over and has done with them; whether they are valid is told here.
+        let refused = self.arp_bad + self.nd_bad;
         report::Balance {
             received: self.sum(|c| c.balance.received.get()),
             created: self.sum(|c| c.balance.created.get()),
             sent: self.sum(|c| c.balance.sent.get()),
-            dropped: self.sum(|c| c.balance.dropped.get()),
-            consumed: self.sum(|c| c.balance.consumed.get()),
+            dropped: self.sum(|c| c.balance.dropped.get()) + refused,
+            consumed: self.sum(|c| c.balance.consumed.get()).saturating_sub(refused),
             held: handed_over.saturating_sub(handed_back),
         }
     }

@@ -168,6 +168,7 @@ impl Routes {
             for net in &tunnel.addresses {
                 if active {
                     self.insert(net.trunc(), NextHop::Tunnel(id))?;
+                    self.insert_broadcast(net)?;
                 }
                 let action = Action::OnTunnel(Name::clone(&tunnel.name));
                 self.info(net.trunc(), 0, Origin::Connected, action, active);
@@ -179,14 +180,19 @@ impl Routes {
                 self.insert(net.trunc(), NextHop::Connected(id))?;
                 let action = Action::OnPort(Name::clone(&port.name));
                 self.info(net.trunc(), 0, Origin::Connected, action, true);
-                if let IpNet::V4(net) = net {
-                    //= RFC 3021 §2.1: a /31 has no broadcast address.
-                    if net.prefix_len() < 31 {
-                        for special in [net.network(), net.broadcast()] {
-                            self.insert(IpNet::from(IpAddr::V4(special)), NextHop::Broadcast)?;
-                        }
-                    }
-                }
+                self.insert_broadcast(net)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The addresses of a connected net that mean all of its hosts.
+    fn insert_broadcast(&mut self, net: &IpNet) -> Result<(), CompileError> {
+        let IpNet::V4(net) = net else { return Ok(()) };
+        //= RFC 3021 §2.1: a /31 has no broadcast address.
+        if net.prefix_len() < 31 {
+            for special in [net.network(), net.broadcast()] {
+                self.insert(IpNet::from(IpAddr::V4(special)), NextHop::Broadcast)?;
             }
         }
         Ok(())
