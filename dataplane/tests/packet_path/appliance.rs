@@ -1,0 +1,411 @@
+//! An appliance in memory, as the conformance tests describe theirs: port `U` to the underlay, port
+//! `L` to the LAN, tables built by hand, and the books looked at after every round.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use adit_dataplane::clock::{CycleScale, Nanos};
+use adit_dataplane::counters::{Counter, CounterSlot, Kind as CounterKind};
+use adit_dataplane::device::{Device, MemoryDevice, SentFrame};
+use adit_dataplane::fib::{Fib, Fib4, Fib6, Rib4, Rib6};
+use adit_dataplane::interface::{PortId, TunnelId};
+use adit_dataplane::node::flow::FlowKey;
+use adit_dataplane::node::rate_limit;
+use adit_dataplane::packet::MemoryPool;
+use adit_dataplane::tables::local::LocalAddresses;
+use adit_dataplane::tables::neighbor::{AdjacencyId, NeighborTable};
+use adit_dataplane::tables::{Limits, NextHop, NextHops, Port, Tables};
+use adit_dataplane::tunnel::ecn::EcnEncap;
+use adit_dataplane::tunnel::lookup::{Pair, Protocols, TunnelLookup};
+use adit_dataplane::tunnel::policy::SourceFilter;
+use adit_dataplane::tunnel::{DontFragment, Kind, Tunnel, TunnelSetup};
+use adit_dataplane::wire::ethernet::MacAddress;
+use adit_dataplane::worker::exchange::{Publication, Punt, Shared};
+use adit_dataplane::worker::{Worker, WorkerSettings};
+use ipnet::IpNet;
+
+use super::frames::Mac;
+
+pub(crate) const U: PortId = PortId(0);
+pub(crate) const L: PortId = PortId(1);
+
+pub(crate) const U_MAC: Mac = [2, 0, 0, 0, 0, 1];
+pub(crate) const L_MAC: Mac = [2, 0, 0, 0, 0, 2];
+/// The router on U, 198.51.100.254 and `2001:db8:100::fe`.
+pub(crate) const G_MAC: Mac = [2, 0, 0, 0, 0, 0xfe];
+/// The host on L, 10.1.0.5 and `2001:db8:1::5`.
+pub(crate) const H_MAC: Mac = [2, 0, 0, 0, 0, 5];
+
+/// Buffers of every appliance.
+pub(crate) const BUFFERS: usize = 1024;
+const BUFFER_LEN: u16 = 4096;
+const SEED: u64 = 0x5eed;
+
+/// What tables are made from, to be changed before they are.
+#[derive(Clone)]
+pub(crate) struct Blueprint {
+    pub(crate) ports: Vec<Port>,
+    pub(crate) limits: Limits,
+    pub(crate) tunnels: Vec<(TunnelSetup, Option<PortId>)>,
+    own: Vec<IpAddr>,
+    rib4: Rib4,
+    rib6: Rib6,
+    next_hops: NextHops,
+    neighbors: NeighborTable,
+}
+
+impl Blueprint {
+    /// Ports U and L with their addresses, nets, hosts, and the routes to peers; no tunnel.
+    pub(crate) fn bench() -> Self {
+        let port = |mac, ipv4: [u8; 4], ipv6: &str| Port {
+            mac: MacAddress(mac),
+            mtu: 1500,
+            source_ipv4: Some(Ipv4Addr::from(ipv4)),
+            source_ipv6: Some(ipv6.parse().unwrap()),
+        };
+        let mut plan = Self {
+            ports: vec![
+                port(U_MAC, [198, 51, 100, 1], "2001:db8:100::1"),
+                port(L_MAC, [10, 1, 0, 1], "2001:db8:1::1"),
+            ],
+            limits: Limits::default(),
+            tunnels: Vec::new(),
+            own: Vec::new(),
+            rib4: Rib4::new(),
+            rib6: Rib6::new(),
+            next_hops: NextHops::new(),
+            neighbors: NeighborTable::new(SEED),
+        };
+        for (net, port) in [
+            ("198.51.100.0/24", U),
+            ("2001:db8:100::/64", U),
+            ("10.1.0.0/24", L),
+            ("2001:db8:1::/64", L),
+        ] {
+            plan.route(net, NextHop::Connected(port));
+        }
+        for net in ["198.51.100.255/32", "198.51.100.0/32", "10.1.0.255/32", "10.1.0.0/32"] {
+            plan.route(net, NextHop::Broadcast);
+        }
+        for own in ["198.51.100.1", "2001:db8:100::1", "10.1.0.1", "2001:db8:1::1"] {
+            plan.own(own);
+        }
+        let g4 = plan.neighbor(U, "198.51.100.254", Some(G_MAC));
+        let g6 = plan.neighbor(U, "2001:db8:100::fe", Some(G_MAC));
+        plan.neighbor(L, "10.1.0.5", Some(H_MAC));
+        plan.neighbor(L, "2001:db8:1::5", Some(H_MAC));
+        plan.route("203.0.113.0/24", g4);
+        plan.route("2001:db8:200::/48", g6);
+        plan
+    }
+
+    /// Adds a host, or says who it is now.
+    pub(crate) fn neighbor(&mut self, port: PortId, address: &str, mac: Option<Mac>) -> NextHop {
+        let id: AdjacencyId = self.neighbors.insert(port, address.parse().unwrap());
+        let own = self.ports[port.index()].mac;
+        self.neighbors.resolve(id, mac.map(MacAddress), own);
+        NextHop::Via(id)
+    }
+
+    /// Adds or replaces a route.
+    pub(crate) fn route(&mut self, prefix: &str, next_hop: NextHop) {
+        let id = self.next_hops.add(next_hop).unwrap();
+        match prefix.parse::<IpNet>().unwrap() {
+            IpNet::V4(net) => self.rib4.insert(net, id),
+            IpNet::V6(net) => self.rib6.insert(net, id),
+        };
+    }
+
+    /// Adds an address of this node.
+    pub(crate) fn own(&mut self, address: &str) {
+        let address: IpAddr = address.parse().unwrap();
+        self.own.push(address);
+        self.route(&IpNet::from(address).to_string(), NextHop::Local);
+    }
+
+    /// Adds a tunnel between these ends, as the profile `native` makes it: any inner source, MTU
+    /// and underlay from the ports.
+    pub(crate) fn tunnel(&mut self, local: &str, remote: &str) -> TunnelId {
+        let (local, remote): (IpAddr, IpAddr) = (local.parse().unwrap(), remote.parse().unwrap());
+        let number = u32::try_from(self.tunnels.len()).unwrap();
+        let is_ipv4 = remote.is_ipv4();
+        let router = if is_ipv4 { "198.51.100.254" } else { "2001:db8:100::fe" };
+        let underlay = self.neighbors.find(U, router.parse().unwrap()).map(NextHop::Via);
+        let setup = TunnelSetup {
+            kind: if is_ipv4 { Kind::IpInIpv4 } else { Kind::IpInIpv6 },
+            local: Some(local),
+            remote: Some(remote),
+            protocols: Protocols::IPV4.with(Protocols::IPV6),
+            up: true,
+            ttl: Some(64),
+            min_outer_ttl: 0,
+            dscp: None,
+            copies_dscp: false,
+            ecn: EcnEncap::Normal,
+            dont_fragment: DontFragment::Pmtudisc,
+            fragments_outer: false,
+            static_mtu: false,
+            encap_limit: None,
+            flow_label: None,
+            mtu: if is_ipv4 { 1480 } else { 1460 },
+            underlay: underlay.unwrap(),
+            underlay_mtu: 1500,
+            source_ipv4: Some(Ipv4Addr::new(192, 168, 50, 1)),
+            source_ipv6: Some("2001:db8:50::1".parse().unwrap()),
+            hairpin: false,
+            multicast: false,
+            outer_rpf: false,
+            inner_source: SourceFilter::Off,
+            inner_destination: None,
+            slot: CounterSlot(number),
+            latency: None,
+        };
+        self.tunnels.push((setup, None));
+        TunnelId(number)
+    }
+
+    /// The tunnel `t0` of the conformance tests, with the inner nets behind it.
+    pub(crate) fn with_t0(local: &str, remote: &str) -> Self {
+        let mut plan = Self::bench();
+        let t0 = plan.tunnel(local, remote);
+        plan.route("10.2.0.0/16", NextHop::Tunnel(t0));
+        plan.route("2001:db8:2::/48", NextHop::Tunnel(t0));
+        plan.own("192.168.50.1");
+        plan.own("2001:db8:50::1");
+        plan
+    }
+
+    /// The other end of `with_t0`: hosts 10.2.0.8 and `2001:db8:2::8` are on L.
+    pub(crate) fn far_end(local: &str, remote: &str) -> Self {
+        let mut plan = Self::bench();
+        plan.own.clear();
+        let g4 = plan.neighbor(U, "198.51.100.254", Some(G_MAC));
+        let g6 = plan.neighbor(U, "2001:db8:100::fe", Some(G_MAC));
+        plan.route("198.51.100.0/24", g4);
+        plan.route("2001:db8:100::/64", g6);
+        plan.route("198.51.100.1/32", g4);
+        plan.route("2001:db8:100::1/128", g6);
+        plan.own("203.0.113.2");
+        plan.own("2001:db8:200::2");
+        plan.neighbor(L, "10.2.0.8", Some(H_MAC));
+        plan.neighbor(L, "2001:db8:2::8", Some(H_MAC));
+        plan.route("10.2.0.0/16", NextHop::Connected(L));
+        plan.route("2001:db8:2::/48", NextHop::Connected(L));
+        let t0 = plan.tunnel(remote, local);
+        plan.route("10.1.0.0/24", NextHop::Tunnel(t0));
+        plan.route("2001:db8:1::/64", NextHop::Tunnel(t0));
+        plan
+    }
+
+    /// The setup of tunnel `number`, to be changed.
+    pub(crate) fn setup(&mut self, number: usize) -> &mut TunnelSetup {
+        &mut self.tunnels[number].0
+    }
+
+    /// Adds a group of next hops.
+    pub(crate) fn group(&mut self, members: &[(NextHop, u16)]) -> NextHop {
+        self.next_hops.add_group(adit_dataplane::tables::Group::new(members).unwrap())
+    }
+
+    /// The tables.
+    pub(crate) fn build(&self, generation: u64) -> Arc<Tables> {
+        let mut by_ipv4 = TunnelLookup::new(SEED);
+        let mut by_ipv6 = TunnelLookup::new(SEED);
+        for (number, (setup, link)) in self.tunnels.iter().enumerate() {
+            let id = TunnelId(u32::try_from(number).unwrap());
+            match setup.kind {
+                Kind::IpInIpv4 => {
+                    let number = |address| match address {
+                        Some(IpAddr::V4(address)) => u32::from(address),
+                        _ => 0,
+                    };
+                    let pair = Pair { local: number(setup.local), remote: number(setup.remote) };
+                    by_ipv4.insert(pair, setup.protocols, *link, id).unwrap();
+                }
+                Kind::IpInIpv6 => {
+                    let number = |address| match address {
+                        Some(IpAddr::V6(address)) => u128::from(address),
+                        _ => 0,
+                    };
+                    let pair = Pair { local: number(setup.local), remote: number(setup.remote) };
+                    by_ipv6.insert(pair, setup.protocols, *link, id).unwrap();
+                }
+            }
+        }
+        let tunnels = self.tunnels.iter().map(|(setup, _)| Tunnel::new(setup.clone()).unwrap());
+        Arc::new(Tables {
+            generation,
+            flow: FlowKey::new(SEED),
+            ports: self.ports.clone().into(),
+            fib4: Arc::new(Fib4::build(&self.rib4).unwrap()),
+            fib6: Arc::new(Fib6::build(&self.rib6).unwrap()),
+            next_hops: Arc::new(self.next_hops.clone()),
+            tunnels: tunnels.collect(),
+            tunnels_by_ipv4: Arc::new(by_ipv4),
+            tunnels_by_ipv6: Arc::new(by_ipv6),
+            neighbors: Arc::new(self.neighbors.clone()),
+            local: Arc::new(LocalAddresses::new(self.own.iter().copied())),
+            limits: self.limits,
+        })
+    }
+
+    /// An appliance that runs the tables.
+    pub(crate) fn start(&self) -> Appliance {
+        Appliance::new(self.build(1))
+    }
+}
+
+/// How the workers of the tests are set up.
+pub(crate) fn settings() -> WorkerSettings {
+    WorkerSettings {
+        number: 0,
+        workers: 1,
+        burst: 32,
+        latency_sample: 1,
+        scale: CycleScale::from_measurement(2_000_000_000, 1_000_000_000),
+        rates: rate_limit::Limits::DEFAULT,
+        seed: SEED,
+        measured_tunnels: 2,
+    }
+}
+
+/// One worker over memory, and what it shares with the control thread that the test plays.
+pub(crate) struct Appliance<D: Device = MemoryDevice> {
+    pub(crate) worker: Worker<D>,
+    pub(crate) publication: Arc<Publication>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) now: Nanos,
+    seen: BTreeMap<&'static str, u64>,
+    generations: Vec<Arc<Tables>>,
+}
+
+/// How many tunnels have counters.
+pub(crate) const SLOTS: u32 = 16;
+
+impl Appliance {
+    pub(crate) fn new(tables: Arc<Tables>) -> Self {
+        Self::with(tables, settings())
+    }
+
+    pub(crate) fn with(tables: Arc<Tables>, settings: WorkerSettings) -> Self {
+        let device = MemoryDevice::new(2, MemoryPool::new(BUFFERS, BUFFER_LEN));
+        Self::over(device, tables, settings)
+    }
+
+    /// Lets a frame arrive and returns everything that leaves because of it.
+    pub(crate) fn pass(&mut self, port: PortId, frame: &[u8]) -> Vec<SentFrame> {
+        self.inject(port, frame);
+        self.run()
+    }
+
+    pub(crate) fn inject(&mut self, port: PortId, frame: &[u8]) {
+        assert!(self.worker.device_mut().inject(port, frame), "no buffer for a frame");
+    }
+
+    /// Works until nothing is left to do; returns what was sent.
+    pub(crate) fn run(&mut self) -> Vec<SentFrame> {
+        self.work();
+        self.assert_balance();
+        let sent = self.worker.device_mut().take_sent();
+        self.assert_pool();
+        sent
+    }
+
+    /// Every buffer is in the pool, but for the packets that wait in rings.
+    pub(crate) fn assert_pool(&mut self) {
+        let waiting = self.held();
+        let pool = self.worker.device_mut().pool();
+        assert_eq!(pool.free_count() + waiting, pool.total(), "buffers are missing");
+    }
+}
+
+impl<D: Device> Appliance<D> {
+    pub(crate) fn over(device: D, tables: Arc<Tables>, settings: WorkerSettings) -> Self {
+        let shared = Arc::new(Shared::new(SLOTS as usize));
+        let publication = Arc::new(Publication::new(Arc::clone(&tables)));
+        let worker = Worker::new(device, Arc::clone(&publication), Arc::clone(&shared), settings);
+        Self {
+            worker,
+            publication,
+            shared,
+            now: Nanos::from_secs(1),
+            seen: BTreeMap::new(),
+            generations: vec![tables],
+        }
+    }
+
+    /// Puts tables in force; like the control thread, keeps the former ones alive.
+    pub(crate) fn publish(&mut self, tables: Arc<Tables>) {
+        self.generations.push(Arc::clone(&tables));
+        self.publication.publish(tables);
+    }
+
+    /// Polls until a whole turn finds nothing.
+    pub(crate) fn work(&mut self) {
+        for _ in 0..10_000 {
+            if self.worker.poll(self.now) == 0 {
+                return;
+            }
+        }
+        panic!("the worker never comes to rest");
+    }
+
+    /// Packets that the control thread holds or that wait for it, by the worker's own books.
+    pub(crate) fn held(&self) -> usize {
+        let balance = &self.shared.counters.balance;
+        usize::try_from(balance.handed_over.get() - balance.handed_back.get()).unwrap()
+    }
+
+    /// What went in came out, and every drop has one reason.
+    pub(crate) fn assert_balance(&self) {
+        let balance = &self.shared.counters.balance;
+        let entered = balance.received.get() + balance.created.get() + balance.handed_back.get();
+        let left = balance.sent.get()
+            + balance.dropped.get()
+            + balance.consumed.get()
+            + balance.handed_over.get();
+        assert_eq!(entered, left, "{balance:?}");
+        let drops: u64 = Counter::ALL
+            .iter()
+            .filter(|counter| counter.kind() == CounterKind::Drop)
+            .map(|&counter| self.total(counter))
+            .sum();
+        assert_eq!(drops, balance.dropped.get(), "{:?}", self.totals());
+    }
+
+    /// A counter, over all tunnels if it is kept per tunnel.
+    pub(crate) fn total(&self, counter: Counter) -> u64 {
+        let counters = &self.shared.counters;
+        let of_tunnels: u64 = (0..SLOTS)
+            .filter_map(|slot| counters.tunnels.event(CounterSlot(slot), counter))
+            .map(adit_dataplane::counters::Cell::get)
+            .sum();
+        counters.global(counter).get() + of_tunnels
+    }
+
+    fn totals(&self) -> BTreeMap<&'static str, u64> {
+        let all = Counter::ALL.iter().map(|&counter| (counter.name(), self.total(counter)));
+        all.filter(|&(_, count)| count > 0).collect()
+    }
+
+    /// The counters that have moved since the last call, and by how much.
+    pub(crate) fn moved(&mut self) -> Vec<(&'static str, u64)> {
+        let now = self.totals();
+        let before = core::mem::replace(&mut self.seen, now.clone());
+        now.into_iter()
+            .map(|(name, count)| (name, count - before.get(name).copied().unwrap_or(0)))
+            .filter(|&(_, count)| count > 0)
+            .collect()
+    }
+
+    /// What waits for the control thread.
+    pub(crate) fn take_punts(&mut self) -> Vec<Punt> {
+        core::iter::from_fn(|| self.shared.punts.pop()).collect()
+    }
+}
+
+/// An address as tests write it.
+pub(crate) fn v6(address: &str) -> Ipv6Addr {
+    address.parse().unwrap()
+}

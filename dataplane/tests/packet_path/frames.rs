@@ -1,0 +1,217 @@
+//! Packets and frames as hosts, peers and attackers send them, by etherparse or byte by byte.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use etherparse::checksum::Sum16BitWords;
+use etherparse::{
+    IpDscp, IpEcn, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, PacketBuilder, UdpHeader,
+};
+
+pub(crate) type Mac = [u8; 6];
+
+/// What a test says about an IP header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ip {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) ttl: u8,
+    pub(crate) tos: u8,
+    pub(crate) dont_fragment: bool,
+    pub(crate) identification: u16,
+    pub(crate) flow_label: u32,
+}
+
+/// From `source` to `destination`, TTL 64, TOS 0, DF set.
+pub(crate) fn ip(source: &str, destination: &str) -> Ip {
+    Ip {
+        source: source.parse().unwrap(),
+        destination: destination.parse().unwrap(),
+        ttl: 64,
+        tos: 0,
+        dont_fragment: true,
+        identification: 0x4242,
+        flow_label: 0,
+    }
+}
+
+impl Ip {
+    pub(crate) fn ttl(self, ttl: u8) -> Self {
+        Self { ttl, ..self }
+    }
+
+    pub(crate) fn tos(self, tos: u8) -> Self {
+        Self { tos, ..self }
+    }
+
+    pub(crate) fn may_be_cut(self) -> Self {
+        Self { dont_fragment: false, ..self }
+    }
+
+    /// An IP packet with any payload.
+    pub(crate) fn carrying(self, protocol: u8, payload: &[u8]) -> Vec<u8> {
+        let mut packet = self.header(protocol, payload.len());
+        packet.extend(payload);
+        packet
+    }
+
+    /// The header alone, for a payload of `payload_len` bytes.
+    pub(crate) fn header(self, protocol: u8, payload_len: usize) -> Vec<u8> {
+        let dscp = IpDscp::try_new(self.tos >> 2).unwrap();
+        let ecn = IpEcn::try_new(self.tos & 3).unwrap();
+        let payload_len = u16::try_from(payload_len).unwrap();
+        match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let mut header = Ipv4Header::new(
+                    payload_len,
+                    self.ttl,
+                    IpNumber(protocol),
+                    source.octets(),
+                    destination.octets(),
+                )
+                .unwrap();
+                header.dscp = dscp;
+                header.ecn = ecn;
+                header.dont_fragment = self.dont_fragment;
+                header.identification = self.identification;
+                header.header_checksum = header.calc_header_checksum();
+                header.to_bytes().to_vec()
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => Ipv6Header {
+                traffic_class: self.tos,
+                flow_label: Ipv6FlowLabel::try_new(self.flow_label).unwrap(),
+                payload_length: payload_len,
+                next_header: IpNumber(protocol),
+                hop_limit: self.ttl,
+                source: source.octets(),
+                destination: destination.octets(),
+            }
+            .to_bytes()
+            .to_vec(),
+            _ => panic!("two families in one header"),
+        }
+    }
+
+    /// A UDP packet of `total_len` bytes, its payload counting up from 0.
+    pub(crate) fn udp(self, total_len: usize) -> Vec<u8> {
+        let header_len = if self.source.is_ipv4() { 20 } else { 40 };
+        let data: Vec<u8> =
+            (0..=255).cycle().take(total_len.checked_sub(header_len + 8).unwrap()).collect();
+        let (from, to) = (40_000, 7000);
+        let udp = match (self.source, self.destination) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                UdpHeader::with_ipv4_checksum(from, to, &ipv4_pseudo_header(a, b), &data)
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                UdpHeader::with_ipv6_checksum(from, to, &ipv6_pseudo_header(a, b), &data)
+            }
+            _ => panic!("two families in one header"),
+        };
+        let mut payload = udp.unwrap().to_bytes().to_vec();
+        payload.extend(data);
+        self.carrying(17, &payload)
+    }
+
+    /// This header around another packet, as a tunnel's far end would put it.
+    pub(crate) fn around(self, inner: &[u8]) -> Vec<u8> {
+        let protocol = if inner.first().is_some_and(|first| first >> 4 == 4) { 4 } else { 41 };
+        self.carrying(protocol, inner)
+    }
+
+    /// An echo request.
+    pub(crate) fn echo(self, data: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                PacketBuilder::ipv4(source.octets(), destination.octets(), self.ttl)
+                    .icmpv4_echo_request(7, 1)
+                    .write(&mut packet, data)
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                PacketBuilder::ipv6(source.octets(), destination.octets(), self.ttl)
+                    .icmpv6_echo_request(7, 1)
+                    .write(&mut packet, data)
+            }
+            _ => panic!("two families in one header"),
+        }
+        .unwrap();
+        packet
+    }
+}
+
+fn ipv4_pseudo_header(source: Ipv4Addr, destination: Ipv4Addr) -> Ipv4Header {
+    Ipv4Header::new(0, 64, IpNumber(17), source.octets(), destination.octets()).unwrap()
+}
+
+fn ipv6_pseudo_header(source: Ipv6Addr, destination: Ipv6Addr) -> Ipv6Header {
+    Ipv6Header {
+        source: source.octets(),
+        destination: destination.octets(),
+        ..Ipv6Header::default()
+    }
+}
+
+/// An Ethernet frame around an IP packet.
+pub(crate) fn frame(to: Mac, from: Mac, packet: &[u8]) -> Vec<u8> {
+    let kind: u16 =
+        if packet.first().is_some_and(|first| first >> 4 == 4) { 0x0800 } else { 0x86dd };
+    frame_of(kind, to, from, packet)
+}
+
+/// An Ethernet frame of any type.
+pub(crate) fn frame_of(kind: u16, to: Mac, from: Mac, payload: &[u8]) -> Vec<u8> {
+    [&to[..], &from[..], &kind.to_be_bytes()[..], payload].concat()
+}
+
+/// Computes the checksum of an IPv4 header anew, after a test has changed it.
+pub(crate) fn mend_ipv4(packet: &mut [u8]) {
+    let header_len = (usize::from(packet[0] & 15) * 4).min(packet.len());
+    if header_len < 12 {
+        return;
+    }
+    packet[10..12].fill(0);
+    let sum = Sum16BitWords::new().add_slice(&packet[..header_len]).ones_complement();
+    packet[10..12].copy_from_slice(&sum.to_ne_bytes());
+}
+
+/// The packet as the next hop sees it: TTL or hop limit one less.
+pub(crate) fn one_hop_on(packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    if packet[0] >> 4 == 4 {
+        packet[8] -= 1;
+        mend_ipv4(&mut packet);
+    } else {
+        packet[7] -= 1;
+    }
+    packet
+}
+
+/// Puts options into an IPv4 packet, whole words of them.
+pub(crate) fn with_options(packet: &[u8], options: &[u8]) -> Vec<u8> {
+    assert_eq!(options.len() % 4, 0);
+    let mut changed = [&packet[..20], options, &packet[20..]].concat();
+    changed[0] = 0x45 + u8::try_from(options.len() / 4).unwrap();
+    let len = u16::try_from(changed.len()).unwrap();
+    changed[2..4].copy_from_slice(&len.to_be_bytes());
+    mend_ipv4(&mut changed);
+    changed
+}
+
+/// Makes an IPv4 packet the piece of another one: offset in units of 8 bytes.
+pub(crate) fn as_piece(packet: &[u8], offset: u16, more: bool) -> Vec<u8> {
+    let mut changed = packet.to_vec();
+    let field = offset | if more { 0x2000 } else { 0 };
+    changed[6..8].copy_from_slice(&field.to_be_bytes());
+    mend_ipv4(&mut changed);
+    changed
+}
+
+/// Puts an extension header behind the header of an IPv6 packet. `header` is the whole extension
+/// header with any byte in first place, which becomes what followed before.
+pub(crate) fn with_extension(packet: &[u8], kind: u8, header: &[u8]) -> Vec<u8> {
+    let mut changed = [&packet[..40], header, &packet[40..]].concat();
+    changed[40] = packet[6];
+    changed[6] = kind;
+    let len = u16::try_from(changed.len() - 40).unwrap();
+    changed[4..6].copy_from_slice(&len.to_be_bytes());
+    changed
+}

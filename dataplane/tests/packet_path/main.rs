@@ -1,0 +1,14 @@
+//! The packet path as a whole: a worker over ports in memory, tables built by hand, and nothing of
+//! the control side. What is expected comes from etherparse or is spelled out.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[allow(dead_code, reason = "shared by two test programs, each of which uses a part")]
+mod appliance;
+#[allow(dead_code, reason = "shared by two test programs, each of which uses a part")]
+mod frames;
+
+mod conservation;
+mod fragments;
+mod nesting;
+mod round_trip;
+mod specimens;

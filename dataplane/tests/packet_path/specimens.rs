@@ -1,0 +1,179 @@
+//! One frame of every kind that matters, and an appliance with a tunnel of every kind for them.
+
+use adit_dataplane::interface::{PortId, TunnelId};
+use adit_dataplane::packet::BURST_MAX;
+use adit_dataplane::tables::NextHop;
+use adit_dataplane::tunnel::DontFragment;
+
+use super::appliance::{Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
+use super::frames::{Ip, as_piece, frame, frame_of, ip, with_extension, with_options};
+
+/// The peers, and what is behind each of their tunnels.
+pub(crate) const PEERS: [(&str, &str, &str, &str); 6] = [
+    ("198.51.100.1", "203.0.113.2", "10.2.0.0/16", "2001:db8:2::/48"),
+    ("2001:db8:100::1", "2001:db8:200::2", "10.3.0.0/16", "2001:db8:3::/48"),
+    // Cut after encapsulation, DF clear, larger than the underlay.
+    ("198.51.100.1", "203.0.113.3", "10.4.0.0/16", "2001:db8:4::/48"),
+    ("2001:db8:100::1", "2001:db8:200::3", "10.5.0.0/16", "2001:db8:5::/48"),
+    // Inside the first two.
+    ("198.51.100.1", "10.2.9.9", "10.6.0.0/16", "2001:db8:6::/48"),
+    ("2001:db8:100::1", "2001:db8:3::9", "10.7.0.0/16", "2001:db8:7::/48"),
+];
+
+/// Tunnels of every kind, hosts that answer and hosts that don't, routes that lead nowhere.
+pub(crate) fn crowded() -> Blueprint {
+    let mut plan = Blueprint::bench();
+    for (number, (local, remote, net4, net6)) in PEERS.into_iter().enumerate() {
+        let id = plan.tunnel(local, remote);
+        plan.route(net4, NextHop::Tunnel(id));
+        plan.route(net6, NextHop::Tunnel(id));
+        let setup = plan.setup(number);
+        match number {
+            2 | 3 => {
+                setup.dont_fragment = DontFragment::No;
+                setup.fragments_outer = true;
+                setup.mtu = 1500;
+            }
+            4 => (setup.underlay, setup.mtu) = (NextHop::Tunnel(TunnelId(0)), 1460),
+            5 => (setup.underlay, setup.mtu) = (NextHop::Tunnel(TunnelId(1)), 1420),
+            _ => {}
+        }
+    }
+    plan.setup(1).encap_limit = Some(4);
+    plan.setup(1).mtu = 1452;
+    plan.own("192.168.50.1");
+    plan.own("2001:db8:50::1");
+    plan.neighbor(L, "10.1.0.77", None);
+    let silent = plan.neighbor(U, "198.51.100.77", None);
+    plan.route("10.20.0.0/16", silent);
+    plan.route("10.21.0.0/16", NextHop::Blackhole);
+    plan.route("10.22.0.0/16", NextHop::Unreachable);
+    plan.route("10.23.0.0/16", NextHop::Prohibit);
+    plan.route("2001:db8:21::/48", NextHop::Prohibit);
+    let ways = [(NextHop::Tunnel(TunnelId(0)), 1), (NextHop::Tunnel(TunnelId(1)), 2)];
+    let group = plan.group(&ways);
+    plan.route("10.24.0.0/16", group);
+    plan.route("2001:db8:24::/48", group);
+    plan
+}
+
+/// Inner packets of both families from `host4`/`host6` to `there4`/`there6`, small and large.
+fn payloads(from: [&str; 2], to: [&str; 2]) -> Vec<Vec<u8>> {
+    let four = ip(from[0], to[0]);
+    let six = ip(from[1], to[1]);
+    let short = four.udp(84);
+    let record_route = [7, 7, 4, 0, 0, 0, 0, 0];
+    let stamp_and_copied = [0x83, 3, 4, 0x86, 4, 0, 1, 0];
+    let options = with_extension(&six.udp(120), 60, &[0, 0, 4, 1, 3, 1, 1, 0]);
+    vec![
+        short.clone(),
+        four.udp(1400),
+        four.udp(1480),
+        four.udp(1500),
+        four.may_be_cut().udp(1500),
+        four.ttl(1).udp(60),
+        as_piece(&four.udp(1484), 0, true),
+        as_piece(&short, 185, false),
+        with_options(&short, &record_route),
+        with_options(&four.may_be_cut().udp(1480), &stamp_and_copied),
+        four.echo(&[7; 56]),
+        four.carrying(1, &[&[3, 1, 0xfc, 0xfe, 0, 0, 0, 0], &short[..28]].concat()),
+        six.udp(100),
+        six.udp(1280),
+        six.udp(1460),
+        six.udp(1500),
+        six.ttl(1).udp(100),
+        six.echo(&[7; 56]),
+        options,
+        with_extension(&six.udp(100), 0, &[0, 0, 1, 4, 0, 0, 0, 0]),
+        with_extension(&six.udp(100), 44, &[0, 0, 0, 1, 0, 0, 0, 9]),
+        with_extension(&six.udp(100), 44, &[0, 0, 0, 0, 0, 0, 0, 9]),
+        with_extension(&six.udp(100), 43, &[0, 0, 0, 0, 0, 0, 0, 0]),
+        with_extension(&six.udp(100), 60, &[0, 31, 1, 4, 0, 0, 0, 0]),
+    ]
+}
+
+fn outer(number: usize) -> Ip {
+    let (local, remote, ..) = PEERS[number];
+    ip(remote, local)
+}
+
+/// Frames of hosts on L and of everybody on U, of every kind.
+pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
+    let mut all = Vec::new();
+    let on_l = |packet: &[u8]| (L, frame(L_MAC, H_MAC, packet));
+    let on_u = |packet: &[u8]| (U, frame(U_MAC, G_MAC, packet));
+    for there in [
+        ["10.2.0.8", "2001:db8:2::8"],
+        ["10.3.0.8", "2001:db8:3::8"],
+        ["10.4.0.8", "2001:db8:4::8"],
+        ["10.5.0.8", "2001:db8:5::8"],
+        ["10.6.0.8", "2001:db8:6::8"],
+        ["10.7.0.8", "2001:db8:7::8"],
+        ["10.24.0.8", "2001:db8:24::8"],
+        ["203.0.113.9", "2001:db8:200::9"],
+        ["10.1.0.1", "2001:db8:1::1"],
+        ["192.168.50.1", "2001:db8:50::1"],
+        ["10.1.0.77", "2001:db8:1::77"],
+        ["10.20.0.1", "2001:db8:21::1"],
+        ["10.22.0.1", "2001:db8:9999::1"],
+    ] {
+        all.extend(payloads(["10.1.0.5", "2001:db8:1::5"], there).iter().map(|p| on_l(p)));
+    }
+    for (number, (.., net4, net6)) in PEERS.into_iter().enumerate() {
+        let far4 = net4.replace("0.0/16", "0.8");
+        let far6 = net6.replace("::/48", "::8");
+        for to in [["10.1.0.5", "2001:db8:1::5"], ["192.168.50.1", "2001:db8:50::1"]] {
+            for inner in payloads([&far4, &far6], to) {
+                // What a peer may send is what fits into a frame.
+                let packet = outer(number).around(&inner);
+                if packet.len() <= 1500 {
+                    all.push(on_u(&packet));
+                }
+            }
+        }
+        let small = outer(number).around(&ip(&far4, "10.1.0.5").udp(84));
+        all.push(on_u(&outer(number).tos(3).around(&ip(&far4, "10.1.0.5").udp(84))));
+        all.push(on_u(&outer(number).around(&small)));
+        if small[0] >> 4 == 4 {
+            all.push(on_u(&as_piece(&small, 0, true)));
+            all.push(on_u(&as_piece(&small, 4, false)));
+            all.push(on_u(&with_options(&small, &[1, 1, 1, 0])));
+            all.push(on_u(&with_options(&small, &[0x83, 7, 4, 1, 2, 3, 4, 0])));
+        } else {
+            all.push(on_u(&with_extension(&small, 60, &[0, 0, 4, 1, 4, 1, 1, 0])));
+            all.push(on_u(&with_extension(&small, 44, &[0, 0, 0, 1, 0, 0, 0, 9])));
+            all.push(on_u(&with_extension(&small, 44, &[0, 0, 0, 0, 0, 0, 0, 9])));
+            all.push(on_u(&with_extension(&small, 43, &[0, 0, 0, 1, 0, 0, 0, 0])));
+        }
+    }
+    all.extend(link_frames());
+    all
+}
+
+/// What is not forwarded: ARP, neighbor discovery, groups, strange types.
+fn link_frames() -> Vec<(PortId, Vec<u8>)> {
+    let request =
+        [&[0, 1, 8, 0, 6, 4, 0, 1][..], &G_MAC, &[198, 51, 100, 254], &[0; 6], &[198, 51, 100, 1]]
+            .concat();
+    let group = [0x33, 0x33, 0xff, 0, 0, 1];
+    let solicitation = ip("2001:db8:100::fe", "ff02::1:ff00:1").ttl(255).carrying(
+        58,
+        &[&[135, 0, 0, 0, 0, 0, 0, 0][..], &super::appliance::v6("2001:db8:100::1").octets()]
+            .concat(),
+    );
+    let stray = ip("10.1.0.5", "224.0.0.9").udp(60);
+    vec![
+        (U, frame_of(0x0806, [0xff; 6], G_MAC, &request)),
+        (U, frame_of(0x0806, U_MAC, G_MAC, &[0; 300])),
+        (U, frame(group, G_MAC, &solicitation)),
+        (L, frame([0xff; 6], H_MAC, &ip("10.1.0.5", "10.1.0.255").udp(60))),
+        (L, frame([1, 0, 0x5e, 0, 0, 9], H_MAC, &stray)),
+        (L, frame([2, 9, 9, 9, 9, 9], H_MAC, &stray)),
+        (L, frame_of(0x88cc, L_MAC, H_MAC, &[0; 46])),
+        (L, vec![0; 13]),
+        (L, Vec::new()),
+    ]
+}
+
+const _: () = assert!(BURST_MAX >= 32);
