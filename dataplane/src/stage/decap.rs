@@ -4,6 +4,7 @@
 use super::{Round, Verdict, Verdicts};
 use crate::counters::Counter;
 use crate::interface::{Interface, TunnelId};
+use crate::node::options::is_extension;
 use crate::packet::{Burst, Packet, Path};
 use crate::tables::NextHop;
 use crate::tunnel::Tunnel;
@@ -12,7 +13,7 @@ use crate::tunnel::lookup::{Found, Protocols, is_tunnel_protocol};
 use crate::tunnel::policy::SourceFilter;
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{self, Ipv6, Ipv6Error};
-use crate::wire::protocol;
+use crate::wire::{nd, protocol};
 
 /// Decapsulates every packet of the burst that belongs to a tunnel.
 pub fn decap_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &mut Round<'_>) {
@@ -253,13 +254,19 @@ fn check_ipv6(
     let class = inner_tos(tunnel, outer.tos, old_class, round)?;
     let (total_len, next_header) = (header.total_len(), header.next_header());
     let (source, destination) = (header.source(), header.destination());
-    check_source_ipv6(tunnel, id, source, destination, round)?;
-    check_destination_ipv6(tunnel, destination, round)?;
-    let may_route = next_header == protocol::ROUTING || next_header == protocol::HOP_BY_HOP;
-    if may_route && header.upper_layer().type_0_routing {
-        return Err(Counter::IfRxInnerSrcRoute);
+    if source != 0 || !is_duplicate_probe(header) {
+        check_source_ipv6(tunnel, id, source, destination, round)?;
     }
-    if is_tunnel_protocol(next_header)
+    check_destination_ipv6(tunnel, destination, round)?;
+    let mut carried = next_header;
+    if is_extension(next_header) {
+        let upper = header.upper_layer();
+        if upper.type_0_routing {
+            return Err(Counter::IfRxInnerSrcRoute);
+        }
+        carried = upper.protocol;
+    }
+    if is_tunnel_protocol(carried)
         && round.tables.local.contains_ipv6(destination)
         && is_nested_enough(packet, round)
     {
@@ -369,6 +376,16 @@ fn check_source_ipv6(
         }
     };
     if believed { Ok(()) } else { Err(Counter::IfRxInnerSrcFilter) }
+}
+
+/// Whether it may be a probe for a duplicate address, the one packet that comes from `::` (RFC 4862
+/// §5.4.2). It ends at this node, where neighbor discovery looks at it closely.
+#[cold]
+fn is_duplicate_probe(header: Ipv6<'_>) -> bool {
+    const SOLICITATION: u8 = 135;
+    header.next_header() == protocol::ICMPV6
+        && nd::is_solicited_node(header.destination().into())
+        && header.bytes().get(ipv6::HEADER_LEN) == Some(&SOLICITATION)
 }
 
 /// An address of `ff02::/16`.

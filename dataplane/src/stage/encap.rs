@@ -155,7 +155,9 @@ fn may_enter(
             id,
         )?;
     }
-    if destination >> 120 == 0xff && !setup.multicast {
+    // What this node says to a group of the tunnel's link belongs to the tunnel itself.
+    let is_group = destination >> 120 == 0xff;
+    if is_group && !setup.multicast && !packet.meta.flags.has(Flags::LOCAL) {
         return Err(Verdict::drop_in(Counter::IfTxPayloadUnsupported, id));
     }
     if setup.kind != Kind::IpInIpv6 || header.next_header() > protocol::DESTINATION_OPTIONS {

@@ -1,6 +1,6 @@
 //! Where a packet goes: to this node, to a port, into a tunnel, or nowhere.
 
-use super::decap::{is_link_scope_group, is_martian_ipv4, is_martian_ipv6};
+use super::decap::{is_link_local, is_link_scope_group, is_martian_ipv4, is_martian_ipv6};
 use super::{After, Round, Verdict, Verdicts};
 use crate::counters::Counter;
 use crate::interface::PortId;
@@ -120,9 +120,12 @@ fn route_ipv6(packet: &mut Packet, round: &Round<'_>) -> Verdict {
         if !is_group && is_martian_ipv6(destination) {
             return Verdict::drop(Counter::Ip6MartianDst);
         }
-        if super::decap::is_link_local(source) || super::decap::is_link_local(destination) {
-            //= RFC 4291 §2.5.6: routers must not forward packets with link-local addresses.
+        //= RFC 4291 §2.5.6: routers must not forward packets with link-local addresses.
+        if is_link_local(source) {
             return Verdict::drop(Counter::Ip6MartianSrc);
+        }
+        if is_link_local(destination) {
+            return Verdict::drop(Counter::Ip6MartianDst);
         }
         if header.hop_limit() <= 1 {
             return Verdict::reject(IcmpError::TimeExceeded, Counter::Ip6HopExpired);

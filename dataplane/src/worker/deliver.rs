@@ -10,13 +10,13 @@ use crate::node::echo::{self, Echo};
 use crate::node::icmp_error::IcmpError;
 use crate::packet::{Flags, HEADROOM, Metadata, Packet};
 use crate::stage::Verdict;
-use crate::stage::decap::{is_martian_ipv4, is_martian_ipv6};
+use crate::stage::decap::{is_link_local, is_martian_ipv4, is_martian_ipv6};
 use crate::tables::{NextHop, Tables};
 use crate::tunnel::lookup::{Found, OuterAddress, Protocols, TunnelLookup, is_tunnel_protocol};
 use crate::wire::ethernet;
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
-use crate::wire::{nd, protocol, read_u16};
+use crate::wire::{icmp4, icmp6, nd, protocol, read_u16};
 
 /// Types of `ICMPv6` that are neighbor discovery: 133 to 137.
 const ND_TYPES: core::ops::RangeInclusive<u8> = 133..=137;
@@ -54,10 +54,10 @@ impl<D: Device> State<D> {
             }
             _ if is_group(packet) => Some(Verdict::drop(Counter::IpBroadcastDst)),
             _ if message.is_piece => Some(Verdict::drop(Counter::IpFragmentToUs)),
-            protocol::ICMP if is_ipv4 => self.deliver_icmp(packet, now),
-            protocol::ICMPV6 if !is_ipv4 => self.deliver_icmp(packet, now),
+            protocol::ICMP if is_ipv4 => self.deliver_icmp(packet, message, now),
+            protocol::ICMPV6 if !is_ipv4 => self.deliver_icmp(packet, message, now),
             protocol::UDP => Some(closed_port(packet, message)),
-            protocol::NO_NEXT_HEADER => None,
+            protocol::NO_NEXT_HEADER if !is_ipv4 => None,
             _ => {
                 let error = IcmpError::ProtocolUnreachable;
                 Some(Verdict::reject(error, Counter::IpUnknownProtocol))
@@ -66,7 +66,15 @@ impl<D: Device> State<D> {
     }
 
     /// Answers an echo request; other ICMP messages end here.
-    fn deliver_icmp(&mut self, packet: &mut Packet, now: Nanos) -> Option<Verdict> {
+    fn deliver_icmp(
+        &mut self,
+        packet: &mut Packet,
+        message: Message,
+        now: Nanos,
+    ) -> Option<Verdict> {
+        if !is_echo_request(packet, message) {
+            return None;
+        }
         if !self.limiter.allow_echo(now) {
             self.shared.counters.global(Counter::IcmpRatelimited).add(1);
             return None;
@@ -161,7 +169,9 @@ fn check_ipv6(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
     let is_piece = upper.fragment.is_some_and(|at| read_u16(header.bytes(), at + 2) & 0xfff9 != 0);
     let message = Message { protocol: upper.protocol, offset: upper.offset, is_piece };
     let bad_source = is_martian_ipv6(remote) || tables.local.contains_ipv6(remote);
-    let outer = Unmatched { message, bad_source, ingress: packet.meta.ingress };
+    // No peer sends from a link-local address, though neighbors do.
+    let no_peer = bad_source || is_link_local(remote);
+    let outer = Unmatched { message, bad_source: no_peer, ingress: packet.meta.ingress };
     check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv6, tables)?;
     // Duplicate address detection comes from ::, and is looked at by whoever speaks the protocol.
     let unspecified = remote == 0 && message.protocol == protocol::ICMPV6;
@@ -209,6 +219,14 @@ fn check_tunnel<A: OuterAddress>(
 fn is_neighbor_discovery(packet: &Packet, message: Message) -> bool {
     packet.data().get(message.offset).is_some_and(|kind| ND_TYPES.contains(kind))
         && !message.is_piece
+}
+
+fn is_echo_request(packet: &Packet, message: Message) -> bool {
+    let kind = match message.protocol {
+        protocol::ICMP => icmp4::message::ECHO_REQUEST,
+        _ => icmp6::message::ECHO_REQUEST,
+    };
+    packet.data().get(message.offset) == Some(&kind)
 }
 
 /// Whether an IPv6 packet is addressed to a group.

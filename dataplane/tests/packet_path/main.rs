@@ -8,6 +8,7 @@ mod appliance;
 mod frames;
 
 mod conservation;
+mod delivery;
 mod fragments;
 mod nesting;
 mod round_trip;
