@@ -9,6 +9,7 @@ mod frames;
 
 mod conservation;
 mod delivery;
+mod drop_counters;
 mod fragments;
 mod nesting;
 mod round_trip;
