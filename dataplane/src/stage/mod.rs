@@ -185,7 +185,8 @@ impl Identifications {
         let hash = slot.0.wrapping_mul(0x9e37_79b1) as usize >> 8;
         let counter = &mut self.next[hash % IDENTIFICATION_COUNTERS];
         let value = *counter;
-        *counter = value.wrapping_add(self.stride);
+        // Back to the start of this worker's own numbers, not into those of another.
+        *counter = value.checked_add(self.stride).unwrap_or(value % self.stride);
         value
     }
 }
@@ -225,5 +226,24 @@ impl MeasuredTunnels {
     pub fn take(&mut self) -> &[(u16, u16)] {
         let len = core::mem::take(&mut self.len);
         self.runs.get(..len).unwrap_or(&[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn workers_never_take_identifications_of_each_other() {
+        let slot = CounterSlot(7);
+        let taken = |number| {
+            let mut identifications = Identifications::new(9, number, 3);
+            (0..70_000).map(|_| identifications.next(slot)).collect::<HashSet<u16>>()
+        };
+        let (first, second, third) = (taken(0), taken(1), taken(2));
+        assert!(first.is_disjoint(&second) && second.is_disjoint(&third));
+        assert!(third.is_disjoint(&first));
+        assert_eq!(first.len() + second.len() + third.len(), 1 << 16, "none is left unused");
     }
 }
