@@ -262,7 +262,9 @@ impl<D: Device> State<D> {
         if !self.limiter.allow(now, error, receiver) {
             return counters.global(Counter::IcmpRatelimited).add(1);
         }
-        let Some(mut made) = self.device.allocate() else { return };
+        let Some(mut made) = self.device.allocate() else {
+            return self.count_unmade();
+        };
         self.identification = self.identification.wrapping_add(1);
         let identification = self.identification;
         made.rebuild(HEADROOM, |room| {
@@ -306,7 +308,9 @@ impl<D: Device> State<D> {
     pub(super) fn settle_handback(&mut self, handback: Handback, tables: &Tables, now: Nanos) {
         match handback {
             Handback::Frame { port, frame } => {
-                let Some(mut packet) = self.device.allocate() else { return };
+                let Some(mut packet) = self.device.allocate() else {
+                    return self.count_unmade();
+                };
                 self.shared.counters.balance.created.add(1);
                 packet.rebuild(HEADROOM, |room| {
                     let bytes = frame.bytes();
@@ -352,6 +356,12 @@ impl<D: Device> State<D> {
     fn count_drop(&mut self, counter: Counter, slot: Option<CounterSlot>) {
         self.shared.counters.count(counter, slot);
         self.shared.counters.balance.dropped.add(1);
+    }
+
+    /// Counts a packet that this node would have made, had there been a buffer.
+    fn count_unmade(&mut self) {
+        self.shared.counters.balance.created.add(1);
+        self.count_drop(Counter::PortNoMbuf, None);
     }
 
     /// Ends a packet that has reached its destination here, or that became others.

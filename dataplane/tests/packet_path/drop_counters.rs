@@ -10,7 +10,7 @@ use adit_dataplane::packet::{Burst, MemoryPool, Packet};
 use adit_dataplane::tables::NextHop;
 use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::policy::SourceFilter;
-use adit_dataplane::worker::exchange::{Handback, Punt, RING_ENTRIES};
+use adit_dataplane::worker::exchange::{Frame, Handback, Punt, RING_ENTRIES};
 
 use super::appliance::{Appliance, BUFFERS, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC, settings};
 use super::frames::{Ip, as_piece, frame, frame_of, ip, mend_ipv4, with_extension, with_options};
@@ -392,11 +392,23 @@ fn device_cases() -> Vec<Case> {
     // One buffer, which the packet has: none for its second piece.
     let device = MemoryDevice::new(2, MemoryPool::new(2, 2048));
     let tables = Blueprint::with_t0(LOCAL, REMOTE).build(1);
-    let mut poor = Appliance::over(device, tables, settings());
-    poor.pass(L, &host(&inward().may_be_cut().udp(1500)).1);
-    let mut no_buffer = poor.moved();
+    let mut few = Appliance::over(device, tables, settings());
+    few.pass(L, &host(&inward().may_be_cut().udp(1500)).1);
+    let mut no_buffer = few.moved();
     no_buffer.retain(|&(name, _)| name == "port.no_mbuf");
+
+    // And none for an error, nor for a frame of the control thread.
+    let device = MemoryDevice::new(2, MemoryPool::new(1, 2048));
+    let tables = Blueprint::with_t0(LOCAL, REMOTE).build(1);
+    let mut starved = Appliance::over(device, tables, settings());
+    assert!(starved.pass(L, &host(&inward().ttl(1).udp(84)).1).is_empty());
+    assert_eq!(starved.moved(), [("ip4.ttl_expired", 1), ("port.no_mbuf", 1)]);
+    starved.inject(L, &host(&inward().udp(84)).1);
+    let note = Frame::new(&[0; 60]).unwrap();
+    assert!(starved.shared.handbacks.push(Handback::Frame { port: U, frame: note }).is_ok());
+    starved.run();
     vec![
+        Case { name: "port.no_mbuf", with_it: &[], moved: starved.moved() },
         Case { name: "port.tx_full", with_it: &[], moved: full.moved() },
         Case { name: "port.no_mbuf", with_it: &[], moved: no_buffer },
     ]
