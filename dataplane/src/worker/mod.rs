@@ -108,7 +108,8 @@ impl<D: Device> Worker<D> {
             histograms: Box::new(Histograms::new(settings.measured_tunnels)),
             until_sample: 1,
             identification: 0,
-            fragments_made: 0,
+            // Workers share the secret, and must not share what it makes.
+            fragments_made: u64::from(settings.number) << 48,
             sent_paths: [0; Path::ALL.len()],
             device,
             shared,
@@ -169,7 +170,7 @@ impl<D: Device> Worker<D> {
         for (packet, verdict) in burst.drain().zip(verdicts.iter()) {
             state.settle(packet, *verdict, tables, now);
         }
-        state.flush(start);
+        state.flush(Some(start));
         let work = &state.shared.counters.work;
         work.bursts.add(1);
         work.busy_cycles.add(cycles().saturating_sub(start));
@@ -199,7 +200,7 @@ impl<D: Device> Worker<D> {
             count += 1;
         }
         if count > 0 {
-            state.flush(cycles());
+            state.flush(None);
         }
         count
     }
@@ -231,18 +232,19 @@ impl<D: Device> State<D> {
     }
 
     /// Sends what has been collected for every port, records how long it took since `start` (in
-    /// cycles), and gives spent buffers back.
-    fn flush(&mut self, start: u64) {
+    /// cycles) if it came with a burst, and gives spent buffers back.
+    fn flush(&mut self, start: Option<u64>) {
         for port in 0..self.outgoing.len() {
             let Ok(port) = u8::try_from(port) else { break };
             self.send(PortId(port));
         }
         self.release_spent();
         let paths = core::mem::take(&mut self.sent_paths);
-        if self.settings.latency_sample != 0 {
-            self.record_latency(start, paths);
-        } else {
-            self.measured.take();
+        match start {
+            Some(start) if self.settings.latency_sample != 0 => self.record_latency(start, paths),
+            _ => {
+                self.measured.take();
+            }
         }
     }
 

@@ -4,7 +4,9 @@ use adit_dataplane::device::SentFrame;
 use adit_dataplane::tables::NextHop;
 use adit_dataplane::tunnel::DontFragment;
 
-use super::appliance::{Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
+use adit_dataplane::worker::WorkerSettings;
+
+use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC, settings};
 use super::frames::{Ip, as_piece, frame, ip, mend_ipv4, one_hop_on, with_options};
 
 const V4: (&str, &str) = ("198.51.100.1", "203.0.113.2");
@@ -138,6 +140,23 @@ fn an_ipv6_packet_of_1280_bytes_passes_a_smaller_ipv6_underlay_in_fragments() {
     }
     assert_eq!(pieces[0][44..48], pieces[1][44..48], "two identifications");
     assert_eq!(appliance.moved(), [("if.tx_outer_frag", 1)]);
+}
+
+#[test]
+fn two_workers_give_their_fragments_different_identifications() {
+    let mut plan = t0(V6);
+    plan.ports[0].mtu = 1300;
+    plan.setup(0).underlay_mtu = 1300;
+    let packet = ip("2001:db8:1::5", "2001:db8:2::8").udp(1280);
+    let mut seen = std::collections::HashSet::new();
+    for number in [0, 1] {
+        let settings = WorkerSettings { number, workers: 2, ..settings() };
+        let mut appliance = Appliance::with(plan.build(1), settings);
+        for _ in 0..50 {
+            let sent = appliance.pass(L, &from_host(&packet));
+            assert!(seen.insert(sent[0].bytes[58..62].to_vec()), "{number}");
+        }
+    }
 }
 
 #[test]

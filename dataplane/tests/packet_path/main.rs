@@ -12,5 +12,6 @@ mod delivery;
 mod drop_counters;
 mod fragments;
 mod nesting;
+mod publication;
 mod round_trip;
 mod specimens;
