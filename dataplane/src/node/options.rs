@@ -117,7 +117,9 @@ pub enum EncapLimit {
 }
 
 const OPTION_PAD_1: u8 = 0;
+const OPTION_PAD_N: u8 = 1;
 const OPTION_ENCAP_LIMIT: u8 = 4;
+const OPTION_ROUTER_ALERT: u8 = 5;
 
 /// Looks for the tunnel encapsulation limit of an IPv6 packet.
 pub fn encap_limit(packet: &[u8]) -> EncapLimit {
@@ -127,39 +129,108 @@ pub fn encap_limit(packet: &[u8]) -> EncapLimit {
         if extension.kind != protocol::DESTINATION_OPTIONS {
             continue;
         }
-        let Some(end) = extension.at.checked_add(extension.len) else { break };
-        match limit_among_options(packet, extension.at + 2, end) {
-            Ok(EncapLimit::Absent) => {}
-            Ok(present) => return present,
-            Err(Unreadable) => break,
+        for option in Options::of(packet, extension) {
+            let Ok(option) = option else { return EncapLimit::Absent };
+            if option.kind != OPTION_ENCAP_LIMIT || option.len != 1 {
+                continue;
+            }
+            if let (Some(&value), Ok(pointer)) =
+                (packet.get(option.at + 2), u16::try_from(option.at + 2))
+            {
+                return EncapLimit::Present { value, pointer };
+            }
         }
     }
     EncapLimit::Absent
 }
 
+/// An option that nobody here knows, and that forbids to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedOption {
+    /// The packet is dropped in silence.
+    Silent,
+    /// Its sender is told where the option is, from the start of the IPv6 header.
+    Reported(u16),
+}
+
+/// Looks for the first option that forbids to go on: among the hop-by-hop options alone, which
+/// every node on the way reads, or for a packet to this node (`is_ours`) in all headers.
+pub fn refused_option(packet: &[u8], is_ours: bool) -> Option<RefusedOption> {
+    let is_group = packet.get(offset::DESTINATION) == Some(&0xff);
+    for extension in Extensions::new(packet) {
+        let has_options = extension.kind == protocol::HOP_BY_HOP
+            || (is_ours && extension.kind == protocol::DESTINATION_OPTIONS);
+        if !has_options {
+            if is_ours {
+                continue;
+            }
+            return None;
+        }
+        for option in Options::of(packet, extension) {
+            let Ok(option) = option else { break };
+            if matches!(option.kind, OPTION_PAD_N | OPTION_ENCAP_LIMIT | OPTION_ROUTER_ALERT) {
+                continue;
+            }
+            //= RFC 8200 §4.2: the two highest bits say what a node does that does not know the
+            //= option: skip it, discard, discard and report, the same unless sent to a group.
+            match (option.kind >> 6, u16::try_from(option.at)) {
+                (0, _) => {}
+                (2, Ok(pointer)) => return Some(RefusedOption::Reported(pointer)),
+                (3, Ok(pointer)) if !is_group => return Some(RefusedOption::Reported(pointer)),
+                _ => return Some(RefusedOption::Silent),
+            }
+        }
+    }
+    None
+}
+
 /// An option reaches beyond its header.
 struct Unreadable;
 
-fn limit_among_options(packet: &[u8], start: usize, end: usize) -> Result<EncapLimit, Unreadable> {
-    let mut at = start;
-    while at < end {
-        let kind = *packet.get(at).ok_or(Unreadable)?;
-        if kind == OPTION_PAD_1 {
-            at += 1;
-            continue;
-        }
-        let len = usize::from(*packet.get(at + 1).filter(|_| at + 1 < end).ok_or(Unreadable)?);
-        if at + 2 + len > end {
-            return Err(Unreadable);
-        }
-        if kind == OPTION_ENCAP_LIMIT && len == 1 {
-            let value = *packet.get(at + 2).ok_or(Unreadable)?;
-            let pointer = u16::try_from(at + 2).map_err(|_| Unreadable)?;
-            return Ok(EncapLimit::Present { value, pointer });
-        }
-        at += 2 + len;
+/// One option of a header.
+struct OptionAt {
+    kind: u8,
+    at: usize,
+    /// Bytes of its data.
+    len: usize,
+}
+
+/// The options of a header, padding of one byte left out; the last is an error where they can't be
+/// read to the end.
+struct Options<'a> {
+    packet: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+impl<'a> Options<'a> {
+    fn of(packet: &'a [u8], extension: Extension) -> Self {
+        let end = extension.at.saturating_add(extension.len).min(packet.len());
+        Self { packet, at: extension.at.saturating_add(2), end }
     }
-    Ok(EncapLimit::Absent)
+}
+
+impl Iterator for Options<'_> {
+    type Item = Result<OptionAt, Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let header = self.packet.get(..self.end)?;
+        while header.get(self.at) == Some(&OPTION_PAD_1) {
+            self.at += 1;
+        }
+        let (at, kind) = (self.at, *header.get(self.at)?);
+        let len = header.get(at + 1).map(|&len| usize::from(len));
+        match len.filter(|len| at + 2 + len <= self.end) {
+            Some(len) => {
+                self.at = at + 2 + len;
+                Some(Ok(OptionAt { kind, at, len }))
+            }
+            None => {
+                self.at = self.end;
+                Some(Err(Unreadable))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -262,5 +333,28 @@ mod tests {
             }
             encap_limit(&bytes);
         }
+    }
+
+    #[test]
+    fn an_unknown_option_does_what_its_two_highest_bits_say() {
+        let hop_by_hop = |kind| packet(protocol::HOP_BY_HOP, &[59, 0, kind, 4, 0, 0, 0, 0]);
+        let to_group = |kind| {
+            let mut bytes = hop_by_hop(kind);
+            bytes[offset::DESTINATION] = 0xff;
+            bytes
+        };
+        assert_eq!(refused_option(&hop_by_hop(0x1e), false), None);
+        assert_eq!(refused_option(&hop_by_hop(0x5e), false), Some(RefusedOption::Silent));
+        let reported = Some(RefusedOption::Reported(42));
+        assert_eq!(refused_option(&hop_by_hop(0x9e), false), reported);
+        assert_eq!(refused_option(&to_group(0x9e), false), reported);
+        assert_eq!(refused_option(&hop_by_hop(0xde), false), reported);
+        assert_eq!(refused_option(&to_group(0xde), false), Some(RefusedOption::Silent));
+        for known in [OPTION_PAD_N, OPTION_ENCAP_LIMIT, OPTION_ROUTER_ALERT] {
+            assert_eq!(refused_option(&hop_by_hop(known), false), None);
+        }
+        let destination = packet(protocol::DESTINATION_OPTIONS, &[59, 0, 0x9e, 4, 0, 0, 0, 0]);
+        assert_eq!(refused_option(&destination, false), None);
+        assert_eq!(refused_option(&destination, true), reported);
     }
 }
