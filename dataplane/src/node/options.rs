@@ -220,16 +220,12 @@ impl Iterator for Options<'_> {
         }
         let (at, kind) = (self.at, *header.get(self.at)?);
         let len = header.get(at + 1).map(|&len| usize::from(len));
-        match len.filter(|len| at + 2 + len <= self.end) {
-            Some(len) => {
-                self.at = at + 2 + len;
-                Some(Ok(OptionAt { kind, at, len }))
-            }
-            None => {
-                self.at = self.end;
-                Some(Err(Unreadable))
-            }
-        }
+        let Some(len) = len.filter(|len| at + 2 + len <= self.end) else {
+            self.at = self.end;
+            return Some(Err(Unreadable));
+        };
+        self.at = at + 2 + len;
+        Some(Ok(OptionAt { kind, at, len }))
     }
 }
 

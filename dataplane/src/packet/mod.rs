@@ -33,19 +33,16 @@ pub struct Metadata {
     pub encap_len: u16,
     /// See [`Flags`].
     pub flags: Flags,
-    /// What the appliance did with it, for the latency histograms.
-    pub path: Path,
 }
 
 impl Metadata {
     /// Nothing known yet.
-    pub const NEW: Self =
-        Self { ingress: Interface::NONE, encap_len: 0, flags: Flags(0), path: Path::Forward };
+    pub const NEW: Self = Self { ingress: Interface::NONE, encap_len: 0, flags: Flags(0) };
 }
 
 /// One-bit facts about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flags(pub u8);
+pub struct Flags(pub u16);
 
 impl Flags {
     /// The frame was sent to a broadcast or multicast MAC: no ICMP error may answer it.
@@ -54,11 +51,14 @@ impl Flags {
     pub const LOCAL: Self = Self(2);
     /// The device found the IPv4 header checksum to be wrong.
     pub const BAD_CHECKSUM: Self = Self(4);
+    /// It was cut from a packet that the tunnel it enters has counted as a whole.
+    pub const PIECE: Self = Self(1 << 8);
+
     /// Two bits that count decapsulations, then three that count encapsulations.
     const DECAP_SHIFT: u32 = 3;
-    const DECAP_MAX: u8 = 3;
+    const DECAP_MAX: u16 = 3;
     const ENCAP_SHIFT: u32 = 5;
-    const ENCAP_MAX: u8 = 7;
+    const ENCAP_MAX: u16 = 7;
 
     /// Whether all bits of `other` are set.
     #[inline]
@@ -72,16 +72,22 @@ impl Flags {
         self.0 |= other.0;
     }
 
+    /// Clears the bits of `other`.
+    #[inline]
+    pub const fn clear(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
     /// How many tunnels of this node the packet has left since it came in, 3 at most.
     #[inline]
     pub const fn decap_depth(self) -> u8 {
-        self.0 >> Self::DECAP_SHIFT & Self::DECAP_MAX
+        (self.0 >> Self::DECAP_SHIFT & Self::DECAP_MAX) as u8
     }
 
     /// Counts one tunnel left; stays at 3.
     #[inline]
     pub const fn count_decap(&mut self) {
-        if self.decap_depth() < Self::DECAP_MAX {
+        if self.0 >> Self::DECAP_SHIFT & Self::DECAP_MAX != Self::DECAP_MAX {
             self.0 += 1 << Self::DECAP_SHIFT;
         }
     }
@@ -89,13 +95,13 @@ impl Flags {
     /// How many tunnels of this node the packet has entered since it came in, 7 at most.
     #[inline]
     pub const fn encap_depth(self) -> u8 {
-        self.0 >> Self::ENCAP_SHIFT
+        (self.0 >> Self::ENCAP_SHIFT & Self::ENCAP_MAX) as u8
     }
 
     /// Counts one tunnel entered; stays at 7.
     #[inline]
     pub const fn count_encap(&mut self) {
-        if self.encap_depth() < Self::ENCAP_MAX {
+        if self.0 >> Self::ENCAP_SHIFT & Self::ENCAP_MAX != Self::ENCAP_MAX {
             self.0 += 1 << Self::ENCAP_SHIFT;
         }
     }
@@ -139,6 +145,8 @@ pub struct Packet {
     offset: u16,
     len: u16,
     capacity: u16,
+    /// What the appliance did with it, for the latency histograms.
+    pub path: Path,
     /// What stages know about the packet.
     pub meta: Metadata,
 }
@@ -163,7 +171,7 @@ impl Packet {
         handle: usize,
     ) -> Self {
         debug_assert!(u32::from(offset) + u32::from(len) <= u32::from(capacity));
-        Self { base, handle, offset, len, capacity, meta: Metadata::NEW }
+        Self { base, handle, offset, len, capacity, path: Path::Forward, meta: Metadata::NEW }
     }
 
     /// What the owner of the buffer needs to take it back: the mbuf's address, or a pool's slot.
@@ -236,6 +244,7 @@ impl Packet {
         self.len = self.capacity - self.offset;
         let written = fill(self.data_mut());
         self.truncate(written);
+        self.path = Path::Forward;
         self.meta = Metadata::NEW;
     }
 

@@ -1,7 +1,7 @@
 //! From a frame to a checked IP packet: is it for us, what does it carry, is its header right, and
 //! is it a tunnel's?
 
-use super::{Round, Verdict, Verdicts};
+use super::{Round, Verdict, Verdicts, judge_options};
 use crate::counters::Counter;
 use crate::interface::PortId;
 use crate::packet::{Burst, Flags, Packet};
@@ -102,7 +102,10 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdic
         {
             match checked_extensions(header) {
                 Ok(carried) => carried,
-                Err(counter) => return Verdict::drop(counter),
+                Err(verdict) => {
+                    packet.truncate(total_len);
+                    return verdict;
+                }
             }
         }
         _ => protocol::NO_NEXT_HEADER,
@@ -123,14 +126,17 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdic
 
 /// What the extension headers of a packet to us carry. A piece of a packet carries nothing that a
 /// tunnel could take.
-fn checked_extensions(header: Ipv6<'_>) -> Result<u8, Counter> {
+fn checked_extensions(header: Ipv6<'_>) -> Result<u8, Verdict> {
     let upper = header.upper_layer();
     if upper.type_0_routing {
         //= RFC 5095 §3: a node must not process a routing header of type 0.
-        return Err(Counter::Ip6Rh0);
+        return Err(Verdict::drop(Counter::Ip6Rh0));
     }
     if upper.error.is_some() || upper.segments_left.is_some() {
-        return Err(Counter::Ip6BadExthdr);
+        return Err(Verdict::drop(Counter::Ip6BadExthdr));
+    }
+    if let Some(verdict) = judge_options(header.bytes(), true) {
+        return Err(verdict);
     }
     let is_piece = upper.fragment.is_some_and(|at| read_u16(header.bytes(), at + 2) & 0xfff9 != 0);
     Ok(if is_piece { protocol::NO_NEXT_HEADER } else { upper.protocol })

@@ -55,7 +55,7 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
     }
     round.count_rx(tunnel.setup.slot, tunnel.setup.latency, packet.len());
     packet.meta.ingress = Interface::tunnel(id);
-    packet.meta.path = Path::Decap;
+    packet.path = Path::Decap;
     packet.meta.flags.count_decap();
     match nested(packet.data(), round) {
         Some(inner) => Verdict::Decap(inner),
@@ -80,8 +80,13 @@ fn nested(bytes: &[u8], round: &Round<'_>) -> Option<TunnelId> {
         tables.tunnels_by_ipv4.find(header.destination(), header.source(), protocols, None)
     } else {
         let header = Ipv6::trusted(bytes);
-        let protocols = Protocols::of(header.next_header());
-        if protocols == Protocols::NONE || !tables.local.contains_ipv6(header.destination()) {
+        let upper = header.upper_layer();
+        let protocols = Protocols::of(upper.protocol);
+        if protocols == Protocols::NONE
+            || upper.fragment.is_some()
+            || upper.error.is_some()
+            || !tables.local.contains_ipv6(header.destination())
+        {
             return None;
         }
         tables.tunnels_by_ipv6.find(header.destination(), header.source(), protocols, None)
@@ -423,7 +428,7 @@ fn check_destination_ipv6(
     let local = || round.tables.route_ipv6(destination) == NextHop::Local;
     let denied = if is_group {
         // Solicitations for our own addresses arrive at link-scope groups; see the delivery.
-        !tunnel.setup.multicast && !is_link_scope_group(destination)
+        !tunnel.setup.multicast && !round.tables.local.has_joined(destination)
     } else if is_link_local(destination) {
         !local()
     } else {

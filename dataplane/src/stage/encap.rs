@@ -66,13 +66,16 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
     let added = packet.len() - inner_len;
     packet.meta.encap_len += u16::try_from(added).unwrap_or(0);
     packet.meta.flags.count_encap();
-    if packet.meta.path == Path::Forward {
-        packet.meta.path = Path::Encap;
+    if packet.path == Path::Forward {
+        packet.path = Path::Encap;
     }
     if packet.len() > usize::from(setup.underlay_mtu) {
         round.count_event(Counter::IfTxOuterFrag, setup.slot);
     }
-    round.count_tx(setup.slot, setup.latency, inner_len);
+    if !packet.meta.flags.has(Flags::PIECE) {
+        round.count_tx(setup.slot, setup.latency, inner_len);
+    }
+    packet.meta.flags.clear(Flags::PIECE);
     underlay
 }
 
@@ -201,7 +204,7 @@ fn fit(
     id: TunnelId,
     inner: Inner,
     extra_len: usize,
-    round: &Round<'_>,
+    round: &mut Round<'_>,
 ) -> Option<Verdict> {
     let setup = &tunnel.setup;
     let mtu = setup.mtu.saturating_sub(u16::try_from(extra_len).unwrap_or(0));
@@ -219,6 +222,7 @@ fn fit(
         Some(false) => {
             //= RFC 2003 §5.1: better cut before encapsulation; the egress then reassembles nothing.
             round.count_event(Counter::IfTxInnerFrag, setup.slot);
+            round.count_tx(setup.slot, setup.latency, len);
             Some(Verdict::Fragment { mtu, then: After::Encap(id) })
         }
         //= RFC 4213 §3.2.2, RFC 2473 §7.1: IPv6 packets up to 1280 bytes always pass; the outer

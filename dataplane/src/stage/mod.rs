@@ -13,6 +13,7 @@ use crate::clock::Nanos;
 use crate::counters::{Counter, CounterSlot, WorkerCounters};
 use crate::interface::{Interface, PortId, TunnelId};
 use crate::node::icmp_error::IcmpError;
+use crate::node::options::{RefusedOption, refused_option};
 use crate::packet::BURST_MAX;
 use crate::tables::neighbor::AdjacencyId;
 use crate::tables::{NextHop, Tables};
@@ -101,6 +102,19 @@ impl Verdict {
     pub const fn reject_in(error: IcmpError, counter: Counter, tunnel: TunnelId) -> Self {
         Self::Reject(error, Loss { counter, interface: Interface::tunnel(tunnel) })
     }
+}
+
+/// What becomes of an IPv6 packet with an option that forbids to go on (RFC 8200 §4.2); `None`: it
+/// has none. See [`refused_option`] for `is_ours`.
+pub fn judge_options(packet: &[u8], is_ours: bool) -> Option<Verdict> {
+    const UNKNOWN_OPTION: u8 = 2;
+    Some(match refused_option(packet, is_ours)? {
+        RefusedOption::Silent => Verdict::drop(Counter::Ip6BadExthdr),
+        RefusedOption::Reported(pointer) => {
+            let error = IcmpError::ParameterProblem { code: UNKNOWN_OPTION, pointer };
+            Verdict::reject(error, Counter::Ip6BadExthdr)
+        }
+    })
 }
 
 /// One verdict per packet of a burst.

@@ -1,7 +1,7 @@
 //! Where a packet goes: to this node, to a port, into a tunnel, or nowhere.
 
 use super::decap::{is_link_local, is_link_scope_group, is_martian_ipv4, is_martian_ipv6};
-use super::{After, Round, Verdict, Verdicts};
+use super::{After, Round, Verdict, Verdicts, judge_options};
 use crate::counters::Counter;
 use crate::interface::PortId;
 use crate::node::icmp_error::IcmpError;
@@ -9,6 +9,7 @@ use crate::packet::{Burst, Flags, Packet};
 use crate::tables::NextHop;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
+use crate::wire::protocol;
 
 /// Routes every packet of the burst that asks for it.
 pub fn route_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &Round<'_>) {
@@ -132,6 +133,11 @@ fn route_ipv6(packet: &mut Packet, round: &Round<'_>) -> Verdict {
         }
         if flags.has(Flags::L2_GROUP) {
             return Verdict::drop(Counter::IpBroadcastDst);
+        }
+        if header.next_header() == protocol::HOP_BY_HOP
+            && let Some(verdict) = judge_options(packet.data(), false)
+        {
+            return verdict;
         }
     }
     let next_hop = round.choose(next_hop, packet.data());

@@ -9,6 +9,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct LocalAddresses {
     ipv4: Box<[u32]>,
     ipv6: Box<[u128]>,
+    /// The last 24 bits of each IPv6 address, sorted: the solicited-node groups.
+    suffixes: Box<[u32]>,
     filter: Box<[u64]>,
 }
 
@@ -44,7 +46,10 @@ impl LocalAddresses {
             let (word, bit) = place(hash, words);
             filter[word] |= bit;
         }
-        Self { ipv4: ipv4.into(), ipv6: ipv6.into(), filter }
+        let mut suffixes: Vec<u32> = ipv6.iter().map(|&address| suffix(address)).collect();
+        suffixes.sort_unstable();
+        suffixes.dedup();
+        Self { ipv4: ipv4.into(), ipv6: ipv6.into(), suffixes: suffixes.into(), filter }
     }
 
     #[inline]
@@ -65,11 +70,30 @@ impl LocalAddresses {
         self.may_contain(hash6(address)) && self.ipv6.binary_search(&address).is_ok()
     }
 
+    /// Whether this node is in an IPv6 group: all nodes of the link, or the solicited-node group of
+    /// one of its addresses (RFC 4291 §2.7.1).
+    pub fn has_joined(&self, group: u128) -> bool {
+        group == ALL_NODES
+            || (group >> 24 == SOLICITED_NODES >> 24
+                && self.suffixes.binary_search(&suffix(group)).is_ok())
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
         let ipv4 = self.ipv4.iter().map(|&a| IpAddr::V4(Ipv4Addr::from(a)));
         ipv4.chain(self.ipv6.iter().map(|&a| IpAddr::V6(Ipv6Addr::from(a))))
     }
+}
+
+/// `ff02::1`
+const ALL_NODES: u128 = 0xff02 << 112 | 1;
+
+/// `ff02::1:ff00:0/104`
+const SOLICITED_NODES: u128 = 0xff02 << 112 | 0x1_ff00_0000;
+
+/// The last 24 bits.
+const fn suffix(address: u128) -> u32 {
+    (address & 0xff_ffff) as u32
 }
 
 #[inline]
@@ -110,5 +134,14 @@ mod tests {
         for n in 0..4000_u128 {
             assert_eq!(local.contains_ipv6((0x2001_0db8 << 96) + n), n % 5 == 0 && n < 2500);
         }
+    }
+
+    #[test]
+    fn the_groups_joined_are_those_of_all_nodes_and_of_our_own_addresses() {
+        let ours: IpAddr = "2001:db8::12:3456".parse().unwrap();
+        let local = LocalAddresses::new([ours].into_iter());
+        let joined = |text: &str| local.has_joined(text.parse::<Ipv6Addr>().unwrap().into());
+        assert!(joined("ff02::1") && joined("ff02::1:ff12:3456"));
+        assert!(!joined("ff02::9") && !joined("ff02::1:ff12:3457") && !joined("ff05::1:ff12:3456"));
     }
 }

@@ -9,13 +9,14 @@ use crate::interface::{Interface, PortId, TunnelId};
 use crate::node::echo::{self, Echo};
 use crate::node::icmp_error::IcmpError;
 use crate::packet::{Flags, HEADROOM, Metadata, Packet};
-use crate::stage::Verdict;
 use crate::stage::decap::{is_link_local, is_martian_ipv4, is_martian_ipv6};
+use crate::stage::{Verdict, judge_options};
 use crate::tables::{NextHop, Tables};
 use crate::tunnel::lookup::{Found, OuterAddress, Protocols, TunnelLookup, is_tunnel_protocol};
+use crate::wire::checksum::{fold, pseudo_header, sum};
 use crate::wire::ethernet;
-use crate::wire::ipv4::Ipv4;
-use crate::wire::ipv6::Ipv6;
+use crate::wire::ipv4::{self, Ipv4};
+use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{icmp4, icmp6, nd, protocol, read_u16};
 
 /// Types of `ICMPv6` that are neighbor discovery: 133 to 137.
@@ -83,7 +84,7 @@ impl<D: Device> State<D> {
         match echo::answer(packet.data_mut(), self.identification) {
             Echo::Reply { len } => {
                 packet.truncate(len);
-                packet.meta = Metadata { path: packet.meta.path, ..Metadata::NEW };
+                packet.meta = Metadata::NEW;
                 packet.meta.flags.set(Flags::LOCAL);
                 // The request has reached its end, and its buffer carries the reply.
                 self.shared.counters.balance.consumed.add(1);
@@ -166,6 +167,9 @@ fn check_ipv6(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
     if upper.error.is_some() || upper.segments_left.is_some() {
         return Err(Verdict::drop(Counter::Ip6BadExthdr));
     }
+    if let Some(verdict) = judge_options(header.bytes(), true) {
+        return Err(verdict);
+    }
     let is_piece = upper.fragment.is_some_and(|at| read_u16(header.bytes(), at + 2) & 0xfff9 != 0);
     let message = Message { protocol: upper.protocol, offset: upper.offset, is_piece };
     let bad_source = is_martian_ipv6(remote) || tables.local.contains_ipv6(remote);
@@ -236,11 +240,36 @@ fn is_group(packet: &Packet) -> bool {
         && Ipv6::trusted(bytes).destination() >> 120 == 0xff
 }
 
+/// A datagram that nobody here waits for.
 fn closed_port(packet: &Packet, message: Message) -> Verdict {
+    if let Err(counter) = check_udp(packet.data(), message) {
+        return Verdict::drop(counter);
+    }
     let port = read_u16(packet.data(), message.offset + 2);
     if SILENT_UDP_PORTS.contains(&port) {
         Verdict::drop(Counter::UdpClosedPort)
     } else {
         Verdict::reject(IcmpError::PortUnreachable, Counter::UdpClosedPort)
     }
+}
+
+/// Checks length and checksum of a datagram in a packet with a checked IP header.
+fn check_udp(packet: &[u8], message: Message) -> Result<(), Counter> {
+    const HEADER_LEN: usize = 8;
+    let payload = packet.get(message.offset..).unwrap_or(&[]);
+    let len = usize::from(read_u16(payload, 4));
+    let datagram = payload.get(..len).filter(|_| len >= HEADER_LEN).ok_or(Counter::UdpShort)?;
+    let is_ipv4 = packet.first().is_some_and(|first| first >> 4 == 4);
+    if read_u16(datagram, 6) == 0 {
+        //= RFC 768: no checksum was computed. RFC 8200 §8.1: over IPv6 that is not allowed.
+        return if is_ipv4 { Ok(()) } else { Err(Counter::UdpZeroCsum6) };
+    }
+    let addresses = if is_ipv4 {
+        packet.get(ipv4::offset::SOURCE..ipv4::HEADER_LEN)
+    } else {
+        packet.get(ipv6::offset::SOURCE..ipv6::HEADER_LEN)
+    };
+    let pseudo =
+        pseudo_header(addresses.unwrap_or(&[]), protocol::UDP, read_u16(payload, 4).into());
+    if fold(sum(pseudo, datagram)) == u16::MAX { Ok(()) } else { Err(Counter::UdpBadCsum) }
 }

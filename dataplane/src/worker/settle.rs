@@ -130,7 +130,7 @@ impl<D: Device> State<D> {
     /// Puts a frame into a port's transmit burst; sends the burst first if it is full.
     #[inline]
     fn enqueue(&mut self, packet: Packet, port: PortId) {
-        let path = packet.meta.path as usize;
+        let path = packet.path as usize;
         if self.outgoing.get(port.index()).is_some_and(|outgoing| outgoing.burst.is_full()) {
             self.send(port);
         }
@@ -162,6 +162,10 @@ impl<D: Device> State<D> {
         cuts: u8,
     ) {
         let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
+        let mut packet = packet;
+        if let After::Encap(_) = then {
+            packet.meta.flags.set(Flags::PIECE);
+        }
         let cut = if is_ipv4 {
             self.cut_ipv4(&packet, mtu, |state, piece| {
                 state.settle_slowly(piece, then.into(), tables, now, cuts + 1);
@@ -221,6 +225,7 @@ impl<D: Device> State<D> {
         let mut packet = self.device.allocate().ok_or(Counter::PortNoMbuf)?;
         self.shared.counters.balance.created.add(1);
         packet.rebuild(HEADROOM, |room| write(room).unwrap_or(0));
+        packet.path = original.path;
         packet.meta = original.meta;
         Ok(packet)
     }

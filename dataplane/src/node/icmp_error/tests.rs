@@ -305,7 +305,7 @@ proptest! {
     fn any_bytes_give_no_panic_and_no_packet_beyond_the_limits(
         first in prop::sample::select(vec![0x45_u8, 0x4f, 0x40, 0x60, 0x6f, 0x00]),
         mut bytes in proptest::collection::vec(any::<u8>(), 0..2000),
-        error in any_error(), flags: u8, room_len in 0_usize..2000,
+        error in any_error(), flags: u16, room_len in 0_usize..2000,
     ) {
         if let Some(byte) = bytes.first_mut() {
             *byte = first;
