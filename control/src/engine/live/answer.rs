@@ -101,8 +101,8 @@ impl Live {
         let generation = self.controller.apply(loaded.config, now).map_err(|error| {
             Problem::new(422, "the configuration does not fit", error.to_string())
         })?;
-        self.wait_for(generation)?;
         self.applied = AppliedFile::read(path, generation);
+        self.wait_for(generation)?;
         Ok(Applied::new(generation, changes, &loaded.warnings))
     }
 
