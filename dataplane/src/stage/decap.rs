@@ -50,16 +50,17 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
         protocol::IPV4 => check_ipv4(packet, tunnel, outer, id, round),
         _ => check_ipv6(packet, tunnel, outer, id, round),
     };
-    if let Err(counter) = checked {
-        return Verdict::drop_in(counter, id);
-    }
+    let next_hop = match checked {
+        Ok(next_hop) => next_hop,
+        Err(counter) => return Verdict::drop_in(counter, id),
+    };
     round.count_rx(tunnel.setup.slot, tunnel.setup.latency, packet.len());
     packet.meta.ingress = Interface::tunnel(id);
     packet.path = Path::Decap;
     packet.meta.flags.count_decap();
     match nested(packet.data(), round) {
         Some(inner) => Verdict::Decap(inner),
-        None => Verdict::Route,
+        None => Verdict::RouteTo(next_hop),
     }
 }
 
@@ -197,7 +198,7 @@ fn check_ipv4(
     outer: Outer,
     id: TunnelId,
     round: &Round<'_>,
-) -> Result<(), Counter> {
+) -> Result<NextHop, Counter> {
     let header = Ipv4::parse(packet.data()).map_err(|error| match error {
         Ipv4Error::Short => Counter::IfRxLengthErr,
         Ipv4Error::Version => Counter::IfRxInnerBadVersion,
@@ -214,7 +215,8 @@ fn check_ipv4(
     let has_source_route = header.header_len() > ipv4::HEADER_LEN && header.has_source_route();
     let inner_protocol = header.protocol();
     check_source_ipv4(tunnel, id, source, round)?;
-    check_destination_ipv4(tunnel, destination, round)?;
+    let next_hop = round.tables.route_ipv4(destination);
+    check_destination_ipv4(tunnel, destination, next_hop)?;
     if has_source_route {
         //= RFC 6169 §2.3: source routing inside a tunnel bypasses filters.
         return Err(Counter::IfRxInnerSrcRoute);
@@ -229,14 +231,14 @@ fn check_ipv4(
         //= RFC 2784 §3.1: never forward a packet back to its encapsulator.
         return Err(Counter::IfRxLoopEncapsulator);
     }
-    if !tunnel.setup.hairpin && round.tables.route_ipv4(destination) == NextHop::Tunnel(id) {
+    if !tunnel.setup.hairpin && next_hop == NextHop::Tunnel(id) {
         return Err(Counter::IfRxHairpin);
     }
     packet.truncate(total_len);
     if tos != old_tos {
         ipv4::set_tos(packet.data_mut(), tos);
     }
-    Ok(())
+    Ok(next_hop)
 }
 
 #[inline]
@@ -246,7 +248,7 @@ fn check_ipv6(
     outer: Outer,
     id: TunnelId,
     round: &Round<'_>,
-) -> Result<(), Counter> {
+) -> Result<NextHop, Counter> {
     let header = Ipv6::parse(packet.data()).map_err(|error| match error {
         Ipv6Error::Short => Counter::IfRxLengthErr,
         Ipv6Error::Version => Counter::IfRxInnerBadVersion,
@@ -262,7 +264,8 @@ fn check_ipv6(
     if source != 0 || !is_duplicate_probe(header) {
         check_source_ipv6(tunnel, id, source, destination, round)?;
     }
-    check_destination_ipv6(tunnel, destination, round)?;
+    let next_hop = round.tables.route_ipv6(destination);
+    check_destination_ipv6(tunnel, destination, next_hop, round)?;
     let mut carried = next_header;
     if is_extension(next_header) {
         let upper = header.upper_layer();
@@ -280,14 +283,14 @@ fn check_ipv6(
     if destination == outer.source_ipv6 {
         return Err(Counter::IfRxLoopEncapsulator);
     }
-    if !tunnel.setup.hairpin && round.tables.route_ipv6(destination) == NextHop::Tunnel(id) {
+    if !tunnel.setup.hairpin && next_hop == NextHop::Tunnel(id) {
         return Err(Counter::IfRxHairpin);
     }
     packet.truncate(total_len);
     if class != old_class {
         ipv6::set_traffic_class(packet.data_mut(), class);
     }
-    Ok(())
+    Ok(next_hop)
 }
 
 /// DSCP and ECN of the inner packet after decapsulation.
@@ -359,11 +362,10 @@ fn check_source_ipv6(
     destination: u128,
     round: &Round<'_>,
 ) -> Result<(), Counter> {
-    let next_hop = round.tables.route_ipv6(source);
     if is_martian_ipv6(source) {
         return Err(Counter::IfRxInnerMartianSrc);
     }
-    if next_hop == NextHop::Local {
+    if round.tables.local.contains_ipv6(source) {
         return Err(Counter::IfRxInnerOwnSrc);
     }
     if is_link_local(source) {
@@ -372,12 +374,16 @@ fn check_source_ipv6(
             || round.tables.route_ipv6(destination) == NextHop::Local;
         return if stays { Ok(()) } else { Err(Counter::IfRxInnerSrcFilter) };
     }
+    let next_hop = || round.tables.route_ipv6(source);
     let believed = match &tunnel.setup.inner_source {
         SourceFilter::Off => true,
-        SourceFilter::Loose => next_hop != NextHop::NoRoute,
-        SourceFilter::Strict => round.tables.next_hops.leads_into(next_hop, id),
+        SourceFilter::Loose => next_hop() != NextHop::NoRoute,
+        SourceFilter::Strict => round.tables.next_hops.leads_into(next_hop(), id),
         SourceFilter::Listed { sources, routed_is_listed } => {
-            (*routed_is_listed && next_hop == NextHop::Tunnel(id)) || sources.ipv6.contains(source)
+            // A few ranges are searched sooner than the routes.
+            let is_routed =
+                *routed_is_listed && !sources.ipv6.are_few() && next_hop() == NextHop::Tunnel(id);
+            is_routed || sources.ipv6.contains(source)
         }
     };
     if believed { Ok(()) } else { Err(Counter::IfRxInnerSrcFilter) }
@@ -403,13 +409,12 @@ pub fn is_link_scope_group(address: u128) -> bool {
 fn check_destination_ipv4(
     tunnel: &Tunnel,
     destination: u32,
-    round: &Round<'_>,
+    next_hop: NextHop,
 ) -> Result<(), Counter> {
     let net = destination >> 24;
     let never = net == 0 || net == 127 || (net >= 240 && destination != u32::MAX);
-    let group = destination == u32::MAX
-        || (224..240).contains(&net)
-        || round.tables.route_ipv4(destination) == NextHop::Broadcast;
+    let group =
+        destination == u32::MAX || (224..240).contains(&net) || next_hop == NextHop::Broadcast;
     let listed = |set: &crate::tunnel::policy::AddressSet| set.ipv4.contains(destination);
     let allowed = tunnel.setup.inner_destination.as_ref().is_none_or(listed);
     if never || (group && !tunnel.setup.multicast) || !allowed {
@@ -422,15 +427,15 @@ fn check_destination_ipv4(
 fn check_destination_ipv6(
     tunnel: &Tunnel,
     destination: u128,
+    next_hop: NextHop,
     round: &Round<'_>,
 ) -> Result<(), Counter> {
     let is_group = destination >> 120 == 0xff;
-    let local = || round.tables.route_ipv6(destination) == NextHop::Local;
     let denied = if is_group {
         // Solicitations for our own addresses arrive at link-scope groups; see the delivery.
         !tunnel.setup.multicast && !round.tables.local.has_joined(destination)
     } else if is_link_local(destination) {
-        !local()
+        next_hop != NextHop::Local
     } else {
         is_martian_ipv6(destination)
     };

@@ -23,6 +23,8 @@ use crate::tables::{NextHop, Tables};
 pub enum Verdict {
     /// Look up where it goes. It stands at its IP header, which is checked.
     Route,
+    /// The same, and it has been looked up: there.
+    RouteTo(NextHop),
     /// It came through this tunnel; it stands at the outer IP header, which is checked.
     Decap(TunnelId),
     /// It goes into this tunnel.

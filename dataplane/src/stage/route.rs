@@ -1,5 +1,7 @@
 //! Where a packet goes: to this node, to a port, into a tunnel, or nowhere.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::decap::{is_link_local, is_link_scope_group, is_martian_ipv4, is_martian_ipv6};
 use super::{After, Round, Verdict, Verdicts, judge_options};
 use crate::counters::Counter;
@@ -7,6 +9,7 @@ use crate::interface::PortId;
 use crate::node::icmp_error::IcmpError;
 use crate::packet::{Burst, Flags, Packet};
 use crate::tables::NextHop;
+use crate::tables::neighbor::AdjacencyId;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::protocol;
@@ -14,28 +17,40 @@ use crate::wire::protocol;
 /// Routes every packet of the burst that asks for it.
 pub fn route_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &Round<'_>) {
     for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
-        if *verdict == Verdict::Route {
-            *verdict = route(packet, round);
-        }
+        let next_hop = match *verdict {
+            Verdict::Route => look_up(packet, round),
+            Verdict::RouteTo(next_hop) => next_hop,
+            _ => continue,
+        };
+        *verdict = route_to(packet, next_hop, round);
     }
 }
 
-/// Routes one packet, which stands at its checked IP header. What goes on has its TTL or hop limit
-/// decremented, unless this node made it.
+/// Where the route to a packet's destination leads.
 #[inline]
-pub fn route(packet: &mut Packet, round: &Round<'_>) -> Verdict {
-    if packet.data().first().is_some_and(|first| first >> 4 == 4) {
-        route_ipv4(packet, round)
+pub fn look_up(packet: &Packet, round: &Round<'_>) -> NextHop {
+    let bytes = packet.data();
+    if bytes.first().is_some_and(|first| first >> 4 == 4) {
+        round.tables.route_ipv4(Ipv4::trusted(bytes).destination())
     } else {
-        route_ipv6(packet, round)
+        round.tables.route_ipv6(Ipv6::trusted(bytes).destination())
+    }
+}
+
+/// Routes one packet, which stands at its checked IP header and whose destination has been looked
+/// up. What goes on has its TTL or hop limit decremented, unless this node made it.
+#[inline]
+pub fn route_to(packet: &mut Packet, next_hop: NextHop, round: &Round<'_>) -> Verdict {
+    if packet.data().first().is_some_and(|first| first >> 4 == 4) {
+        route_ipv4(packet, next_hop, round)
+    } else {
+        route_ipv6(packet, next_hop, round)
     }
 }
 
 #[inline]
-fn route_ipv4(packet: &mut Packet, round: &Round<'_>) -> Verdict {
+fn route_ipv4(packet: &mut Packet, next_hop: NextHop, round: &Round<'_>) -> Verdict {
     let header = Ipv4::trusted(packet.data());
-    let destination = header.destination();
-    let next_hop = round.tables.route_ipv4(destination);
     if next_hop == NextHop::Local {
         return Verdict::Deliver;
     }
@@ -100,10 +115,9 @@ fn refused_transit_ipv4(
 }
 
 #[inline]
-fn route_ipv6(packet: &mut Packet, round: &Round<'_>) -> Verdict {
+fn route_ipv6(packet: &mut Packet, next_hop: NextHop, round: &Round<'_>) -> Verdict {
     let header = Ipv6::trusted(packet.data());
     let (source, destination) = (header.source(), header.destination());
-    let next_hop = round.tables.route_ipv6(destination);
     let is_group = destination >> 120 == 0xff;
     if next_hop == NextHop::Local || (is_group && is_link_scope_group(destination)) {
         return Verdict::Deliver;
@@ -157,7 +171,7 @@ fn route_ipv6(packet: &mut Packet, round: &Round<'_>) -> Verdict {
 /// A way out, with the size that fits it.
 enum Way {
     Tunnel(crate::interface::TunnelId),
-    Host(crate::tables::neighbor::AdjacencyId, u16),
+    Host(AdjacencyId, u16),
     Link(PortId, u16),
 }
 
@@ -184,13 +198,32 @@ fn leave(packet: &Packet, next_hop: NextHop, round: &Round<'_>) -> Result<Way, R
             Some(adjacency) => Ok(Way::Host(id, mtu(adjacency.port))),
             None => Err(Refusal::NoRoute),
         },
-        NextHop::Connected(port) => Ok(Way::Link(port, mtu(port))),
+        NextHop::Connected(port) => Ok(match neighbor(packet, port, round) {
+            Some(id) => Way::Host(id, mtu(port)),
+            None => Way::Link(port, mtu(port)),
+        }),
         NextHop::Blackhole => Err(Refusal::Verdict(Verdict::drop(Counter::FwdBlackhole))),
         NextHop::Unreachable => refuse(IcmpError::HostUnreachable, Counter::FwdUnreachable),
         NextHop::Prohibit => refuse(IcmpError::Prohibited, Counter::FwdProhibit),
         NextHop::NoRoute | NextHop::Local | NextHop::Broadcast | NextHop::Group(_) => {
             Err(Refusal::NoRoute)
         }
+    }
+}
+
+/// The host on a port's link that a packet is addressed to, if it is known. Not inlined: the search
+/// would spread over the loop that most packets pass without it.
+#[inline(never)]
+fn neighbor(packet: &Packet, port: PortId, round: &Round<'_>) -> Option<AdjacencyId> {
+    round.tables.neighbors.find(port, destination(packet.data()))
+}
+
+/// The destination in an IP header.
+#[inline]
+pub fn destination(packet: &[u8]) -> IpAddr {
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => Ipv4Addr::from(Ipv4::trusted(packet).destination()).into(),
+        _ => Ipv6Addr::from(Ipv6::trusted(packet).destination()).into(),
     }
 }
 

@@ -78,6 +78,12 @@ impl<A: Number> Ranges<A> {
         self.0.get(at).is_some_and(|range| range.0 <= address)
     }
 
+    /// Whether a search takes hardly longer than looking at one range.
+    #[inline]
+    pub fn are_few(&self) -> bool {
+        self.0.len() <= 4
+    }
+
     /// Whether there are no addresses in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

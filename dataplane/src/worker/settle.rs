@@ -14,7 +14,7 @@ use crate::node::icmp_error::{self, IcmpError};
 use crate::packet::{Flags, HEADROOM, Packet};
 use crate::stage::decap::decap;
 use crate::stage::encap::encap;
-use crate::stage::route::route;
+use crate::stage::route::{destination, look_up, route_to};
 use crate::stage::{After, Loss, Round, Verdict};
 use crate::tables::neighbor::AdjacencyId;
 use crate::tables::{NextHop, Tables};
@@ -58,7 +58,10 @@ impl<D: Device> State<D> {
     ) {
         for _ in 0..STEPS_MAX {
             verdict = match verdict {
-                Verdict::Route => route(&mut packet, &self.round(tables, now)),
+                Verdict::Route => Verdict::RouteTo(look_up(&packet, &self.round(tables, now))),
+                Verdict::RouteTo(next_hop) => {
+                    route_to(&mut packet, next_hop, &self.round(tables, now))
+                }
                 Verdict::Decap(tunnel) => decap(&mut packet, tunnel, &mut self.round(tables, now)),
                 Verdict::Encap(tunnel) => encap(&mut packet, tunnel, &mut self.round(tables, now)),
                 Verdict::Transmit(id) => match ready(&packet, id, tables) {
@@ -410,14 +413,6 @@ fn too_long(packet: &Packet, id: AdjacencyId, mtu: u16) -> Verdict {
         Verdict::Fragment { mtu, then }
     } else {
         Verdict::reject(IcmpError::TooBig { mtu }, Counter::PortOversize)
-    }
-}
-
-/// The destination in an IP header.
-pub(super) fn destination(packet: &[u8]) -> IpAddr {
-    match packet.first().map(|first| first >> 4) {
-        Some(4) => Ipv4Addr::from(Ipv4::trusted(packet).destination()).into(),
-        _ => Ipv6Addr::from(Ipv6::trusted(packet).destination()).into(),
     }
 }
 
