@@ -72,7 +72,7 @@ fn remote4(number: u32) -> Ipv4Addr {
 }
 
 fn remote6(number: u32) -> Ipv6Addr {
-    Ipv6Addr::from(0x2001_0db8_0200 << 80 | u128::from(number) * 7 + 2)
+    Ipv6Addr::from((0x2001_0db8_0200 << 80) + u128::from(number) * 7 + 2)
 }
 
 /// A port whose frames never end: what is sent comes in again, written anew.
@@ -281,7 +281,7 @@ fn tables(families: Families, tunnel_count: u32) -> Tables {
         neighbors.resolve(id, Some(MACS[mac]), MACS[port.index()]);
         NextHop::Via(id)
     };
-    let router = host(UNDERLAY, Ipv4Addr::new(198, 51, 100, 254).into(), ROUTER);
+    let gateway = host(UNDERLAY, Ipv4Addr::new(198, 51, 100, 254).into(), ROUTER);
     host(LAN, HOST4.into(), HOST);
     host(LAN, HOST6.into(), HOST);
     let mut routes = Routes { next_hops: NextHops::new(), ..Routes::default() };
@@ -290,15 +290,15 @@ fn tables(families: Families, tunnel_count: u32) -> Tables {
     routes.add4(Ipv4Net::new_assert(LOCAL4, 32), NextHop::Local);
     routes.add6(Ipv6Net::new_assert(LOCAL6, 128), NextHop::Local);
     if tunnel_count == 0 {
-        routes.add4(Ipv4Net::new_assert(behind4(0).0, 8).trunc(), router);
-        routes.add6(Ipv6Net::new_assert(behind6(0).0, 48).trunc(), router);
+        routes.add4(Ipv4Net::new_assert(behind4(0).0, 8).trunc(), gateway);
+        routes.add6(Ipv6Net::new_assert(behind6(0).0, 48).trunc(), gateway);
     }
     let mut by_ipv4 = TunnelLookup::new(SEED);
     let mut by_ipv6 = TunnelLookup::new(SEED);
     let mut tunnels = Vec::new();
     for number in 0..tunnel_count {
         let id = TunnelId(number);
-        let tunnel = Tunnel::new(tunnel(families, number, router)).expect("one family outside");
+        let tunnel = Tunnel::new(tunnel(families, number, gateway)).expect("one family outside");
         let any = Protocols::IPV4.with(Protocols::IPV6);
         let inserted = if families.outer_is_ipv4 {
             let pair = Pair { local: tunnel.local_ipv4, remote: tunnel.remote_ipv4 };
@@ -351,6 +351,11 @@ struct Cost {
     most: f64,
 }
 
+#[expect(clippy::cast_precision_loss, reason = "clocks of a second are exact in 53 bits")]
+fn per_packet(clocks: u64, packets: u64) -> f64 {
+    clocks as f64 / packets as f64
+}
+
 /// Times `round`, which takes one burst through, for all samples.
 fn measure(mut round: impl FnMut()) -> Cost {
     let mut samples = Vec::new();
@@ -362,7 +367,7 @@ fn measure(mut round: impl FnMut()) -> Cost {
         let packets = POLLS_PER_SAMPLE * u64::from(BURST);
         // The first one warms the caches.
         if sample > 0 {
-            samples.push((cycles() - start) as f64 / packets as f64);
+            samples.push(per_packet(cycles() - start, packets));
         }
     }
     samples.sort_by(f64::total_cmp);
@@ -398,9 +403,8 @@ fn run_case(name: &str, tunnel_count: u32, families: Families, encap: bool) {
         return;
     }
     let port = if encap { LAN } else { UNDERLAY };
-    let make = |number| match encap {
-        true => inner(families.inner_is_ipv4, true, number),
-        false => outer(families, number),
+    let make = |number| {
+        if encap { inner(families.inner_is_ipv4, true, number) } else { outer(families, number) }
     };
     let frames = shuffled(tunnel_count.max(1), make, port);
     let device = device_alone(frames.clone(), port);
