@@ -62,7 +62,7 @@ pub enum RunError {
 }
 
 /// How long the control thread waits for something to do.
-const REST: Duration = Duration::from_millis(1);
+const REST: Duration = Duration::from_millis(2);
 
 /// How often links are looked at.
 const LINK_INTERVAL: Duration = Duration::from_millis(250);
