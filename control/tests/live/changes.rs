@@ -25,8 +25,8 @@ fn words_of(output: &Output) -> String {
 fn sighup_puts_the_changed_file_in_force_without_losing_a_ping() {
     let _turn = turn::shared();
     let sites = Sites::up(IPIP);
-    ping(&sites.network.host1, &format!("-c 1 -W 3 {HOST2}")).all_answered();
-    let running = start_ping(&sites.network.host1, &format!("-c 400 -i 0.005 -W 2 {HOST2}"));
+    ping(&sites.network.host1, &format!("-c 1 -w 10 {HOST2}")).all_answered();
+    let running = start_ping(&sites.network.host1, &format!("-c 400 -i 0.005 -w 10 {HOST2}"));
     for number in 1..=10 {
         sites.a.rewrite(&with(&IPIP.site_a(), "tunnels", &spare(number)));
         sites.a.signal("HUP");
@@ -34,15 +34,15 @@ fn sighup_puts_the_changed_file_in_force_without_losing_a_ping() {
             sites.a.names("tunnels").contains(&format!("spare{number}")).then_some(())
         });
     }
-    read(&running.finish()).all_answered();
+    read(400, &running.finish()).all_answered();
 }
 
 #[test]
 fn apply_puts_a_file_in_force_without_losing_a_ping() {
     let _turn = turn::shared();
     let sites = Sites::up(IPIP);
-    ping(&sites.network.host1, &format!("-c 1 -W 3 {HOST2}")).all_answered();
-    let running = start_ping(&sites.network.host1, &format!("-c 400 -i 0.005 -W 2 {HOST2}"));
+    ping(&sites.network.host1, &format!("-c 1 -w 10 {HOST2}")).all_answered();
+    let running = start_ping(&sites.network.host1, &format!("-c 400 -i 0.005 -w 10 {HOST2}"));
     for number in 1..=20 {
         sites.a.rewrite(&with(&IPIP.site_a(), "tunnels", &spare(number)));
         sites.a.apply();
@@ -51,7 +51,7 @@ fn apply_puts_a_file_in_force_without_losing_a_ping() {
         tunnels.sort();
         assert_eq!(tunnels, ["far".to_owned(), format!("spare{number}")]);
     }
-    read(&running.finish()).all_answered();
+    read(400, &running.finish()).all_answered();
 }
 
 #[test]
@@ -80,11 +80,11 @@ fn a_new_address_answers_and_a_removed_one_does_not() {
     let extended = IPIP.site_a().replace("[172.16.10.1/24,", "[172.16.10.1/24, 172.16.10.9/24,");
     sites.a.rewrite(&extended);
     sites.a.apply();
-    ping(host1, "-c 2 -i 0.01 -W 2 172.16.10.9").all_answered();
+    ping(host1, "-c 2 -i 0.01 -w 10 172.16.10.9").all_answered();
     sites.a.rewrite(&IPIP.site_a());
     sites.a.apply();
-    assert_eq!(ping(host1, "-c 2 -i 0.01 -W 1 172.16.10.9").received, 0);
-    ping(host1, "-c 2 -i 0.01 -W 2 172.16.10.1").all_answered();
+    assert_eq!(ping(host1, "-c 2 -i 0.01 -W 1 172.16.10.9").received(), 0);
+    ping(host1, "-c 2 -i 0.01 -w 10 172.16.10.1").all_answered();
 }
 
 #[test]
@@ -92,13 +92,13 @@ fn a_tunnel_that_is_switched_off_and_on_again_carries_again() {
     let _turn = turn::shared();
     let sites = Sites::up(IPIP);
     let host1 = &sites.network.host1;
-    ping(host1, &format!("-c 1 -W 3 {HOST2}")).all_answered();
+    ping(host1, &format!("-c 1 -w 10 {HOST2}")).all_answered();
     sites.a.rewrite(&IPIP.site_a().replace("mode: ipip,", "mode: ipip, enabled: no,"));
     sites.a.apply();
     ping(host1, &format!("-c 1 -W 1 {HOST2}")).refused_with("0 received");
     sites.a.rewrite(&IPIP.site_a());
     sites.a.apply();
-    ping(host1, &format!("-c 2 -i 0.01 -W 2 {HOST2}")).all_answered();
+    ping(host1, &format!("-c 2 -i 0.01 -w 10 {HOST2}")).all_answered();
 }
 
 #[test]
@@ -106,15 +106,15 @@ fn a_tunnel_whose_remote_moves_carries_to_the_new_one_and_takes_nothing_from_the
     let _turn = turn::shared();
     let sites = Sites::up(IPIP);
     let host1 = &sites.network.host1;
-    ping(host1, &format!("-c 1 -W 3 {HOST2}")).all_answered();
+    ping(host1, &format!("-c 1 -w 10 {HOST2}")).all_answered();
     // B moves to a second address of its port; A still believes in the first one.
     let moved = IPIP.site_b().replace("[203.0.113.2/24,", "[203.0.113.2/24, 203.0.113.22/24,");
     sites.b.rewrite(&moved.replace("local: \"203.0.113.2\"", "local: \"203.0.113.22\""));
     sites.b.apply();
-    assert_eq!(ping(host1, &format!("-c 3 -i 0.01 -W 1 {HOST2}")).received, 0);
+    assert_eq!(ping(host1, &format!("-c 3 -i 0.01 -W 1 {HOST2}")).received(), 0);
     sites.a.rewrite(&IPIP.site_a().replace("remote: \"203.0.113.2\"", "remote: \"203.0.113.22\""));
     sites.a.apply();
-    ping(host1, &format!("-c 5 -i 0.01 -W 2 {HOST2}")).all_answered();
+    ping(host1, &format!("-c 5 -i 0.01 -w 10 {HOST2}")).all_answered();
     assert!(sites.b.counter("/dataplane/tun.no_match") >= 3, "what A sent to the old address");
 }
 
@@ -122,7 +122,7 @@ fn a_tunnel_whose_remote_moves_carries_to_the_new_one_and_takes_nothing_from_the
 fn a_wrong_file_is_refused_with_its_mistakes_and_nothing_changes() {
     let _turn = turn::shared();
     let mut sites = Sites::up(IPIP);
-    ping(&sites.network.host1, &format!("-c 1 -W 3 {HOST2}")).all_answered();
+    ping(&sites.network.host1, &format!("-c 1 -w 10 {HOST2}")).all_answered();
     let wrong = with(&IPIP.site_a(), "tunnels", &spare(1))
         .replace("remote: \"203.0.113.2\"", "remote: \"203.0.113.300\"")
         .replace("mode: ipip, local: \"198", "mode: ipipip, local: \"198");
@@ -139,14 +139,14 @@ fn a_wrong_file_is_refused_with_its_mistakes_and_nothing_changes() {
     });
     assert!(sites.a.is_running(), "a wrong file ended it");
     assert_eq!(sites.a.names("tunnels"), ["far"]);
-    ping(&sites.network.host1, &format!("-c 5 -i 0.01 -W 2 {HOST2}")).all_answered();
+    ping(&sites.network.host1, &format!("-c 5 -i 0.01 -w 10 {HOST2}")).all_answered();
 }
 
 #[test]
 fn what_needs_a_restart_says_so_and_changes_nothing() {
     let _turn = turn::shared();
     let sites = Sites::up(IPIP);
-    ping(&sites.network.host1, &format!("-c 1 -W 3 {HOST2}")).all_answered();
+    ping(&sites.network.host1, &format!("-c 1 -w 10 {HOST2}")).all_answered();
     let site_a = with(&IPIP.site_a(), "tunnels", &spare(1));
     let another_port =
         with(&site_a, "ports", "dmz: { device: \"net_null0,no-rx=1\", addresses: [10.66.0.1/24] }");
@@ -165,5 +165,5 @@ fn what_needs_a_restart_says_so_and_changes_nothing() {
         );
         assert_eq!(sites.a.names("tunnels"), ["far"], "{what}");
     }
-    ping(&sites.network.host1, &format!("-c 5 -i 0.01 -W 2 {HOST2}")).all_answered();
+    ping(&sites.network.host1, &format!("-c 5 -i 0.01 -w 10 {HOST2}")).all_answered();
 }

@@ -1,14 +1,16 @@
 //! Every kind of software port that DPDK has: each starts, and packets pass it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::appliance::{Appliance, SLEEPING};
 use crate::capture::{self, Capture};
-use crate::network::Namespace;
+use crate::network::{Namespace, until};
 use crate::sites::{HOST1, HOST2, IPIP, Network, address_host};
 use crate::traffic::{iperf, ping};
 use crate::turn;
 
+const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
 const HOST_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x05];
 const PORT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x01];
 
@@ -43,8 +45,8 @@ fn af_packet_ports_on_veth_carry_both_sides_of_a_site() {
     let body = with_device(&IPIP.site_a(), "lan", "net_af_packet0,iface=eth0");
     let _a = Appliance::start(&site_a, &with_device(&body, "wan", "net_af_packet1,iface=eth1"));
     let _b = Appliance::start(&network.box_b, &IPIP.site_b());
-    ping(&host, &format!("-c 1 -W 3 {HOST2}")).all_answered();
-    ping(&network.host2, &format!("-c 20 -i 0.01 -W 2 {HOST1}")).all_answered();
+    ping(&host, &format!("-c 1 -w 10 {HOST2}")).all_answered();
+    ping(&network.host2, &format!("-c 20 -i 0.01 -w 10 {HOST1}")).all_answered();
     for options in ["-t 1", "-t 1 -R"] {
         let run = iperf(&host, &network.host2, HOST2, options);
         assert!(run.megabits_per_second > 10.0, "{options}: {} Mbit/s", run.megabits_per_second);
@@ -89,9 +91,9 @@ fn joined(network: &Network, device: impl Fn(&str) -> String) {
         .replace("198.51.100.1", "198.18.0.1");
     let a = Appliance::start(&network.box_a, &with_device(&site_a, "wan", &device("server")));
     let b = Appliance::start(&network.box_b, &with_device(&site_b, "wan", &device("client")));
-    ping(&network.host1, &format!("-c 3 -i 0.2 -W 3 {HOST2}")).received_one();
-    ping(&network.host1, &format!("-c 20 -i 0.01 -W 2 {HOST2}")).all_answered();
-    ping(&network.host2, &format!("-c 20 -i 0.01 -W 2 {HOST1}")).all_answered();
+    ping(&network.host1, &format!("-c 3 -i 0.2 -w 10 {HOST2}")).received_one();
+    ping(&network.host1, &format!("-c 20 -i 0.01 -w 10 {HOST2}")).all_answered();
+    ping(&network.host2, &format!("-c 20 -i 0.01 -w 10 {HOST1}")).all_answered();
     let run = iperf(&network.host1, &network.host2, HOST2, "-t 1");
     assert!(run.megabits_per_second > 10.0, "{} Mbit/s", run.megabits_per_second);
     for appliance in [&a, &b] {
@@ -110,7 +112,9 @@ fn a_pcap_port_reads_one_capture_and_writes_another() {
     let device = format!("net_pcap0,rx_pcap={},tx_pcap={}", input.display(), output.display());
     let b = Appliance::start(&network.box_b, &IPIP.site_b());
     // The capture is read in one go, more than waits for a neighbor: everybody is known before.
-    ping(&network.host2, "-c 1 -W 1 198.51.100.254").refused_with("0 received");
+    ping(&network.host2, "-c 1 -w 10 152.16.10.1").received_one();
+    let router = network.internet.link_address("to-b");
+    until(RESOLVE_LIMIT, "gateway", || b.show("neighbors").contains(&router).then_some(()));
     let gateway = network.internet.link_address("to-a");
     let neighbor = "macaddress: \"02:00:00:00:00:01\", neighbors: { 172.16.10.2: \"02:00:00:00:00:05\" }, addresses: [172.16";
     let site_a =
@@ -118,7 +122,7 @@ fn a_pcap_port_reads_one_capture_and_writes_another() {
     let known = format!("neighbors: {{ 198.51.100.254: \"{gateway}\" }}, addresses: [198");
     let mut a = Appliance::start(&network.box_a, &site_a.replacen("addresses: [198", &known, 1));
     // host2 answers what the capture asks; the answers come back through the tunnel into the other capture.
-    crate::network::until(std::time::Duration::from_secs(10), "50 answers", || {
+    until(Duration::from_secs(10), "50 answers", || {
         (a.counter("/ports/lan/tx_packets") >= 50).then_some(())
     });
     assert_eq!(b.counter("/tunnels/far/rx_packets"), 50);
@@ -182,12 +186,13 @@ fn a_null_port_takes_everything_and_its_noise_disturbs_nobody() {
         1,
     );
     let a = Appliance::start(&network.box_a, &site_a);
+    ping(&network.host1, "-c 1 -w 10 172.16.10.1").received_one();
     let before = a.counter("/ports/sink/tx_packets");
     ping(&network.host1, "-c 10 -i 0.01 -W 1 10.98.0.2").refused_with("0 received");
     let sent = a.counter("/ports/sink/tx_packets") - before;
     // A few announcements of the port's own address may be among them.
     assert!((10..=14).contains(&sent), "{sent} packets sent");
-    ping(&network.host1, "-c 20 -i 0.01 -W 2 172.16.10.1").all_answered();
+    ping(&network.host1, "-c 20 -i 0.01 -w 10 172.16.10.1").all_answered();
     let received = a.counter("/ports/noise/rx_packets");
     assert!(received > 1000, "only {received} frames of noise");
 }
@@ -200,7 +205,7 @@ fn a_tap_that_was_moved_into_another_namespace_still_carries() {
     let _appliance = Appliance::start_with(&site, SLEEPING, body);
     site.ip(&format!("link set moved netns {}", host.name()));
     host.address("moved", "10.1.0.2/24");
-    ping(&host, "-c 10 -i 0.02 -W 3 10.1.0.1").all_answered();
+    ping(&host, "-c 10 -i 0.02 -w 10 10.1.0.1").all_answered();
 }
 
 #[test]
@@ -217,6 +222,6 @@ fn a_port_takes_the_mtu_of_its_configuration_and_shows_link_and_speed() {
     host.address("eth0", "10.1.0.2/24");
     // The host may send more than the port takes: it is told by nobody on a link, so it stays within.
     let mut capture = Capture::start(&site, Path::new(appliance.folder()), "lan", "icmp");
-    ping(&host, "-c 2 -i 0.01 -W 3 -s 1372 10.1.0.1").all_answered();
+    ping(&host, "-c 2 -i 0.01 -w 10 -s 1372 10.1.0.1").all_answered();
     assert!(capture.at_least(4).iter().all(|line| line.contains("length 1400)")));
 }

@@ -17,9 +17,9 @@ fn carries_through(tunnel: Tunnel, targets: &[(&str, &str)]) {
     let sites = Sites::up(tunnel);
     let (host1, host2) = (&sites.network.host1, &sites.network.host2);
     for (address1, address2) in targets {
-        ping(host1, &format!("-c 1 -W 3 {address2}")).all_answered();
-        ping(host1, &format!("-c 20 -i 0.01 -W 2 {address2}")).all_answered();
-        ping(host2, &format!("-c 20 -i 0.01 -W 2 {address1}")).all_answered();
+        ping(host1, &format!("-c 1 -w 10 {address2}")).all_answered();
+        ping(host1, &format!("-c 20 -i 0.01 -w 10 {address2}")).all_answered();
+        ping(host2, &format!("-c 20 -i 0.01 -w 10 {address1}")).all_answered();
         for options in ["-t 1", "-t 1 -R"] {
             let run = iperf(host1, host2, address2, options);
             assert!(
@@ -97,8 +97,8 @@ routes:
   - { to: \"::/0\", via: \"2001:db8:c::fe\" }
 ",
     );
-    ping(&sites.network.host1, "-c 1 -W 3 10.3.0.2").all_answered();
-    ping(&host3, &format!("-c 20 -i 0.01 -W 2 {HOST1}")).all_answered();
+    ping(&sites.network.host1, "-c 1 -w 10 10.3.0.2").all_answered();
+    ping(&host3, &format!("-c 20 -i 0.01 -w 10 {HOST1}")).all_answered();
     let run = iperf(&sites.network.host1, &host3, "10.3.0.2", "-t 1");
     assert!(run.megabits_per_second > 10.0, "{} Mbit/s", run.megabits_per_second);
 }

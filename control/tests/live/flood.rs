@@ -107,7 +107,7 @@ fn a_hundred_thousand_hostile_frames_crash_nothing_and_every_buffer_comes_back()
         a.counter("/tunnels/far/rx_packets") > 10_000,
         "untouched tunnel packets are decapsulated"
     );
-    ping(&network.host1, "-c 10 -i 0.01 -W 3 172.16.10.1").all_answered();
+    ping(&network.host1, "-c 10 -i 0.01 -w 10 172.16.10.1").all_answered();
     a.settle(free_at_rest);
 }
 
@@ -118,8 +118,8 @@ fn after_traffic_what_was_received_and_made_equals_what_was_sent_and_dropped() {
     let a = Appliance::start(&network.box_a, &IPIP.site_a());
     let b = Appliance::start(&network.box_b, &IPIP.site_b());
     let (a_free, b_free) = (a.free_buffers(), b.free_buffers());
-    ping(&network.host1, &format!("-c 1 -W 3 {HOST2}")).all_answered();
-    ping(&network.host2, &format!("-M dont -s 1472 -c 50 -i 0.005 -W 2 {HOST1}")).all_answered();
+    ping(&network.host1, &format!("-c 1 -w 10 {HOST2}")).all_answered();
+    ping(&network.host2, &format!("-M dont -s 1472 -c 50 -i 0.005 -w 10 {HOST1}")).all_answered();
     ping(&network.host1, &format!("-t 1 -c 5 -i 0.01 -W 1 {HOST2}")).refused_with("exceeded");
     iperf(&network.host1, &network.host2, HOST2, "-t 1 -R");
     for (appliance, free) in [(&a, a_free), (&b, b_free)] {

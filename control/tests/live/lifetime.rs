@@ -12,7 +12,7 @@ use crate::turn;
 fn after_kill_and_restart_it_forwards_again_within_two_seconds() {
     let _turn = turn::alone();
     let mut sites = Sites::up(IPIP);
-    ping(&sites.network.host1, &format!("-c 1 -W 3 {HOST2}")).all_answered();
+    ping(&sites.network.host1, &format!("-c 1 -w 10 {HOST2}")).all_answered();
     for _ in 0..3 {
         sites.a.signal("KILL");
         assert_eq!(sites.a.wait().code(), None);
@@ -47,7 +47,7 @@ fn it_starts_again_after_a_clean_stop() {
         sites.a.signal("TERM");
         sites.a.wait();
         sites.a.restart(&sites.network.box_a);
-        ping(&sites.network.host1, &format!("-c 2 -i 0.01 -W 3 {HOST2}")).all_answered();
+        ping(&sites.network.host1, &format!("-c 1 -i 0.05 -w 5 {HOST2}")).received_one();
     }
 }
 
@@ -67,11 +67,11 @@ fn two_appliances_stand_in_one_namespace_and_answer_on_their_own_sockets() {
     };
     let first = Appliance::start(&one_box, &body(1));
     let second = Appliance::start(&one_box, &body(2));
-    ping(&host1, "-c 3 -i 0.01 -W 3 10.1.0.1").all_answered();
-    ping(&host2, "-c 3 -i 0.01 -W 3 10.2.0.1").all_answered();
+    ping(&host1, "-c 3 -i 0.01 -w 10 10.1.0.1").all_answered();
+    ping(&host2, "-c 3 -i 0.01 -w 10 10.2.0.1").all_answered();
     assert!(first.show("ports").contains("lan1") && second.show("ports").contains("lan2"));
     drop(first);
-    ping(&host2, "-c 3 -i 0.01 -W 3 10.2.0.1").all_answered();
+    ping(&host2, "-c 3 -i 0.01 -w 10 10.2.0.1").all_answered();
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn two_workers_share_the_queues_of_a_tap_and_both_forward() {
     let network = Network::lay();
     let a = Appliance::start_with(&network.box_a, TWO_WORKERS, &IPIP.site_a());
     let b = Appliance::start_with(&network.box_b, TWO_WORKERS, &IPIP.site_b());
-    ping(&network.host1, &format!("-c 20 -i 0.01 -W 3 {HOST2}")).all_answered();
+    ping(&network.host1, &format!("-c 20 -i 0.01 -w 10 {HOST2}")).all_answered();
     // The kernel spreads flows over the queues of a TAP, so enough of them reach both.
     let run = iperf(&network.host1, &network.host2, HOST2, "-t 2 -P 16");
     assert!(run.megabits_per_second > 10.0, "{} Mbit/s", run.megabits_per_second);

@@ -11,26 +11,42 @@ const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What `ping` saw.
 pub(crate) struct Pings {
-    pub(crate) sent: u32,
-    pub(crate) received: u32,
-    /// Round trips in milliseconds, in the order of their answers.
-    pub(crate) round_trips_ms: Vec<f64>,
+    /// How many were asked for.
+    asked: usize,
+    /// The numbers of those that were answered, in the order of their answers; one twice is there twice.
+    answered: Vec<usize>,
+    /// Round trips in milliseconds, in the same order.
+    round_trips_ms: Vec<f64>,
     /// All it printed, ICMP errors among it.
     pub(crate) text: String,
 }
 
 impl Pings {
-    /// Insists that each one was answered.
+    pub(crate) fn received(&self) -> usize {
+        self.answered.len()
+    }
+
+    /// Insists that each one was answered, once. Needs `-w`, with which ping goes on until enough answers are there:
+    /// without it ping waits for the last answer only twice as long as for the slowest one before.
     #[track_caller]
     pub(crate) fn all_answered(self) -> Self {
-        assert!(self.sent > 0 && self.received == self.sent, "lost pings:\n{}", self.text);
+        let mut numbers = self.answered.clone();
+        numbers.sort_unstable();
+        let is_complete =
+            numbers.iter().copied().eq(1..=numbers.len()) && numbers.len() >= self.asked;
+        assert!(
+            is_complete && self.asked > 0,
+            "lost or doubled pings of {}:\n{}",
+            self.asked,
+            self.text
+        );
         self
     }
 
     /// Insists that at least one was answered.
     #[track_caller]
     pub(crate) fn received_one(self) -> Self {
-        assert!(self.received > 0, "no ping came back:\n{}", self.text);
+        assert!(self.received() > 0, "no ping came back:\n{}", self.text);
         self
     }
 
@@ -38,7 +54,7 @@ impl Pings {
     #[track_caller]
     pub(crate) fn refused_with(self, words: &str) -> Self {
         assert!(
-            self.received == 0 && self.text.contains(words),
+            self.received() == 0 && self.text.contains(words),
             "expected {words:?}:\n{}",
             self.text
         );
@@ -54,30 +70,33 @@ impl Pings {
 
 /// Pings with these words of `ping`'s command line: `-c 3 10.0.0.1`.
 pub(crate) fn ping(from: &Namespace, line: &str) -> Pings {
-    read(&from.attempt(&format!("ping -n {line}")).1)
+    let mut words = line.split_whitespace().skip_while(|word| *word != "-c");
+    let asked = words.nth(1).and_then(|word| word.parse().ok()).expect("pings are counted: -c");
+    read(asked, &from.attempt(&format!("ping -n {line}")).1)
 }
 
-/// Pings that run while something else happens; `pings` reads them.
+/// One ping, so that all neighbors on the way are known: packets that meet an unknown one wait, are overtaken, and only
+/// the newest three are kept.
+#[track_caller]
+pub(crate) fn acquaint(from: &Namespace, address: &str) {
+    ping(from, &format!("-c 1 -w 10 {address}")).received_one();
+}
+
+/// Pings that run while something else happens; `read` reads them.
 pub(crate) fn start_ping(from: &Namespace, line: &str) -> Running {
     from.start(&format!("ping -n {line}"))
 }
 
-/// Reads what `ping` printed.
-pub(crate) fn read(text: &str) -> Pings {
-    let number_before = |words: &str| {
-        let end = text.find(words)?;
-        text[..end].split([' ', '\n']).next_back()?.parse::<u32>().ok()
-    };
-    let round_trips_ms = text
-        .lines()
-        .filter_map(|line| line.split_once(" time=")?.1.split(' ').next()?.parse::<f64>().ok())
-        .collect();
-    Pings {
-        sent: number_before(" packets transmitted").unwrap_or(0),
-        received: number_before(" received").unwrap_or(0),
-        round_trips_ms,
-        text: text.to_owned(),
-    }
+/// Reads what `ping`, asked for so many, has printed.
+pub(crate) fn read(asked: usize, text: &str) -> Pings {
+    // 64 bytes from 10.0.0.1: icmp_seq=1 ttl=64 time=0.042 ms
+    let answers = text.lines().filter_map(|line| {
+        let number = line.split_once("icmp_seq=")?.1.split(' ').next()?.parse::<usize>().ok()?;
+        let time = line.split_once(" time=")?.1.split(' ').next()?.parse::<f64>().ok()?;
+        Some((number, time))
+    });
+    let (answered, round_trips_ms) = answers.unzip();
+    Pings { asked, answered, round_trips_ms, text: text.to_owned() }
 }
 
 /// What the receiver of an iperf3 run counted.

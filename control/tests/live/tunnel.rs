@@ -2,7 +2,7 @@
 
 use crate::capture::Capture;
 use crate::sites::{HOST1, HOST2, IPIP, Sites};
-use crate::traffic::{iperf, ping};
+use crate::traffic::{acquaint, iperf, ping};
 use crate::turn;
 
 #[test]
@@ -10,17 +10,18 @@ fn the_very_first_ping_is_answered_and_so_are_all_others_both_ways() {
     let _turn = turn::shared();
     let sites = Sites::up(IPIP);
     // Nothing is resolved yet: four neighbours are asked for while this one packet waits.
-    ping(&sites.network.host1, &format!("-c 1 -W 3 {HOST2}")).all_answered();
-    ping(&sites.network.host1, &format!("-c 50 -i 0.01 -W 2 {HOST2}")).all_answered();
-    ping(&sites.network.host2, &format!("-c 50 -i 0.01 -W 2 {HOST1}")).all_answered();
+    ping(&sites.network.host1, &format!("-c 1 -w 10 {HOST2}")).all_answered();
+    ping(&sites.network.host1, &format!("-c 50 -i 0.01 -w 10 {HOST2}")).all_answered();
+    ping(&sites.network.host2, &format!("-c 50 -i 0.01 -w 10 {HOST1}")).all_answered();
 }
 
 #[test]
 fn what_crosses_the_internet_is_one_ipip_packet_of_104_bytes_for_each_ping_of_84() {
     let _turn = turn::shared();
     let sites = Sites::up(IPIP);
+    acquaint(&sites.network.host1, HOST2);
     let mut capture = Capture::start(&sites.network.internet, sites.a.folder(), "to-a", "ip");
-    ping(&sites.network.host1, &format!("-c 5 -i 0.01 -W 2 {HOST2}")).all_answered();
+    ping(&sites.network.host1, &format!("-c 5 -i 0.1 -w 10 {HOST2}")).all_answered();
     let lines = capture.at_least(10);
     assert_eq!(lines.len(), 10, "{lines:#?}");
     for line in &lines {
@@ -48,10 +49,11 @@ fn what_crosses_the_internet_is_one_ipip_packet_of_104_bytes_for_each_ping_of_84
 fn counters_of_a_tunnel_are_the_packets_that_crossed_it_and_nothing_is_dropped() {
     let _turn = turn::shared();
     let sites = Sites::up(IPIP);
-    ping(&sites.network.host1, &format!("-c 20 -i 0.01 -W 2 {HOST2}")).all_answered();
+    acquaint(&sites.network.host1, HOST2);
+    ping(&sites.network.host1, &format!("-c 20 -i 0.1 -w 10 {HOST2}")).all_answered();
     for appliance in [&sites.a, &sites.b] {
         for (path, expected) in
-            [("rx_packets", 20), ("tx_packets", 20), ("rx_bytes", 20 * 84), ("tx_bytes", 20 * 84)]
+            [("rx_packets", 21), ("tx_packets", 21), ("rx_bytes", 21 * 84), ("tx_bytes", 21 * 84)]
         {
             assert_eq!(appliance.counter(&format!("/tunnels/far/{path}")), expected, "{path}");
         }
@@ -112,7 +114,7 @@ fn the_tunnel_and_latency_tables_name_what_crossed() {
     let _turn = turn::shared();
     let site_a = IPIP.site_a().replace("mode: ipip,", "mode: ipip, latency: yes,");
     let sites = Sites::up_with(&site_a, &IPIP.site_b());
-    ping(&sites.network.host1, &format!("-c 20 -i 0.01 -W 2 {HOST2}")).all_answered();
+    ping(&sites.network.host1, &format!("-c 20 -i 0.01 -w 10 {HOST2}")).all_answered();
     let table = sites.a.show("tunnels");
     for word in ["far", "ipip", "198.51.100.1", "203.0.113.2"] {
         assert!(table.contains(word), "no {word}:\n{table}");
