@@ -4,6 +4,7 @@
 use core::net::IpAddr;
 
 use adit_dataplane::counters::CounterSlot;
+use adit_dataplane::interface::Interface;
 use adit_dataplane::latency::Histograms;
 use adit_dataplane::packet::{Packet, Path};
 use adit_dataplane::worker::exchange::{Frame, Handback, Punt};
@@ -126,6 +127,8 @@ fn a_host_on_the_link_is_asked_for_by_its_own_address() {
     };
     assert_eq!((port, address), (L, "10.1.0.66".parse::<IpAddr>().unwrap()));
     assert_eq!(packet.data(), one_hop_on(&inner));
+    // The number of a tunnel means nothing in the next tables.
+    assert_eq!(packet.meta.ingress, Interface::NONE);
     let mut known = plan;
     known.neighbor(L, "10.1.0.66", Some(H_MAC));
     appliance.publish(known.build(2));
