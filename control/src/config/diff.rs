@@ -187,7 +187,9 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<Restart> {
         if was.mtu != port.mtu {
             need(path(".mtu"), "the device is set up for packets of another size");
         }
-        if was.mac != port.mac || was.mac_is_configured != port.mac_is_configured {
+        // A derived one follows the port's position, which is reported as such.
+        let configured = |port: &Port| port.mac_is_configured.then_some(port.mac);
+        if configured(was) != configured(port) {
             need(path(".macaddress"), "the device gets its address at the start");
         }
         if was.queues != port.queues {
