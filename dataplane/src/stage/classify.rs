@@ -9,7 +9,7 @@ use crate::tables::Port;
 use crate::tunnel::lookup::{Found, Protocols};
 use crate::wire::ethernet::{self, ether_type};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
-use crate::wire::ipv6::{Ipv6, Ipv6Error};
+use crate::wire::ipv6::{Ipv6, Ipv6Error, UpperLayer};
 use crate::wire::{protocol, read_u16};
 
 /// Classifies every frame of a burst that arrived on `port`.
@@ -100,7 +100,7 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdic
         | protocol::DESTINATION_OPTIONS
             if round.tables.local.contains_ipv6(local) =>
         {
-            match checked_extensions(header) {
+            match carried_to_us(header) {
                 Ok(carried) => carried,
                 Err(verdict) => {
                     packet.truncate(total_len);
@@ -126,7 +126,14 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdic
 
 /// What the extension headers of a packet to us carry. A piece of a packet carries nothing that a
 /// tunnel could take.
-fn checked_extensions(header: Ipv6<'_>) -> Result<u8, Verdict> {
+fn carried_to_us(header: Ipv6<'_>) -> Result<u8, Verdict> {
+    let (upper, is_piece) = walk_extensions_to_us(header)?;
+    Ok(if is_piece { protocol::NO_NEXT_HEADER } else { upper.protocol })
+}
+
+/// Walks the extension headers of a packet to this node, and judges them. On success: what they
+/// say, and whether the packet is a piece of another.
+pub fn walk_extensions_to_us(header: Ipv6<'_>) -> Result<(UpperLayer, bool), Verdict> {
     let upper = header.upper_layer();
     if upper.type_0_routing {
         //= RFC 5095 §3: a node must not process a routing header of type 0.
@@ -139,5 +146,5 @@ fn checked_extensions(header: Ipv6<'_>) -> Result<u8, Verdict> {
         return Err(verdict);
     }
     let is_piece = upper.fragment.is_some_and(|at| read_u16(header.bytes(), at + 2) & 0xfff9 != 0);
-    Ok(if is_piece { protocol::NO_NEXT_HEADER } else { upper.protocol })
+    Ok((upper, is_piece))
 }

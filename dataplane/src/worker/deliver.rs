@@ -9,8 +9,9 @@ use crate::interface::{Interface, PortId, TunnelId};
 use crate::node::echo::{self, Echo};
 use crate::node::icmp_error::IcmpError;
 use crate::packet::{Flags, HEADROOM, Metadata, Packet};
+use crate::stage::Verdict;
+use crate::stage::classify::walk_extensions_to_us;
 use crate::stage::decap::{is_link_local, is_martian_ipv4, is_martian_ipv6};
-use crate::stage::{Verdict, judge_options};
 use crate::tables::{NextHop, Tables};
 use crate::tunnel::lookup::{Found, OuterAddress, Protocols, TunnelLookup, is_tunnel_protocol};
 use crate::wire::checksum::{fold, pseudo_header, sum};
@@ -160,17 +161,7 @@ fn check_ipv4(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
 fn check_ipv6(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
     let header = Ipv6::trusted(packet.data());
     let (local, remote) = (header.destination(), header.source());
-    let upper = header.upper_layer();
-    if upper.type_0_routing {
-        return Err(Verdict::drop(Counter::Ip6Rh0));
-    }
-    if upper.error.is_some() || upper.segments_left.is_some() {
-        return Err(Verdict::drop(Counter::Ip6BadExthdr));
-    }
-    if let Some(verdict) = judge_options(header.bytes(), true) {
-        return Err(verdict);
-    }
-    let is_piece = upper.fragment.is_some_and(|at| read_u16(header.bytes(), at + 2) & 0xfff9 != 0);
+    let (upper, is_piece) = walk_extensions_to_us(header)?;
     let message = Message { protocol: upper.protocol, offset: upper.offset, is_piece };
     let bad_source = is_martian_ipv6(remote) || tables.local.contains_ipv6(remote);
     // No peer sends from a link-local address, though neighbors do.
