@@ -148,7 +148,10 @@ impl<D: Device> Worker<D> {
             return 0;
         }
         let start = cycles();
-        self.take_new_tables();
+        if self.take_new_tables() {
+            // Packets that waited for a neighbor go before those that find it in the new tables.
+            self.take_handbacks(now);
+        }
         let Self { tables, state, verdicts, burst, .. } = self;
         state.count_received(port, burst);
         let Some(port_table) = tables.port(port) else {
@@ -177,22 +180,29 @@ impl<D: Device> Worker<D> {
         received
     }
 
-    /// Takes the tables in force, if they are others than those at hand. Only called between
-    /// bursts.
+    /// Takes the tables in force, if they are others than those at hand; says whether they were.
+    /// Only called between bursts.
     #[inline]
-    fn take_new_tables(&mut self) {
-        if self.publication.generation() != self.tables.generation {
-            self.tables = self.publication.load();
-            let generation = &self.state.shared.counters.work.generation;
-            generation.store(self.tables.generation, core::sync::atomic::Ordering::Release);
+    fn take_new_tables(&mut self) -> bool {
+        if self.publication.generation() == self.tables.generation {
+            return false;
         }
+        self.tables = self.publication.load();
+        let generation = &self.state.shared.counters.work.generation;
+        generation.store(self.tables.generation, core::sync::atomic::Ordering::Release);
+        true
     }
 
     /// Takes new tables, and what the control thread has put into its ring.
     fn serve_control(&mut self, now: Nanos) -> usize {
         self.take_new_tables();
+        self.state.shared.latency.serve(&mut self.state.histograms);
+        self.take_handbacks(now)
+    }
+
+    /// Takes what the control thread has put into its ring, at most a burst of it.
+    fn take_handbacks(&mut self, now: Nanos) -> usize {
         let Self { tables, state, .. } = self;
-        state.shared.latency.serve(&mut state.histograms);
         let mut count = 0;
         while count < BURST_MAX {
             let Some(handback) = state.shared.handbacks.pop() else { break };
