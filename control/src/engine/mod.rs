@@ -30,7 +30,7 @@ pub use compile::{CompileError, PortFacts};
 pub use reports::{PoolFacts, PortState, WorkerFacts};
 
 use crate::config::{Config, Limits};
-use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors, Notice};
+use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors, Notice, PortSetup};
 use compile::{Compiled, Given, RouteInfo, TunnelInfo, compile};
 use reports::{Baseline, LatencyTotals};
 use slots::Slots;
@@ -52,6 +52,13 @@ pub struct ControllerSettings {
     pub workers: u16,
 }
 
+/// Whom neighbors are looked for, and where.
+struct NeighborSetup {
+    ports: Vec<PortSetup>,
+    /// Gateways and remotes on a link: kept resolved.
+    next_hops: Vec<(PortId, IpAddr)>,
+}
+
 /// See the module.
 pub struct Controller {
     config: Config,
@@ -69,6 +76,8 @@ pub struct Controller {
     latency_slots: Slots,
     tunnels: Vec<TunnelInfo>,
     routes: Vec<RouteInfo>,
+    /// What the neighbors of the first configuration are set up from, until they are started.
+    unstarted: Option<NeighborSetup>,
     /// Next hops of the tables in force, in their order.
     fixed: Vec<(PortId, IpAddr)>,
     actions: Vec<Action>,
@@ -122,6 +131,10 @@ impl Controller {
             latency_slots,
             tunnels: compiled.tunnels,
             routes: compiled.routes,
+            unstarted: Some(NeighborSetup {
+                ports: compiled.neighbor_ports,
+                next_hops: compiled.next_hops,
+            }),
             fixed: Vec::new(),
             actions: Vec::new(),
             backlog: VecDeque::new(),
@@ -134,18 +147,10 @@ impl Controller {
 
     /// Starts the neighbors: static ones are known from here on, next hops are asked for.
     pub fn start(&mut self, now: Nanos) {
-        let mut given = Given {
-            ports: &self.ports,
-            slots: &mut self.slots,
-            slot_limit: self.slot_limit,
-            latency_slots: &mut self.latency_slots,
-            seed: self.seed,
-            generation: self.tables.generation + 1,
-        };
-        // The same configuration compiled before.
-        if let Ok(compiled) = compile(&self.config, &mut given) {
-            self.put_in_force(compiled, now);
-        }
+        let Some(setup) = self.unstarted.take() else { return };
+        let mut tables = (*self.tables).clone();
+        tables.generation += 1;
+        self.publish_with_neighbors(tables, setup, now);
     }
 
     /// Puts another configuration in force, as a whole or not at all. What needs a restart has been
@@ -178,11 +183,17 @@ impl Controller {
     }
 
     fn put_in_force(&mut self, compiled: Compiled, now: Nanos) {
-        let Compiled { mut tables, neighbor_ports, next_hops, tunnels, routes } = compiled;
+        let Compiled { tables, neighbor_ports, next_hops, tunnels, routes } = compiled;
         self.tunnels = tunnels;
         self.routes = routes;
+        let setup = NeighborSetup { ports: neighbor_ports, next_hops };
+        self.publish_with_neighbors(tables, setup, now);
+    }
+
+    /// Publishes tables once the neighbors know whom they are asked for.
+    fn publish_with_neighbors(&mut self, mut tables: Tables, setup: NeighborSetup, now: Nanos) {
         let mut actions = std::mem::take(&mut self.actions);
-        self.neighbors.configure(now, neighbor_ports, next_hops, &mut actions);
+        self.neighbors.configure(now, setup.ports, setup.next_hops, &mut actions);
         self.actions = actions;
         self.fixed = tables.neighbors.iter().map(|a| (a.port, a.address)).collect();
         tables.neighbors = Arc::new(self.neighbor_table());
