@@ -18,7 +18,7 @@ use adit_dataplane::node::rate_limit;
 use adit_dataplane::packet::{Burst, HEADROOM, MemoryPool, Packet};
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::NeighborTable;
-use adit_dataplane::tables::{NextHop, NextHops, Port, Tables};
+use adit_dataplane::tables::{NextHop, Port, Tables};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::lookup::{Pair, Protocols, TunnelLookup};
 use adit_dataplane::tunnel::policy::{AddressSet, SourceFilter};
@@ -259,17 +259,16 @@ fn tunnel(families: Families, number: u32, underlay: NextHop) -> TunnelSetup {
 struct Routes {
     rib4: Rib4,
     rib6: Rib6,
-    next_hops: NextHops,
 }
 
 impl Routes {
     fn add4(&mut self, net: Ipv4Net, next_hop: NextHop) {
-        let id = self.next_hops.add(next_hop).expect("a number, because there are few");
+        let id = next_hop.id().expect("a number, because there are few");
         self.rib4.insert(net, id);
     }
 
     fn add6(&mut self, net: Ipv6Net, next_hop: NextHop) {
-        let id = self.next_hops.add(next_hop).expect("a number, because there are few");
+        let id = next_hop.id().expect("a number, because there are few");
         self.rib6.insert(net, id);
     }
 }
@@ -284,7 +283,7 @@ fn tables(families: Families, tunnel_count: u32) -> Tables {
     let gateway = host(UNDERLAY, Ipv4Addr::new(198, 51, 100, 254).into(), ROUTER);
     host(LAN, HOST4.into(), HOST);
     host(LAN, HOST6.into(), HOST);
-    let mut routes = Routes { next_hops: NextHops::new(), ..Routes::default() };
+    let mut routes = Routes::default();
     routes.add4(Ipv4Net::new_assert(HOST4, 24).trunc(), NextHop::Connected(LAN));
     routes.add6(Ipv6Net::new_assert(HOST6, 64).trunc(), NextHop::Connected(LAN));
     routes.add4(Ipv4Net::new_assert(LOCAL4, 32), NextHop::Local);
@@ -319,7 +318,6 @@ fn tables(families: Families, tunnel_count: u32) -> Tables {
         ports: [port(0), port(1)].into(),
         fib4: Arc::new(Fib4::build(&routes.rib4).expect("routes that fit")),
         fib6: Arc::new(Fib6::build(&routes.rib6).expect("routes that fit")),
-        next_hops: Arc::new(routes.next_hops),
         tunnels: tunnels.into(),
         tunnels_by_ipv4: Arc::new(by_ipv4),
         tunnels_by_ipv6: Arc::new(by_ipv6),

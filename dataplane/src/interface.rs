@@ -32,7 +32,7 @@ impl TunnelId {
 }
 
 /// The most tunnels an appliance can have.
-pub const TUNNELS_MAX: usize = 1 << 20;
+pub const TUNNELS_MAX: usize = 1 << 21;
 
 /// A port or a tunnel, in four bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -12,6 +12,9 @@ use crate::wire::ethernet::MacAddress;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AdjacencyId(pub u32);
 
+/// The most adjacencies an appliance can have.
+pub const ADJACENCIES_MAX: usize = 1 << 21;
+
 /// A host on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adjacency {

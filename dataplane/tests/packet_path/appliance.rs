@@ -110,7 +110,7 @@ impl Blueprint {
 
     /// Adds or replaces a route.
     pub(crate) fn route(&mut self, prefix: &str, next_hop: NextHop) {
-        let id = self.next_hops.add(next_hop).unwrap();
+        let id = next_hop.id().unwrap();
         match prefix.parse::<IpNet>().unwrap() {
             IpNet::V4(net) => self.rib4.insert(net, id),
             IpNet::V6(net) => self.rib6.insert(net, id),
@@ -205,7 +205,8 @@ impl Blueprint {
 
     /// Adds a group of next hops.
     pub(crate) fn group(&mut self, members: &[(NextHop, u16)]) -> NextHop {
-        self.next_hops.add_group(adit_dataplane::tables::Group::new(members).unwrap())
+        let group = adit_dataplane::tables::Group::new(members).unwrap();
+        self.next_hops.add_group(group).unwrap()
     }
 
     /// The tables.

@@ -52,8 +52,8 @@ pub enum CompileError {
     #[error("the routes don't fit: {0}")]
     Routes(#[from] FibError),
     /// Too many different next hops.
-    #[error("there are more different next hops than the tables can number")]
-    NextHops,
+    #[error(transparent)]
+    NextHops(#[from] tables::TooManyNextHops),
     /// Two tunnels take the same packets.
     #[error("tunnel {second} can't be told from tunnel {first} on decapsulation")]
     Indistinguishable {

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
-use adit_dataplane::fib::{NextHopId, Rib};
+use adit_dataplane::fib::Rib;
 use adit_dataplane::interface::TunnelId;
 use adit_dataplane::tables::neighbor::NeighborTable;
-use adit_dataplane::tables::{GROUP_MEMBERS_MAX, Group, NextHop, NextHops};
+use adit_dataplane::tables::{GROUP_MEMBERS_MAX, Group, NextHop, NextHops, TooManyNextHops};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::PortFacts;
@@ -53,7 +53,6 @@ pub(super) struct Routes {
     pub(super) rib6: Rib<Ipv6Net>,
     pub(super) next_hops: NextHops,
     pub(super) infos: Vec<RouteInfo>,
-    ids: HashMap<NextHop, NextHopId>,
     groups: HashMap<Group, NextHop>,
 }
 
@@ -71,7 +70,6 @@ impl Routes {
             rib6: Rib::new(),
             next_hops: NextHops::new(),
             infos: Vec::new(),
-            ids: HashMap::new(),
             groups: HashMap::new(),
         };
         routes.add_configured(config, numbers, running, neighbors)?;
@@ -99,7 +97,7 @@ impl Routes {
             candidates.sort_by_key(|route| route.metric);
             let mut chosen = false;
             for route in candidates {
-                let next_hop = self.resolve(&route.action, numbers, running, neighbors);
+                let next_hop = self.resolve(&route.action, numbers, running, neighbors)?;
                 let active = next_hop.is_some() && !chosen;
                 if let Some(next_hop) = next_hop.filter(|_| active) {
                     self.insert(to, next_hop)?;
@@ -120,21 +118,22 @@ impl Routes {
         numbers: &Numbers,
         running: &BTreeSet<TunnelId>,
         neighbors: &mut NeighborTable,
-    ) -> Option<NextHop> {
+    ) -> Result<Option<NextHop>, TooManyNextHops> {
         let hops = match action {
-            RouteAction::Blackhole => return Some(NextHop::Blackhole),
-            RouteAction::Unreachable => return Some(NextHop::Unreachable),
-            RouteAction::Prohibit => return Some(NextHop::Prohibit),
+            RouteAction::Blackhole => return Ok(Some(NextHop::Blackhole)),
+            RouteAction::Unreachable => return Ok(Some(NextHop::Unreachable)),
+            RouteAction::Prohibit => return Ok(Some(NextHop::Prohibit)),
             RouteAction::NextHops(hops) => hops,
         };
         let mut members = Vec::new();
         for hop in hops.iter().take(GROUP_MEMBERS_MAX) {
             let next_hop = match &hop.via {
                 Via::Gateway { address, port } => {
-                    NextHop::Via(neighbors.insert(numbers.port(port)?, *address))
+                    let Some(port) = numbers.port(port) else { return Ok(None) };
+                    NextHop::Via(neighbors.insert(port, *address))
                 }
                 Via::Tunnel(name) => {
-                    let tunnel = numbers.tunnel(name)?;
+                    let Some(tunnel) = numbers.tunnel(name) else { return Ok(None) };
                     if !running.contains(&tunnel) {
                         continue;
                     }
@@ -144,15 +143,20 @@ impl Routes {
             members.push((next_hop, hop.weight.get()));
         }
         match members.as_slice() {
-            [] => None,
-            [(next_hop, _)] => Some(*next_hop),
-            _ => {
-                let group = Group::new(&members)?;
-                let next_hops = &mut self.next_hops;
-                let known = self.groups.entry(group);
-                Some(*known.or_insert_with_key(|group| next_hops.add_group(group.clone())))
-            }
+            [] => Ok(None),
+            [(next_hop, _)] => Ok(Some(*next_hop)),
+            _ => Group::new(&members).map(|group| self.group(group)).transpose(),
         }
+    }
+
+    /// The next hop that stands for a group, the one there is if it has been met before.
+    fn group(&mut self, group: Group) -> Result<NextHop, TooManyNextHops> {
+        if let Some(&known) = self.groups.get(&group) {
+            return Ok(known);
+        }
+        let next_hop = self.next_hops.add_group(group.clone())?;
+        self.groups.insert(group, next_hop);
+        Ok(next_hop)
     }
 
     /// The nets of addresses on ports and tunnels, and their broadcast addresses.
@@ -199,9 +203,7 @@ impl Routes {
     }
 
     fn insert(&mut self, to: IpNet, next_hop: NextHop) -> Result<(), CompileError> {
-        let known = self.ids.get(&next_hop).copied();
-        let id = known.or_else(|| self.next_hops.add(next_hop)).ok_or(CompileError::NextHops)?;
-        self.ids.insert(next_hop, id);
+        let id = next_hop.id()?;
         match to {
             IpNet::V4(net) => self.rib4.insert(net.trunc(), id),
             IpNet::V6(net) => self.rib6.insert(net.trunc(), id),
@@ -219,7 +221,7 @@ impl Routes {
             IpAddr::V4(address) => self.rib4.longest_match(address.into()).map(|(_, id)| id),
             IpAddr::V6(address) => self.rib6.longest_match(address.into()).map(|(_, id)| id),
         };
-        id.map_or(NextHop::NoRoute, |id| self.next_hops.get(id))
+        id.map_or(NextHop::NoRoute, NextHop::from)
     }
 }
 

@@ -1,0 +1,280 @@
+//! Where routes lead: the meaning of the numbers that FIBs answer with.
+//!
+//! A [`NextHopId`] is the next hop itself in 24 bits, three of them its kind and 21 a number. So what a
+//! lookup found needs no second one, and a route into a tunnel takes no number of its own. Next hops
+//! that share a route by weight are a group, which is looked up here.
+
+use crate::fib::NextHopId;
+use crate::interface::{PORTS_MAX, PortId, TUNNELS_MAX, TunnelId};
+use crate::tables::neighbor::{ADJACENCIES_MAX, AdjacencyId};
+
+/// Where a route leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NextHop {
+    /// Nowhere: there is no route.
+    #[default]
+    NoRoute,
+    /// To this node: one of its addresses.
+    Local,
+    /// To all hosts of a connected net.
+    Broadcast,
+    /// To a host of a net that is connected on a port: the destination itself is the neighbor.
+    Connected(PortId),
+    /// To a gateway, or another host that is known in advance.
+    Via(AdjacencyId),
+    /// Into a tunnel.
+    Tunnel(TunnelId),
+    /// To one of several, by flow.
+    Group(GroupId),
+    /// Into silence.
+    Blackhole,
+    /// Nowhere, and the sender is told so.
+    Unreachable,
+    /// Nowhere, and the sender is told that it is forbidden.
+    Prohibit,
+}
+
+/// A group of next hops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupId(pub u32);
+
+/// How many numbers a next hop of one kind can have.
+const VALUE_COUNT: u32 = 1 << VALUE_BITS;
+const VALUE_BITS: u32 = 21;
+
+/// The most groups there can be.
+pub const GROUPS_MAX: usize = VALUE_COUNT as usize;
+
+const _: () = assert!(TUNNELS_MAX <= VALUE_COUNT as usize);
+const _: () = assert!(ADJACENCIES_MAX <= VALUE_COUNT as usize);
+const _: () = assert!(PORTS_MAX <= VALUE_COUNT as usize);
+
+/// A next hop whose number is too high for a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there are more than {VALUE_COUNT} tunnels, gateways or groups of next hops in routes")]
+pub struct TooManyNextHops;
+
+const SPECIAL: u32 = 0;
+const CONNECTED: u32 = 1;
+const VIA: u32 = 2;
+const TUNNEL: u32 = 3;
+const GROUP: u32 = 4;
+
+/// The numbers of those that need none; 0 is [`NextHopId::NONE`].
+const LOCAL: u32 = 1;
+const BROADCAST: u32 = 2;
+const BLACKHOLE: u32 = 3;
+const UNREACHABLE: u32 = 4;
+const PROHIBIT: u32 = 5;
+
+impl NextHop {
+    /// As the entries of a FIB hold it.
+    ///
+    /// # Errors
+    /// When it is a tunnel, a neighbor or a group beyond the most that there can be.
+    pub const fn id(self) -> Result<NextHopId, TooManyNextHops> {
+        let (kind, value) = match self {
+            Self::NoRoute => return Ok(NextHopId::NONE),
+            Self::Local => (SPECIAL, LOCAL),
+            Self::Broadcast => (SPECIAL, BROADCAST),
+            Self::Blackhole => (SPECIAL, BLACKHOLE),
+            Self::Unreachable => (SPECIAL, UNREACHABLE),
+            Self::Prohibit => (SPECIAL, PROHIBIT),
+            Self::Connected(PortId(port)) => (CONNECTED, port as u32),
+            Self::Via(AdjacencyId(number)) => (VIA, number),
+            Self::Tunnel(TunnelId(number)) => (TUNNEL, number),
+            Self::Group(GroupId(number)) => (GROUP, number),
+        };
+        if value >= VALUE_COUNT {
+            return Err(TooManyNextHops);
+        }
+        match NextHopId::new(kind << VALUE_BITS | value) {
+            Ok(id) => Ok(id),
+            Err(_) => Err(TooManyNextHops),
+        }
+    }
+}
+
+impl From<NextHopId> for NextHop {
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "an id has 24 bits, a port 8")]
+    fn from(id: NextHopId) -> Self {
+        let raw = id.index() as u32;
+        let value = raw & (VALUE_COUNT - 1);
+        match (raw >> VALUE_BITS, value) {
+            (TUNNEL, _) => Self::Tunnel(TunnelId(value)),
+            (VIA, _) => Self::Via(AdjacencyId(value)),
+            (CONNECTED, _) => Self::Connected(PortId(value as u8)),
+            (GROUP, _) => Self::Group(GroupId(value)),
+            (SPECIAL, LOCAL) => Self::Local,
+            (SPECIAL, BROADCAST) => Self::Broadcast,
+            (SPECIAL, BLACKHOLE) => Self::Blackhole,
+            (SPECIAL, UNREACHABLE) => Self::Unreachable,
+            (SPECIAL, PROHIBIT) => Self::Prohibit,
+            _ => Self::NoRoute,
+        }
+    }
+}
+
+/// Next hops that share a destination, as buckets in proportion to their weights.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Group(Box<[NextHop]>);
+
+/// The most next hops of one route.
+pub const GROUP_MEMBERS_MAX: usize = 64;
+
+/// The most buckets of one group; weights are told apart as finely as that.
+pub const GROUP_BUCKETS_MAX: usize = 1024;
+
+impl Group {
+    /// From next hops and their weights. `None` when there is none, or more than
+    /// [`GROUP_MEMBERS_MAX`].
+    pub fn new(members: &[(NextHop, u16)]) -> Option<Self> {
+        if members.is_empty() || members.len() > GROUP_MEMBERS_MAX {
+            return None;
+        }
+        let total: u64 = members.iter().map(|&(_, weight)| u64::from(weight.max(1))).sum();
+        let bucket_count = total.min(GROUP_BUCKETS_MAX as u64);
+        let mut buckets = Vec::new();
+        let mut seen = 0;
+        for &(next_hop, weight) in members {
+            seen += u64::from(weight.max(1));
+            // Rounded to the nearest end, but everyone gets at least one bucket.
+            let end = usize::try_from((seen * bucket_count + total / 2) / total).unwrap_or(0);
+            let end = end.max(buckets.len() + 1);
+            buckets.resize(end, next_hop);
+        }
+        Some(Self(buckets.into_boxed_slice()))
+    }
+
+    /// The next hop of a flow.
+    #[inline]
+    pub fn choose(&self, flow_hash: u64) -> NextHop {
+        let scaled = (u128::from(flow_hash) * self.0.len() as u128) >> 64;
+        usize::try_from(scaled).ok().and_then(|at| self.0.get(at)).copied().unwrap_or_default()
+    }
+
+    /// Every next hop, as often as it has buckets.
+    pub fn buckets(&self) -> &[NextHop] {
+        &self.0
+    }
+}
+
+/// The groups of next hops, by [`GroupId`].
+#[derive(Clone, Debug, Default)]
+pub struct NextHops {
+    groups: Vec<Group>,
+}
+
+impl NextHops {
+    /// Without groups.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a group.
+    ///
+    /// # Errors
+    /// When there are [`GROUPS_MAX`].
+    pub fn add_group(&mut self, group: Group) -> Result<NextHop, TooManyNextHops> {
+        if self.groups.len() >= GROUPS_MAX {
+            return Err(TooManyNextHops);
+        }
+        let id = u32::try_from(self.groups.len()).map_err(|_| TooManyNextHops)?;
+        self.groups.push(group);
+        Ok(NextHop::Group(GroupId(id)))
+    }
+
+    /// The group of an id.
+    #[inline]
+    pub fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(id.0 as usize)
+    }
+
+    /// Follows a group to the next hop of a flow; `flow_hash` is only computed when needed. What
+    /// is no group stays as it is. Groups don't nest.
+    #[inline]
+    pub fn choose(&self, next_hop: NextHop, flow_hash: impl FnOnce() -> u64) -> NextHop {
+        match next_hop {
+            NextHop::Group(id) => {
+                self.group(id).map_or(NextHop::NoRoute, |group| group.choose(flow_hash()))
+            }
+            other => other,
+        }
+    }
+
+    /// Whether packets for this next hop may go into a tunnel.
+    pub fn leads_into(&self, next_hop: NextHop, tunnel: TunnelId) -> bool {
+        match next_hop {
+            NextHop::Tunnel(id) => id == tunnel,
+            NextHop::Group(id) => self
+                .group(id)
+                .is_some_and(|group| group.buckets().contains(&NextHop::Tunnel(tunnel))),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_next_hop_survives_the_way_through_an_entry_of_a_fib() {
+        let numbers = [0, 1, 255, 256, VALUE_COUNT - 1];
+        let numbered = numbers.into_iter().flat_map(|n| {
+            [NextHop::Via(AdjacencyId(n)), NextHop::Tunnel(TunnelId(n)), NextHop::Group(GroupId(n))]
+        });
+        let others = [
+            NextHop::NoRoute,
+            NextHop::Local,
+            NextHop::Broadcast,
+            NextHop::Blackhole,
+            NextHop::Unreachable,
+            NextHop::Prohibit,
+            NextHop::Connected(PortId(0)),
+            NextHop::Connected(PortId(u8::MAX)),
+        ];
+        let mut ids = std::collections::HashSet::new();
+        for next_hop in numbered.chain(others) {
+            let id = next_hop.id().unwrap();
+            assert_eq!(NextHop::from(id), next_hop);
+            assert!(ids.insert(id), "{next_hop:?} shares its number");
+            assert_eq!(id.is_none(), next_hop == NextHop::NoRoute);
+        }
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_an_entry_is_refused() {
+        for next_hop in [
+            NextHop::Via(AdjacencyId(VALUE_COUNT)),
+            NextHop::Tunnel(TunnelId(VALUE_COUNT)),
+            NextHop::Group(GroupId(u32::MAX)),
+        ] {
+            assert_eq!(next_hop.id(), Err(TooManyNextHops));
+        }
+    }
+
+    #[test]
+    fn a_group_shares_flows_in_proportion_to_the_weights() {
+        let first = NextHop::Tunnel(TunnelId(1));
+        let second = NextHop::Tunnel(TunnelId(2));
+        let group = Group::new(&[(first, 2), (second, 1)]).unwrap();
+        let step = u64::MAX / 3000;
+        let to_first = (0..3000).filter(|&n| group.choose(n * step) == first).count();
+        assert!((1990..=2010).contains(&to_first), "{to_first}");
+        assert_eq!(group.choose(u64::MAX), second);
+    }
+
+    #[test]
+    fn everyone_in_a_group_gets_a_bucket_however_small_the_weight() {
+        let members: Vec<_> = (0..64)
+            .map(|n| (NextHop::Tunnel(TunnelId(n)), if n == 0 { u16::MAX } else { 1 }))
+            .collect();
+        let group = Group::new(&members).unwrap();
+        for (next_hop, _) in members {
+            assert!(group.buckets().contains(&next_hop), "{next_hop:?}");
+        }
+        assert!(Group::new(&[]).is_none());
+    }
+}
