@@ -1,6 +1,9 @@
 //! What the benchmarks of adit share; see `benches/`.
 
+pub mod case;
 pub mod numbers;
+pub mod packets;
 pub mod routes;
 #[cfg(feature = "dpdk")]
 pub mod rte_fib;
+pub mod treadmill;

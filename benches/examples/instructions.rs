@@ -1,0 +1,64 @@
+//! One case of the packet path for an instruction counter: `instructions NUMBER` takes 10 240
+//! packets through a warm worker inside [`measured_polls`], which is what callgrind is told to
+//! count. Without a number it prints the cases and how many packets each is.
+//!
+//! `scripts/bench instructions` runs it.
+
+use core::hint::black_box;
+
+use adit_dataplane::clock::Nanos;
+use adit_dataplane::device::Device;
+use adit_dataplane::packet::Burst;
+use adit_dataplane::worker::Worker;
+use benches::case::{BURST, Case};
+use benches::treadmill::Treadmill;
+
+/// Every sixteenth round looks at the rings, so that a multiple of 16 is the same at any start.
+const POLLS: u32 = 320;
+
+/// A function of its own, so that its name is one.
+#[inline(never)]
+fn measured_polls(worker: &mut Worker<Treadmill>) {
+    for _ in 0..POLLS {
+        black_box(worker.poll(Nanos(1)));
+    }
+}
+
+/// The device that is in every other figure, alone.
+#[inline(never)]
+fn measured_polls_of_device(device: &mut Treadmill, case: Case) {
+    let mut burst = Burst::new();
+    for _ in 0..POLLS {
+        device.receive(case.port(), &mut burst, usize::from(BURST));
+        device.send(case.port(), &mut burst);
+    }
+}
+
+fn measure(case: Case) {
+    let mut worker = case.worker();
+    // Each tunnel has seen a packet afterwards.
+    for _ in 0..POLLS {
+        worker.poll(Nanos(1));
+    }
+    measured_polls(&mut worker);
+    let sent = worker.device_mut().sent();
+    assert_eq!(sent, 2 * u64::from(POLLS) * u64::from(BURST), "{}: packets were lost", case.name());
+}
+
+fn main() {
+    let cases = Case::usual();
+    match std::env::args().nth(1).and_then(|word| word.parse::<usize>().ok()) {
+        Some(0) => {
+            let mut device = Treadmill::new(cases[0].port(), cases[0].frames());
+            measured_polls_of_device(&mut device, cases[0]);
+        }
+        Some(number) => measure(cases[number - 1]),
+        None => {
+            println!("{} packets", POLLS * u32::from(BURST));
+            println!("the device alone");
+            for case in cases {
+                println!("{} {}", case.name(), case.tunnels);
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Who talks to whom in the benchmarks of the packet path, and the frames that they send.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use adit_dataplane::interface::PortId;
+use adit_dataplane::wire::ethernet::MacAddress;
+use adit_dataplane::wire::ipv4::Ipv4Fields;
+use adit_dataplane::wire::ipv6::Ipv6Fields;
+use ipnet::{Ipv4Net, Ipv6Net};
+
+use crate::treadmill::{FRAME_MAX, Frame};
+
+/// Bytes of a frame before encapsulation, without FCS: the least that holds IPv6 and UDP.
+const FRAME_LEN: usize = 62;
+
+/// The port that tunnels and the default gateway are behind.
+pub const UNDERLAY: PortId = PortId(0);
+/// The port that the host is behind.
+pub const LAN: PortId = PortId(1);
+
+/// The MAC addresses of [`UNDERLAY`] and [`LAN`].
+pub const PORT_MACS: [MacAddress; 2] =
+    [MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2])];
+/// The gateway's MAC address.
+pub const ROUTER_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 0xfe]);
+/// The host's MAC address.
+pub const HOST_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 5]);
+
+/// Our own end of all tunnels.
+pub const LOCAL4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// The same for IPv6.
+pub const LOCAL6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 1);
+/// The host on the LAN.
+pub const HOST4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 5);
+/// Its IPv6 address.
+pub const HOST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 5);
+
+/// The families of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Families {
+    /// Of what it carries.
+    pub inner_is_ipv4: bool,
+    /// Of what carries it.
+    pub outer_is_ipv4: bool,
+}
+
+impl Families {
+    /// All four, as one says them: inner in outer.
+    pub const ALL: [(&str, Self); 4] = [
+        ("v4 in v4", Self { inner_is_ipv4: true, outer_is_ipv4: true }),
+        ("v6 in v4", Self { inner_is_ipv4: false, outer_is_ipv4: true }),
+        ("v4 in v6", Self { inner_is_ipv4: true, outer_is_ipv4: false }),
+        ("v6 in v6", Self { inner_is_ipv4: false, outer_is_ipv4: false }),
+    ];
+}
+
+/// An address behind tunnel `number`, and its net.
+pub fn behind4(number: u32) -> (Ipv4Addr, Ipv4Net) {
+    let address = Ipv4Addr::from(0x0b00_0008 + (number << 8));
+    (address, Ipv4Net::new_assert(address, 24).trunc())
+}
+
+/// An IPv6 address behind tunnel `number`, and its net.
+pub fn behind6(number: u32) -> (Ipv6Addr, Ipv6Net) {
+    let net = (0x2001_0db8_0002 << 80) + (u128::from(number) << 64);
+    let address = Ipv6Addr::from(net | 8);
+    (address, Ipv6Net::new_assert(address, 64).trunc())
+}
+
+/// The far end of tunnel `number`.
+pub fn remote4(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0xcb00_0000 + number * 7)
+}
+
+/// The far end of tunnel `number` over IPv6.
+pub fn remote6(number: u32) -> Ipv6Addr {
+    Ipv6Addr::from((0x2001_0db8_0200 << 80) + u128::from(number) * 7 + 2)
+}
+
+/// From the host to `destination`: zeros in what says that it is UDP.
+pub fn plain4(destination: Ipv4Addr) -> Vec<u8> {
+    packet4(HOST4, destination, 17, &[0; FRAME_LEN - 14 - 20])
+}
+
+/// The same for IPv6.
+pub fn plain6(destination: Ipv6Addr) -> Vec<u8> {
+    packet6(HOST6, destination, 17, &[0; FRAME_LEN - 14 - 40])
+}
+
+/// From the host to behind tunnel `number`.
+pub fn inward(families: Families, number: u32) -> Vec<u8> {
+    if families.inner_is_ipv4 { plain4(behind4(number).0) } else { plain6(behind6(number).0) }
+}
+
+/// From behind tunnel `number` to the host, as the tunnel carries it.
+pub fn outward(families: Families, number: u32) -> Vec<u8> {
+    let (protocol, inside) = if families.inner_is_ipv4 {
+        (4, packet4(behind4(number).0, HOST4, 17, &[0; FRAME_LEN - 14 - 20]))
+    } else {
+        (41, packet6(behind6(number).0, HOST6, 17, &[0; FRAME_LEN - 14 - 40]))
+    };
+    if families.outer_is_ipv4 {
+        packet4(remote4(number), LOCAL4, protocol, &inside)
+    } else {
+        packet6(remote6(number), LOCAL6, protocol, &inside)
+    }
+}
+
+/// As it arrives on `port`.
+pub fn frame(port: PortId, packet: &[u8]) -> Frame {
+    let kind: [u8; 2] = if packet[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
+    let from = if port == LAN { HOST_MAC } else { ROUTER_MAC };
+    let bytes = [&PORT_MACS[port.index()].0[..], &from.0, &kind, packet].concat();
+    let mut frame = [0; FRAME_MAX];
+    frame[..bytes.len()].copy_from_slice(&bytes);
+    (frame, bytes.len())
+}
+
+fn packet4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let fields = Ipv4Fields {
+        tos: 0,
+        payload_len: u16::try_from(payload.len()).unwrap_or(0),
+        identification: 0,
+        fragment: 0x4000,
+        ttl: 64,
+        protocol,
+        source,
+        destination,
+    };
+    [&fields.header()[..], payload].concat()
+}
+
+fn packet6(source: Ipv6Addr, destination: Ipv6Addr, next_header: u8, payload: &[u8]) -> Vec<u8> {
+    let fields = Ipv6Fields {
+        traffic_class: 0,
+        flow_label: 0,
+        payload_len: u16::try_from(payload.len()).unwrap_or(0),
+        next_header,
+        hop_limit: 64,
+        source,
+        destination,
+    };
+    [&fields.header()[..], payload].concat()
+}
