@@ -8,6 +8,7 @@ pub mod counters;
 pub mod device;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod fast_path;
 pub mod fib;
 pub mod interface;
 pub mod latency;

@@ -12,9 +12,11 @@
 
 mod burst;
 mod pool;
+mod prefetch;
 
 pub use burst::{BURST_MAX, Burst, Drain};
 pub use pool::MemoryPool;
+pub use prefetch::prefetch;
 
 use core::ptr::NonNull;
 

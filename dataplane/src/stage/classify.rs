@@ -12,7 +12,7 @@ use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{Ipv6, Ipv6Error, UpperLayer};
 use crate::wire::{protocol, read_u16};
 
-/// Classifies every frame of a burst that arrived on `port`.
+/// Classifies every frame of a burst that nobody has looked at; it arrived on `port`.
 pub fn classify_burst(
     burst: &mut Burst,
     verdicts: &mut Verdicts,
@@ -21,7 +21,9 @@ pub fn classify_burst(
     round: &Round<'_>,
 ) {
     for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
-        *verdict = classify(packet, port_id, port, round);
+        if *verdict == Verdict::Unseen {
+            *verdict = classify(packet, port_id, port, round);
+        }
     }
 }
 
@@ -73,7 +75,7 @@ fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdic
         let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, Some(port));
         if let Found::Tunnel(tunnel) = found {
             // A tunnel's local address is ours; without one, any of ours will do.
-            let known_local = round.tables.tunnel(tunnel).is_some_and(|t| t.local_ipv4 == local);
+            let known_local = round.tables.tunnel(tunnel).is_some_and(|t| t.local_ipv4() == local);
             if known_local || round.tables.local.contains_ipv4(local) {
                 verdict = Verdict::Decap(tunnel);
             }
@@ -115,7 +117,7 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdic
     if protocols != Protocols::NONE {
         let found = round.tables.tunnels_by_ipv6.find(local, remote, protocols, Some(port));
         if let Found::Tunnel(tunnel) = found {
-            let known_local = round.tables.tunnel(tunnel).is_some_and(|t| t.local_ipv6 == local);
+            let known_local = round.tables.tunnel(tunnel).is_some_and(|t| t.local_ipv6() == local);
             if known_local || round.tables.local.contains_ipv6(local) {
                 return Verdict::Decap(tunnel);
             }

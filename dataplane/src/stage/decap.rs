@@ -329,6 +329,29 @@ pub fn is_link_local(address: u128) -> bool {
     address >> 118 == 0xfe80 >> 6
 }
 
+/// Whether an inner source passes the tunnel's filter, for whoever counts nothing.
+#[inline]
+pub fn source_is_believed_ipv4(
+    tunnel: &Tunnel,
+    id: TunnelId,
+    source: u32,
+    round: &Round<'_>,
+) -> bool {
+    check_source_ipv4(tunnel, id, source, round).is_ok()
+}
+
+/// The same for IPv6; `destination` is the packet's.
+#[inline]
+pub fn source_is_believed_ipv6(
+    tunnel: &Tunnel,
+    id: TunnelId,
+    source: u128,
+    destination: u128,
+    round: &Round<'_>,
+) -> bool {
+    check_source_ipv6(tunnel, id, source, destination, round).is_ok()
+}
+
 #[inline]
 fn check_source_ipv4(
     tunnel: &Tunnel,

@@ -21,6 +21,10 @@ use crate::tables::{NextHop, Tables};
 /// What is to happen with a packet next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// Nobody has looked at the frame yet.
+    Unseen,
+    /// It stands at its Ethernet header, which is written, and leaves by this port.
+    Ready(PortId),
     /// Look up where it goes. It stands at its IP header, which is checked.
     Route,
     /// The same, and it has been looked up: there.

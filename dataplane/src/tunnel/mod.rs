@@ -8,15 +8,18 @@ pub mod ecn;
 pub mod ip_in_ipv4;
 pub mod ip_in_ipv6;
 pub mod lookup;
+pub mod plain;
 pub mod policy;
 pub mod rewrite;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::counters::CounterSlot;
 use crate::tables::NextHop;
 use ecn::EcnEncap;
 use lookup::Protocols;
+use plain::{Facts, Plain};
 use policy::{AddressSet, SourceFilter};
 use rewrite::Rewrite;
 
@@ -100,24 +103,22 @@ pub struct TunnelSetup {
     pub latency: Option<u16>,
 }
 
-/// A tunnel, ready for packets: what was set up, and what follows from it.
+/// A tunnel, ready for packets: what was set up, and what follows from it. What plain packets need
+/// is in the first two cache lines; the rest is behind a pointer, and shared between copies.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub struct Tunnel {
+    /// What plain packets need, in the fewest bytes.
+    pub plain: Plain,
     /// The bytes in front of every packet.
     pub rewrite: Rewrite,
-    /// The outer ECN field for each inner one.
-    pub ecn_table: [u8; 4],
-    /// The remote, as numbers to compare with; 0 when unset or of the other family.
-    pub remote_ipv4: u32,
-    /// The same for IPv6.
-    pub remote_ipv6: u128,
-    /// Ours, as numbers to compare with; 0 when unset or of the other family.
-    pub local_ipv4: u32,
-    /// The same for IPv6.
-    pub local_ipv6: u128,
     /// Everything else.
-    pub setup: TunnelSetup,
+    pub setup: Arc<TunnelSetup>,
 }
+
+const _: () = assert!(size_of::<Tunnel>() == 128);
+// What IPv4 outside needs is in one cache line.
+const _: () = assert!(core::mem::offset_of!(Tunnel, rewrite) + Rewrite::IPV4_END <= 64);
 
 /// A tunnel that can't be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -137,24 +138,52 @@ impl Tunnel {
             Kind::IpInIpv4 => ip_in_ipv4::rewrite(&setup)?,
             Kind::IpInIpv6 => ip_in_ipv6::rewrite(&setup)?,
         };
-        let (local_ipv4, local_ipv6) = numbers(setup.local);
-        let (remote_ipv4, remote_ipv6) = numbers(setup.remote);
-        Ok(Self {
-            rewrite,
-            ecn_table: setup.ecn.table(),
-            remote_ipv4,
-            remote_ipv6,
-            local_ipv4,
-            local_ipv6,
-            setup,
-        })
+        let plain = Plain::new(&setup, rewrite.len());
+        Ok(Self { plain, rewrite, setup: Arc::new(setup) })
     }
-}
 
-fn numbers(address: Option<IpAddr>) -> (u32, u128) {
-    match address {
-        Some(IpAddr::V4(address)) => (u32::from(address), 0),
-        Some(IpAddr::V6(address)) => (0, u128::from(address)),
-        None => (0, 0),
+    /// The number of its own latency histogram, if it has one.
+    #[inline]
+    pub fn measured_as(&self) -> Option<u16> {
+        if self.plain.facts.has(Facts::MEASURED) { self.setup.latency } else { None }
+    }
+
+    /// Whether an IPv4 packet comes from the remote or is addressed to it, so that it might go
+    /// round (RFC 2003 §3.2).
+    #[inline]
+    pub fn goes_round_ipv4(&self, source: u32, destination: u32) -> bool {
+        let remote = self.rewrite.remote_ipv4();
+        !self.plain.facts.has(Facts::IPV6_OUTSIDE) & ((source == remote) | (destination == remote))
+    }
+
+    /// The same for an IPv6 packet.
+    #[inline]
+    pub fn goes_round_ipv6(&self, source: u128, destination: u128) -> bool {
+        let remote = self.rewrite.remote_ipv6();
+        self.plain.facts.has(Facts::IPV6_OUTSIDE) & ((source == remote) | (destination == remote))
+    }
+
+    /// Our outer IPv4 address as a number to compare with; 0 when unset or of the other family.
+    #[inline]
+    pub fn local_ipv4(&self) -> u32 {
+        if self.setup.kind == Kind::IpInIpv4 { self.rewrite.local_ipv4() } else { 0 }
+    }
+
+    /// The remote, likewise.
+    #[inline]
+    pub fn remote_ipv4(&self) -> u32 {
+        if self.setup.kind == Kind::IpInIpv4 { self.rewrite.remote_ipv4() } else { 0 }
+    }
+
+    /// Our outer IPv6 address as a number to compare with; 0 when unset or of the other family.
+    #[inline]
+    pub fn local_ipv6(&self) -> u128 {
+        if self.setup.kind == Kind::IpInIpv6 { self.rewrite.local_ipv6() } else { 0 }
+    }
+
+    /// The remote, likewise.
+    #[inline]
+    pub fn remote_ipv6(&self) -> u128 {
+        if self.setup.kind == Kind::IpInIpv6 { self.rewrite.remote_ipv6() } else { 0 }
     }
 }

@@ -9,7 +9,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use crate::wire::checksum::{fold, sum};
 use crate::wire::ipv4::{self, Ipv4Fields};
 use crate::wire::ipv6::{self, Ipv6Fields};
-use crate::wire::{write_u16, write_u32};
+use crate::wire::{read_u32, read_u128, write_u16, write_u32};
 
 /// The most bytes that one tunnel puts in front of a packet.
 pub const REWRITE_MAX: usize = 48;
@@ -35,11 +35,12 @@ pub struct Patch {
 
 /// The bytes in front of every packet of a tunnel.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Rewrite {
-    bytes: [u8; REWRITE_MAX],
-    len: u8,
     /// The sum of the template's words, for IPv4.
     sum: u32,
+    len: u32,
+    bytes: [u8; REWRITE_MAX],
 }
 
 impl Rewrite {
@@ -61,7 +62,7 @@ impl Rewrite {
         let folded = fold(sum(0, &header));
         let mut bytes = [0; REWRITE_MAX];
         bytes[..ipv4::HEADER_LEN].copy_from_slice(&header);
-        Self { bytes, len: 20, sum: u32::from(folded) }
+        Self { sum: u32::from(folded), len: 20, bytes }
     }
 
     /// IPv6 outside; with `encap_limit`, a destination options header that carries it (RFC 2473
@@ -81,16 +82,43 @@ impl Rewrite {
         let mut len = 40;
         if let Some(limit) = encap_limit {
             bytes[ipv6::HEADER_LEN..].copy_from_slice(&encap_limit_header(limit));
-            len += ENCAP_LIMIT_LEN_U8;
+            len += u32::from(ENCAP_LIMIT_LEN_U8);
         }
-        Self { bytes, len, sum: 0 }
+        Self { sum: 0, len, bytes }
     }
 
     /// How many bytes are put in front.
     #[inline]
     #[expect(clippy::len_without_is_empty, reason = "a rewrite is never empty")]
     pub fn len(&self) -> usize {
-        usize::from(self.len)
+        self.len as usize
+    }
+
+    /// How many bytes of a rewrite count for IPv4 outside.
+    pub(super) const IPV4_END: usize = 8 + ipv4::HEADER_LEN;
+
+    /// The source in an outer IPv4 header.
+    #[inline]
+    pub fn local_ipv4(&self) -> u32 {
+        read_u32(&self.bytes, ipv4::offset::SOURCE)
+    }
+
+    /// The destination in an outer IPv4 header.
+    #[inline]
+    pub fn remote_ipv4(&self) -> u32 {
+        read_u32(&self.bytes, ipv4::offset::DESTINATION)
+    }
+
+    /// The source in an outer IPv6 header.
+    #[inline]
+    pub fn local_ipv6(&self) -> u128 {
+        read_u128(&self.bytes, ipv6::offset::SOURCE)
+    }
+
+    /// The destination in an outer IPv6 header.
+    #[inline]
+    pub fn remote_ipv6(&self) -> u128 {
+        read_u128(&self.bytes, ipv6::offset::DESTINATION)
     }
 
     /// Writes the outer IPv4 header to the start of `room`, which has [`len`](Self::len) bytes.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::clock::{CycleScale, Nanos, cycles};
 use crate::device::Device;
+use crate::fast_path::{FastPath, Taken};
 use crate::interface::PortId;
 use crate::latency::Histograms;
 use crate::node::rate_limit::{self, ErrorLimiter};
@@ -51,6 +52,7 @@ pub struct Worker<D: Device> {
     tables: Arc<Tables>,
     state: State<D>,
     verdicts: Box<Verdicts>,
+    fast_path: Box<FastPath>,
     burst: Box<Burst>,
 }
 
@@ -115,8 +117,9 @@ impl<D: Device> Worker<D> {
             shared,
             settings,
         };
-        let verdicts = Box::new([Verdict::Route; BURST_MAX]);
-        Self { publication, tables, state, verdicts, burst: Box::new(Burst::new()) }
+        let verdicts = Box::new([Verdict::Unseen; BURST_MAX]);
+        let (fast_path, burst) = (Box::default(), Box::default());
+        Self { publication, tables, state, verdicts, fast_path, burst }
     }
 
     /// One round over all ports. Returns how many packets there were; 0 means that the worker may
@@ -152,7 +155,7 @@ impl<D: Device> Worker<D> {
             // Packets that waited for a neighbor go before those that find it in the new tables.
             self.take_handbacks(now);
         }
-        let Self { tables, state, verdicts, burst, .. } = self;
+        let Self { tables, state, verdicts, fast_path, burst, .. } = self;
         state.count_received(port, burst);
         let Some(port_table) = tables.port(port) else {
             // A port that the tables don't know yet: nothing can be said about its frames.
@@ -166,12 +169,19 @@ impl<D: Device> Worker<D> {
             identifications: &mut state.identifications,
             measured: &mut state.measured,
         };
-        classify_burst(burst, verdicts, port, port_table, &round);
-        decap_burst(burst, verdicts, &mut round);
-        route_burst(burst, verdicts, &round);
-        encap_burst(burst, verdicts, &mut round);
-        for (packet, verdict) in burst.drain().zip(verdicts.iter()) {
-            state.settle(packet, *verdict, tables, now);
+        verdicts[..received].fill(Verdict::Unseen);
+        let taken = fast_path.take(burst, verdicts, port, port_table, &mut round);
+        match taken.port {
+            Some(port) if taken.count() == received => state.send_whole(port, burst, &taken),
+            _ => {
+                classify_burst(burst, verdicts, port, port_table, &round);
+                decap_burst(burst, verdicts, &mut round);
+                route_burst(burst, verdicts, &round);
+                encap_burst(burst, verdicts, &mut round);
+                for (packet, verdict) in burst.drain().zip(verdicts.iter()) {
+                    state.settle(packet, *verdict, tables, now);
+                }
+            }
         }
         state.flush(Some(start));
         let work = &state.shared.counters.work;
@@ -276,6 +286,18 @@ impl<D: Device> State<D> {
         }
     }
 
+    /// Sends a whole burst whose packets are all ready to leave by `port`, behind those that wait
+    /// there already.
+    #[inline]
+    fn send_whole(&mut self, port: PortId, burst: &mut Burst, taken: &Taken) {
+        self.send(port);
+        for (total, count) in self.sent_paths.iter_mut().zip(taken.paths) {
+            *total += u64::from(count);
+        }
+        let Self { device, shared, .. } = self;
+        send_burst(device, shared, port, burst);
+    }
+
     /// Sends what has been collected for a port.
     fn send(&mut self, port: PortId) {
         let Some(outgoing) = self.outgoing.get_mut(port.index()) else { return };
@@ -285,23 +307,7 @@ impl<D: Device> State<D> {
         for (total, count) in self.sent_paths.iter_mut().zip(&mut outgoing.paths) {
             *total += u64::from(core::mem::take(count));
         }
-        let all = outgoing.burst.len();
-        let bytes = |burst: &Burst| -> usize {
-            burst.packets().iter().map(crate::packet::Packet::len).sum()
-        };
-        let mut sent_bytes = bytes(&outgoing.burst);
-        let sent = self.device.send(port, &mut outgoing.burst);
-        let counters = &self.shared.counters;
-        if sent < all {
-            sent_bytes -= bytes(&outgoing.burst);
-            let left = outgoing.burst.len() as u64;
-            counters.global(crate::counters::Counter::PortTxFull).add(left);
-            counters.balance.dropped.add(left);
-            self.device.release(&mut outgoing.burst);
-        }
-        counters.port(port).tx_packets.add(sent as u64);
-        counters.port(port).tx_bytes.add(sent_bytes as u64);
-        counters.balance.sent.add(sent as u64);
+        send_burst(&mut self.device, &self.shared, port, &mut outgoing.burst);
     }
 
     fn release_spent(&mut self) {
@@ -317,4 +323,25 @@ impl<D: Device> State<D> {
         self.shared.counters.balance.dropped.add(count);
         self.device.release(burst);
     }
+}
+
+/// Sends a burst and counts it. What the device does not take is dropped and counted.
+#[inline]
+fn send_burst<D: Device>(device: &mut D, shared: &Shared, port: PortId, burst: &mut Burst) {
+    let all = burst.len();
+    let bytes =
+        |burst: &Burst| -> usize { burst.packets().iter().map(crate::packet::Packet::len).sum() };
+    let mut sent_bytes = bytes(burst);
+    let sent = device.send(port, burst);
+    let counters = &shared.counters;
+    if sent < all {
+        sent_bytes -= bytes(burst);
+        let left = burst.len() as u64;
+        counters.global(crate::counters::Counter::PortTxFull).add(left);
+        counters.balance.dropped.add(left);
+        device.release(burst);
+    }
+    counters.port(port).tx_packets.add(sent as u64);
+    counters.port(port).tx_bytes.add(sent_bytes as u64);
+    counters.balance.sent.add(sent as u64);
 }

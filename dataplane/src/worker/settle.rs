@@ -39,6 +39,9 @@ impl<D: Device> State<D> {
     /// Sees one packet through to its end.
     #[inline]
     pub(super) fn settle(&mut self, packet: Packet, verdict: Verdict, tables: &Tables, now: Nanos) {
+        if let Verdict::Ready(port) = verdict {
+            return self.enqueue(packet, port);
+        }
         if let Verdict::Transmit(id) = verdict
             && let Ready::Fits = ready(&packet, id, tables)
         {
@@ -58,6 +61,9 @@ impl<D: Device> State<D> {
     ) {
         for _ in 0..STEPS_MAX {
             verdict = match verdict {
+                Verdict::Ready(port) => return self.enqueue(packet, port),
+                // What nobody has looked at is dropped rather than sent on unseen.
+                Verdict::Unseen => Verdict::drop(Counter::L2NotForUs),
                 Verdict::Route => Verdict::RouteTo(look_up(&packet, &self.round(tables, now))),
                 Verdict::RouteTo(next_hop) => {
                     route_to(&mut packet, next_hop, &self.round(tables, now))

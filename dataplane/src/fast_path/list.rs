@@ -1,0 +1,40 @@
+//! Some packets of a burst, with what is known of each.
+
+use crate::packet::BURST_MAX;
+
+/// At most as many items as a burst has packets.
+pub(super) struct List<T> {
+    items: [T; BURST_MAX],
+    len: usize,
+}
+
+impl<T: Copy> List<T> {
+    /// No items; `filler` is never seen.
+    pub(super) fn new(filler: T) -> Self {
+        Self { items: [filler; BURST_MAX], len: 0 }
+    }
+
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds an item. A list is filled from one burst, so there is room.
+    #[inline]
+    pub(super) fn push(&mut self, item: T) {
+        if let Some(place) = self.items.get_mut(self.len) {
+            *place = item;
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    pub(super) fn items(&self) -> &[T] {
+        self.items.get(..self.len).unwrap_or(&[])
+    }
+
+    #[inline]
+    pub(super) fn items_mut(&mut self) -> &mut [T] {
+        self.items.get_mut(..self.len).unwrap_or(&mut [])
+    }
+}
