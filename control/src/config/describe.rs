@@ -108,7 +108,7 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     map.insert("routes".into(), texts(&tunnel.routes));
     map.insert("enabled".into(), tunnel.enabled.into());
     map.insert("latency".into(), tunnel.latency.into());
-    map.insert("comment".into(), tunnel.comment.as_str().into());
+    map.insert("comment".into(), (&*tunnel.comment).into());
     let settings = outer_settings(tunnel.mode, &tunnel.settings);
     let settings = settings.into_iter().chain(inner_settings(&tunnel.settings));
     for (key, value) in settings.filter(|(key, value)| is_in_force(key, value)) {

@@ -1,17 +1,18 @@
-//! From a path to the trees of a file and of those it includes. Included files are parsed side by side: a
-//! million tunnels are usually spread over several.
+//! From a path to what a file and those it includes say. Included files are read side by side: a million
+//! tunnels are usually spread over several.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{io, thread};
 
 use super::mistake::MistakeKind;
+use super::pieces::{self, Pieces};
 use super::read;
 use super::report::{Field, Place, Report};
-use crate::yaml::{self, Mark, Node, Tree, Value};
+use crate::yaml::{self, Mark, Node, Value};
 
 /// The largest file that is read.
 pub const FILE_SIZE_LIMIT: u64 = 256 << 20;
@@ -24,14 +25,34 @@ const THREAD_LIMIT: usize = 8;
 #[derive(Debug)]
 pub(super) struct Text {
     pub(super) name: Arc<str>,
-    pub(super) content: String,
+    content: String,
+    whole: OnceLock<Node<'static>>,
+}
+
+impl Text {
+    pub(super) fn new(name: Arc<str>, content: String) -> Self {
+        Self { name, content, whole: OnceLock::new() }
+    }
+
+    /// The whole tree, pieces included: parsed again when a mistake first needs to know where in this
+    /// file something is, because nobody else needs it.
+    pub(super) fn whole(&self) -> &Node<'static> {
+        self.whole.get_or_init(|| yaml::parse(&self.content).root.into_owned())
+    }
 }
 
 /// A parsed file.
 #[derive(Debug)]
 pub(super) struct Source<'t> {
     pub(super) name: &'t Arc<str>,
+    /// The tree, but for the entries that [`Pieces`] has.
     pub(super) root: Node<'t>,
+}
+
+/// A file, read.
+pub(super) struct ReadFile<'t> {
+    pub(super) source: Source<'t>,
+    pub(super) pieces: Pieces<'t>,
 }
 
 const WHOLE_FILE: Mark = Mark { line: 0, column: 0 };
@@ -52,7 +73,7 @@ pub(super) fn read(report: &mut Report, path: &Path, from: Option<Field<'_, '_>>
         }
     };
     match String::from_utf8(bytes) {
-        Ok(content) => Some(Text { content: without_byte_order_mark(content), name }),
+        Ok(content) => Some(Text::new(name, without_byte_order_mark(content))),
         Err(error) => {
             let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let mark = end_of(&String::from_utf8_lossy(good));
@@ -90,21 +111,21 @@ fn end_of(text: &str) -> Mark {
     Mark { line: number(text.matches('\n').count() + 1), column: number(last.chars().count() + 1) }
 }
 
-/// Parses a text and reports what is wrong with it as YAML.
-pub(super) fn parse<'t>(report: &mut Report, text: &'t Text) -> Source<'t> {
-    accept(report, text, yaml::parse(&text.content))
-}
-
-fn accept<'t>(report: &mut Report, text: &'t Text, tree: Tree<'t>) -> Source<'t> {
+/// Parses a text, and reads the entries of its long sections on the way.
+pub(super) fn parse(text: &Text) -> ReadFile<'_> {
+    let mut pieces = Pieces::new(text);
+    let mut tree =
+        yaml::parse_in_pieces(&text.content, pieces::SECTIONS, |piece| pieces.take(&piece));
     let place = Place::root(&text.name);
     for problem in tree.problems {
         let kind = if problem.is_limit { MistakeKind::Unreadable } else { MistakeKind::Syntax };
-        let note = report.error(&place, problem.mark, kind, problem.message);
+        let note = pieces.report.error(&place, problem.mark, kind, problem.message);
         if let Some(advice) = problem.advice {
             note.advise(advice);
         }
     }
-    Source { name: &text.name, root: tree.root }
+    pieces.take_rest(&mut tree.root);
+    ReadFile { source: Source { name: &text.name, root: tree.root }, pieces }
 }
 
 /// The files that `main` includes, in the order of the list and of their names. A file is read once.
@@ -155,30 +176,32 @@ fn matching(report: &mut Report, field: Field<'_, '_>, base: &Path) -> Vec<PathB
     }
 }
 
-/// Parses included files on as many threads as are worth it, and reports in the order of the files.
-pub(super) fn parse_all<'t>(report: &mut Report, texts: &'t [Text]) -> Vec<Source<'t>> {
-    let trees: Vec<OnceLock<Tree<'t>>> = texts.iter().map(|_| OnceLock::new()).collect();
+/// Parses included files on as many threads as are worth it; the result is in the order of the files.
+pub(super) fn parse_all(texts: &[Text]) -> Vec<ReadFile<'_>> {
+    let files: Vec<Mutex<Option<ReadFile<'_>>>> = texts.iter().map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((text, file)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            texts.get(index).zip(files.get(index))
+        } {
+            let read = parse(text);
+            *file.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
+        }
+    };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..cores.min(texts.len()).min(THREAD_LIMIT) {
-            scope.spawn(|| {
-                while let Some((text, tree)) = {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    texts.get(index).zip(trees.get(index))
-                } {
-                    tree.get_or_init(|| yaml::parse(&text.content));
-                }
-            });
+            scope.spawn(work);
         }
     });
-    let parsed = texts.iter().zip(trees);
-    parsed.filter_map(|(text, tree)| Some(accept(report, text, tree.into_inner()?))).collect()
+    let files = files.into_iter();
+    files.filter_map(|file| file.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
 }
 
 /// An included file that includes others, which would make the order of definitions hard to follow.
-pub(super) fn refuse_nested_includes(report: &mut Report, included: &[Source<'_>]) {
-    for source in included {
+pub(super) fn refuse_nested_includes(report: &mut Report, included: &[ReadFile<'_>]) {
+    for ReadFile { source, .. } in included {
         let Some(entry) = source.root.entry("include") else { continue };
         if matches!(entry.value.value, Value::Null) {
             continue;

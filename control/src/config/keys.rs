@@ -7,7 +7,7 @@ use super::mistake::MistakeKind;
 use super::read::{as_boolean, quoted};
 use super::report::{Field, Place, Report};
 use super::vocabulary::{self, ELSEWHERE, Key, Support};
-use crate::yaml::{Entry, Node, Value};
+use crate::yaml::{Entry, Mark, Node, Value};
 
 /// The entries of a mapping that its reader has to look at: known, supported and the first of their name.
 pub(super) fn known_entries<'a>(
@@ -39,20 +39,26 @@ pub(super) fn distinct_entries<'a>(
     let is_first = |entry: &&'a Entry<'a>| match first.before(entry) {
         None => true,
         Some(earlier) => {
-            let place = field.place.key(&entry.key);
-            let message = format!(
-                "{} is here twice; it was already given in line {}, column {}",
-                quoted(&entry.key),
-                earlier.mark.line,
-                earlier.mark.column
-            );
-            report
-                .error(&place, entry.mark, MistakeKind::Duplicate, message)
-                .advise("keep one of the two");
+            refuse_double(report, field.place, entry, earlier.mark);
             false
         }
     };
     entries.iter().filter(is_first).collect()
+}
+
+/// Reports a key that its mapping has had before.
+pub(super) fn refuse_double(
+    report: &mut Report,
+    mapping: &Place<'_>,
+    entry: &Entry<'_>,
+    earlier: Mark,
+) {
+    let place = mapping.key(&entry.key);
+    let Mark { line, column } = earlier;
+    let key = quoted(&entry.key);
+    let message =
+        format!("{key} is here twice; it was already given in line {line}, column {column}");
+    report.error(&place, entry.mark, MistakeKind::Duplicate, message).advise("keep one of the two");
 }
 
 /// Finds the earlier entry of the same key: by looking back in small mappings, with a table in large ones.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! files → trees with lines and columns → entries → checks across entries → Config
-//!          yaml/          files.rs      ports.rs …  check/                 model.rs, tunnel.rs
+//! files.rs  yaml/, pieces.rs             ports.rs …   check/                  model.rs, tunnel.rs
 //! ```
 
 mod check;
@@ -13,12 +13,14 @@ mod files;
 mod keys;
 pub mod mistake;
 pub mod model;
+mod pieces;
 mod ports;
 mod prefixes;
 mod read;
 mod report;
 mod routes;
 mod sections;
+mod settings;
 pub mod tunnel;
 mod tunnels;
 mod vocabulary;
@@ -42,7 +44,7 @@ pub use words::{
 };
 
 use check::{Drafts, Misspelled};
-use files::{Source, Text};
+use files::{ReadFile, Source, Text};
 use report::{Place, Report};
 use sections::Sections;
 
@@ -78,7 +80,7 @@ pub fn load(path: &Path, purpose: Purpose) -> Result<Loaded, Mistakes> {
 
 /// Reads a text that has no file and therefore can't include any. Mistakes call it `name`.
 pub fn load_str(name: &str, text: &str, purpose: Purpose) -> Result<Loaded, Mistakes> {
-    let main = Text { name: Arc::from(name), content: text.to_owned() };
+    let main = Text::new(Arc::from(name), text.to_owned());
     load_text(Report::default(), &main, None, purpose)
 }
 
@@ -88,18 +90,18 @@ fn load_text(
     base: Option<&Path>,
     purpose: Purpose,
 ) -> Result<Loaded, Mistakes> {
-    let main = files::parse(&mut report, main);
+    let main = files::parse(main);
     let texts = if let Some(base) = base {
-        files::read_includes(&mut report, &main, base)
+        files::read_includes(&mut report, &main.source, base)
     } else {
-        refuse_include(&mut report, &main);
+        refuse_include(&mut report, &main.source);
         Vec::new()
     };
-    let included = files::parse_all(&mut report, &texts);
+    let included = files::parse_all(&texts);
     files::refuse_nested_includes(&mut report, &included);
-    let sources: Vec<Source<'_>> = std::iter::once(main).chain(included).collect();
-    let names: Vec<Arc<str>> = sources.iter().map(|source| source.name.clone()).collect();
-    let config = validate(&mut report, &sources, purpose);
+    let files: Vec<ReadFile<'_>> = std::iter::once(main).chain(included).collect();
+    let names: Vec<Arc<str>> = files.iter().map(|file| file.source.name.clone()).collect();
+    let config = validate(&mut report, files, purpose);
     let warnings = report.finish(&names)?;
     Ok(Loaded { config, warnings })
 }
@@ -118,27 +120,33 @@ fn refuse_include(report: &mut Report, main: &Source<'_>) {
 }
 
 /// The configuration, complete only if the report has no mistakes.
-fn validate(report: &mut Report, sources: &[Source<'_>], purpose: Purpose) -> Config {
+fn validate(report: &mut Report, files: Vec<ReadFile<'_>>, purpose: Purpose) -> Config {
+    let (mut sources, mut written, mut routes) = (Vec::new(), Vec::new(), Vec::new());
+    for ReadFile { source, pieces } in files {
+        report.append(pieces.report);
+        sources.push(source);
+        written.push(pieces.tunnels);
+        routes.push(pieces.routes);
+    }
     let is_incomplete = report.is_incomplete();
-    let sections = Sections::new(report, sources);
+    let sections = Sections::new(report, &sources);
     let dataplane = sections::dataplane(report, &sections);
     let limits = sections::limits(report, &sections);
     let api = sections::api(report, &sections);
     let ports = ports::read(report, &sections, purpose);
     let (loopback, loopback_spot) = sections::loopback(report, &sections);
-    let tunnels = tunnels::read(report, &sections);
-    let mut routes = routes::read(report, &sections);
-    routes.extend(routes::shorthand(&tunnels));
+    sections.refuse_other_shapes(report);
+    let (tunnels, tunnel_names) = tunnels::resolve(report, &sections, written);
     if ports.is_empty() && !is_incomplete {
-        miss_ports(report, sources);
+        miss_ports(report, &sources);
     }
-    let drafts = Drafts { ports, loopback, loopback_spot, tunnels, routes };
-    let misspelled = Misspelled::new(sources, &drafts);
+    let drafts = Drafts { ports, loopback, loopback_spot, tunnels, tunnel_names };
+    let misspelled = Misspelled::new(&sources, &drafts);
     // In half a text everything that the other half defines would seem to be missing.
     let routes = if is_incomplete {
         Vec::new()
     } else {
-        check::check(report, &drafts, &misspelled, &limits)
+        check::check(report, &drafts, routes, &misspelled, &limits)
     };
     Config {
         dataplane,

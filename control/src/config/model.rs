@@ -89,8 +89,6 @@ pub struct Api {
 /// An entry of `ports`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
-    /// Where it was written.
-    pub origin: Origin,
     /// Its key.
     pub name: Name,
     /// PCI address or DPDK vdev; only `Purpose::Run` guarantees it.
@@ -132,8 +130,6 @@ pub struct Loopback {
 /// An entry of `routes`, or of `tunnels.*.routes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Where it was written.
-    pub origin: Origin,
     /// The destination, its host bits zero.
     pub to: IpNet,
     /// The lower one of two for the same destination wins.

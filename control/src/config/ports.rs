@@ -58,7 +58,6 @@ fn read_port<'t>(
 ) -> PortDraft<'t> {
     let name = if let Part::Key(name) = spot.entry { name } else { "" };
     let mut port = Port {
-        origin: Origin(spot.location()),
         name: Arc::from(name),
         device: None,
         mac: derived_mac(position),

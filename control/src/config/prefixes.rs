@@ -1,15 +1,16 @@
 //! Longest-prefix match for checks of a configuration: one hash table, asked once for each prefix length that
 //! occurs. Not the forwarding table.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use rustc_hash::FxHashMap;
 
 /// Values by prefix.
 #[derive(Debug)]
 pub(super) struct PrefixTable<T> {
-    entries: HashMap<IpNet, T>,
+    entries: FxHashMap<IpNet, T>,
     lengths_of_ipv4: BTreeSet<u8>,
     lengths_of_ipv6: BTreeSet<u8>,
 }
@@ -17,7 +18,7 @@ pub(super) struct PrefixTable<T> {
 impl<T> PrefixTable<T> {
     pub(super) fn new() -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: FxHashMap::default(),
             lengths_of_ipv4: BTreeSet::new(),
             lengths_of_ipv6: BTreeSet::new(),
         }

@@ -87,6 +87,7 @@ pub(super) struct Report {
     mistakes: Vec<Mistake>,
     unlisted: usize,
     warnings: Vec<Mistake>,
+    is_incomplete: bool,
 }
 
 impl Report {
@@ -97,7 +98,8 @@ impl Report {
         kind: MistakeKind,
         message: impl Into<String>,
     ) -> Note<'_> {
-        if self.mistakes.len() >= MISTAKE_LIMIT {
+        self.is_incomplete |= matches!(kind, MistakeKind::Syntax | MistakeKind::Unreadable);
+        if self.is_full() {
             self.unlisted += 1;
             return Note(None);
         }
@@ -112,7 +114,7 @@ impl Report {
         kind: MistakeKind,
         message: impl Into<String>,
     ) -> Note<'_> {
-        if self.warnings.len() >= MISTAKE_LIMIT {
+        if self.is_full_of_warnings() {
             return Note(None);
         }
         self.warnings.push(mistake(place, mark, kind, message.into()));
@@ -133,12 +135,29 @@ impl Report {
         !self.mistakes.is_empty()
     }
 
+    /// Whether further mistakes will only be counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.mistakes.len() >= MISTAKE_LIMIT
+    }
+
+    /// Whether further warnings will be left out.
+    pub(super) fn is_full_of_warnings(&self) -> bool {
+        self.warnings.len() >= MISTAKE_LIMIT
+    }
+
     /// Whether a file could not be read to its end, so that names may seem to be missing that are not.
     pub(super) fn is_incomplete(&self) -> bool {
-        let ends = |mistake: &Mistake| {
-            matches!(mistake.kind, MistakeKind::Syntax | MistakeKind::Unreadable)
-        };
-        self.mistakes.iter().any(ends)
+        self.is_incomplete
+    }
+
+    /// Takes over what was found in a file beside this one.
+    pub(super) fn append(&mut self, other: Self) {
+        self.is_incomplete |= other.is_incomplete;
+        self.mistakes.extend(other.mistakes);
+        self.unlisted += other.unlisted + self.mistakes.len().saturating_sub(MISTAKE_LIMIT);
+        self.mistakes.truncate(MISTAKE_LIMIT);
+        self.warnings.extend(other.warnings);
+        self.warnings.truncate(MISTAKE_LIMIT);
     }
 
     /// The warnings, or everything if there is a mistake; in the order of the files.
@@ -160,7 +179,7 @@ fn mistake(place: &Place<'_>, mark: Mark, kind: MistakeKind, message: String) ->
     Mistake { location: place.location(mark), path: place.to_string(), kind, message, advice: None }
 }
 
-/// An entry of a section, for checks that come after reading it.
+/// An entry of a section, while its tree is there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spot<'t> {
     pub(super) file: &'t Arc<str>,
@@ -172,10 +191,6 @@ pub(super) struct Spot<'t> {
 }
 
 impl Spot<'_> {
-    pub(super) fn location(&self) -> Location {
-        Location { file: self.file.clone(), line: self.mark.line, column: self.mark.column }
-    }
-
     /// Where the value of a key is; where the entry is if the key comes from elsewhere or is missing.
     pub(super) fn mark_of(&self, key: &str) -> Mark {
         self.node.entry(key).map_or(self.mark, |entry| entry.value.mark)

@@ -8,12 +8,12 @@ use ipnet::IpNet;
 
 use super::keys::known_entries;
 use super::mistake::MistakeKind;
+use super::pieces::Written;
 use super::read;
-use super::report::{Field, Part, Place, Report, Spot};
-use super::sections::Sections;
-use super::tunnels::TunnelDraft;
+use super::report::{Field, Place, Report};
 use super::vocabulary::{self, Key};
 use super::words::Refusal;
+use crate::yaml::Mark;
 
 /// Next hops of one route.
 const NEXT_HOP_LIMIT: usize = 64;
@@ -30,119 +30,90 @@ pub(super) enum Destination {
 /// A route as written.
 #[derive(Debug)]
 pub(super) struct RouteDraft<'t> {
-    pub(super) spot: Spot<'t>,
+    /// The route itself, or the tunnel that it is a shorthand of.
+    pub(super) written: Written<'t>,
     pub(super) to: Destination,
     pub(super) metric: u32,
     pub(super) refusal: Option<Refusal>,
-    pub(super) next_hops: Vec<NextHopDraft<'t>>,
+    /// Of a shorthand: none, it leads into its tunnel.
+    pub(super) next_hops: Vec<NextHopDraft>,
     /// Its position in `tunnels.*.routes`.
     pub(super) shorthand: Option<usize>,
 }
 
 /// A next hop as written: at least one of the three is there.
 #[derive(Debug)]
-pub(super) struct NextHopDraft<'t> {
+pub(super) struct NextHopDraft {
     pub(super) via: Option<IpAddr>,
-    pub(super) port: Option<&'t str>,
-    pub(super) tunnel: Option<&'t str>,
+    pub(super) port: Option<Box<str>>,
+    pub(super) tunnel: Option<Box<str>>,
     pub(super) weight: NonZeroU16,
     /// Its position in `next-hops`.
-    pub(super) index: Option<usize>,
+    pub(super) index: Option<u16>,
 }
 
-impl RouteDraft<'_> {
+impl<'t> RouteDraft<'t> {
+    /// A shorthand route of the tunnel that is written there.
+    pub(super) fn shorthand(written: Written<'t>, position: usize, to: IpNet) -> Self {
+        Self {
+            written,
+            to: Destination::Prefix(to),
+            metric: 0,
+            refusal: None,
+            next_hops: Vec::new(),
+            shorthand: Some(position),
+        }
+    }
+
     /// Hands the place of a key of a next hop to `with`.
     pub(super) fn at_next_hop<R>(
         &self,
-        hop: &NextHopDraft<'_>,
+        report: &mut Report,
+        hop: &NextHopDraft,
         key: &str,
-        with: impl FnOnce(&Place<'_>, crate::yaml::Mark) -> R,
+        with: impl FnOnce(&mut Report, &Place<'_>, Mark) -> R,
     ) -> R {
-        let Some(index) = hop.index else { return self.spot.at(key, with) };
-        let mark = self.spot.mark_of_item("next-hops", index);
-        let items = self.spot.node.entry("next-hops").map(|entry| &entry.value.value);
-        let item = match items {
-            Some(crate::yaml::Value::List(items)) => items.get(index),
-            _ => None,
+        let spot = self.written.spot(report);
+        let Some(index) = hop.index.map(usize::from) else {
+            return spot.at(key, |place, mark| with(report, place, mark));
         };
-        let mark = item.and_then(|item| item.entry(key)).map_or(mark, |entry| entry.value.mark);
-        self.spot.at_item("next-hops", index, |place, _| with(&place.key(key), mark))
+        let mark = spot.mark_of_item("next-hops", index);
+        let item = spot.node.entry("next-hops").and_then(|entry| entry.value.nth(index));
+        let key_of_item = item.and_then(|(_, item)| item.entry(key));
+        let mark = key_of_item.map_or(mark, |entry| entry.value.mark);
+        spot.at_item("next-hops", index, |place, _| with(report, &place.key(key), mark))
     }
 
     /// Hands the place of the destination to `with`.
     pub(super) fn at_destination<R>(
         &self,
-        with: impl FnOnce(&Place<'_>, crate::yaml::Mark) -> R,
+        report: &mut Report,
+        with: impl FnOnce(&mut Report, &Place<'_>, Mark) -> R,
     ) -> R {
+        let spot = self.written.spot(report);
+        let with = |place: &Place<'_>, mark| with(report, place, mark);
         match self.shorthand {
-            Some(position) => self.spot.at_shorthand(position, with),
-            None => self.spot.at("to", with),
+            Some(position) => spot.at_shorthand(position, with),
+            None => spot.at("to", with),
         }
     }
-}
-
-/// Reads every route of the section `routes`.
-pub(super) fn read<'t>(report: &mut Report, sections: &Sections<'t>) -> Vec<RouteDraft<'t>> {
-    let mut drafts = Vec::new();
-    for section in sections.named("routes") {
-        let root = Place::root(section.file);
-        let place = root.key("routes");
-        let field = Field { place: &place, node: &section.entry.value };
-        let Some(items) = read::items(report, field) else { continue };
-        for (index, node) in items.iter().enumerate() {
-            let place = place.index(index);
-            let spot = Spot {
-                file: section.file,
-                section: "routes",
-                entry: Part::Index(index),
-                mark: node.mark,
-                node,
-            };
-            drafts.extend(read_route(report, Field { place: &place, node }, spot));
-        }
-    }
-    drafts
-}
-
-/// The shorthand routes of tunnels.
-pub(super) fn shorthand<'t>(tunnels: &[TunnelDraft<'t>]) -> Vec<RouteDraft<'t>> {
-    let mut drafts = Vec::new();
-    for draft in tunnels {
-        let Part::Key(name) = draft.spot.entry else { continue };
-        for (index, to) in draft.tunnel.routes.iter().enumerate() {
-            drafts.push(RouteDraft {
-                spot: draft.spot,
-                to: Destination::Prefix(*to),
-                metric: 0,
-                refusal: None,
-                next_hops: vec![NextHopDraft {
-                    via: None,
-                    port: None,
-                    tunnel: Some(name),
-                    weight: NonZeroU16::MIN,
-                    index: None,
-                }],
-                shorthand: Some(index),
-            });
-        }
-    }
-    drafts
 }
 
 /// The keys of a route or next hop that say where packets go.
 #[derive(Default)]
-struct Way<'t> {
+struct Way {
     via: Option<IpAddr>,
-    port: Option<&'t str>,
-    tunnel: Option<&'t str>,
+    port: Option<Box<str>>,
+    tunnel: Option<Box<str>>,
     weight: Option<NonZeroU16>,
     is_broken: bool,
 }
 
-fn read_route<'t>(
+/// Reads a route of the section `routes`. `None` if it has a mistake.
+pub(super) fn read<'t>(
     report: &mut Report,
-    field: Field<'_, 't>,
-    spot: Spot<'t>,
+    field: Field<'_, '_>,
+    written: Written<'t>,
 ) -> Option<RouteDraft<'t>> {
     let mut to = None;
     let mut metric = Some(0);
@@ -162,11 +133,10 @@ fn read_route<'t>(
         }
     }
     if to.is_none() && field.node.entry("to").is_none() {
-        spot.at("to", |place, mark| {
-            report
-                .error(place, mark, MistakeKind::Missing, "the route has no destination")
-                .advise("write to: and a prefix, or to: default");
-        });
+        let message = "the route has no destination";
+        report
+            .error(&field.place.key("to"), written.mark, MistakeKind::Missing, message)
+            .advise("write to: and a prefix, or to: default");
     }
     let is_unsupported = entries.len() < field.node.entries().len();
     let has_way = way.via.is_some() || way.port.is_some() || way.tunnel.is_some();
@@ -194,7 +164,7 @@ fn read_route<'t>(
         Some(refusal) => refusal,
         None => None,
     };
-    Some(RouteDraft { spot, to: to??, metric: metric?, refusal, next_hops, shorthand: None })
+    Some(RouteDraft { written, to: to??, metric: metric?, refusal, next_hops, shorthand: None })
 }
 
 /// The entries of a mapping, or `None` if it is not one.
@@ -224,19 +194,19 @@ fn refuse_ways(report: &mut Report, field: Field<'_, '_>, ways: usize) {
         .advise("write one of `via`, `tunnel`, `next-hops` and `type`");
 }
 
-impl<'t> Way<'t> {
-    fn read(&mut self, report: &mut Report, key: &str, field: Field<'_, 't>) {
+impl Way {
+    fn read(&mut self, report: &mut Report, key: &str, field: Field<'_, '_>) {
         let is_good = match key {
             "via" => {
                 self.via = read::address(report, field);
                 self.via.is_some()
             }
             "port" => {
-                self.port = read::text(report, field);
+                self.port = read::text(report, field).map(Box::from);
                 self.port.is_some()
             }
             "tunnel" => {
-                self.tunnel = read::text(report, field);
+                self.tunnel = read::text(report, field).map(Box::from);
                 self.tunnel.is_some()
             }
             _ => {
@@ -248,7 +218,7 @@ impl<'t> Way<'t> {
         self.is_broken |= !is_good;
     }
 
-    fn next_hop(self, index: Option<usize>) -> NextHopDraft<'t> {
+    fn next_hop(self, index: Option<u16>) -> NextHopDraft {
         NextHopDraft {
             via: self.via,
             port: self.port,
@@ -259,7 +229,7 @@ impl<'t> Way<'t> {
     }
 }
 
-fn read_next_hops<'t>(report: &mut Report, field: Field<'_, 't>) -> Option<Vec<NextHopDraft<'t>>> {
+fn read_next_hops(report: &mut Report, field: Field<'_, '_>) -> Option<Vec<NextHopDraft>> {
     let items = read::items(report, field)?;
     if items.is_empty() || items.len() > NEXT_HOP_LIMIT {
         let message = format!("a route has 1 to {NEXT_HOP_LIMIT} next hops, not {}", items.len());
@@ -285,7 +255,7 @@ fn read_next_hops<'t>(report: &mut Report, field: Field<'_, 't>) -> Option<Vec<N
                 .advise("write `via` or `tunnel`");
             continue;
         }
-        hops.push(way.next_hop(Some(index)));
+        hops.push(way.next_hop(u16::try_from(index).ok()));
     }
     (hops.len() == items.len()).then_some(hops)
 }

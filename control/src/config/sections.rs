@@ -122,6 +122,22 @@ impl<'t> Sections<'t> {
     }
 }
 
+impl Sections<'_> {
+    /// Reports `tunnels` that is no mapping and `routes` that is no list; what is one has been read.
+    pub(super) fn refuse_other_shapes(&self, report: &mut Report) {
+        for section in &self.sections {
+            let root = Place::root(section.file);
+            let place = root.key(&section.entry.key);
+            let field = Field { place: &place, node: &section.entry.value };
+            match &*section.entry.key {
+                "tunnels" => drop(distinct_entries(report, field)),
+                "routes" => drop(read::items(report, field)),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// Finds keys that another file has as well.
 #[derive(Default)]
 struct Seen<'t>(HashMap<&'t str, (Arc<str>, Mark)>);
@@ -146,7 +162,7 @@ impl<'t> Seen<'t> {
 }
 
 /// Names become parts of file names, of lines of text and of metrics.
-fn is_name(report: &mut Report, place: &Place<'_>, entry: &Entry<'_>) -> bool {
+pub(super) fn is_name(report: &mut Report, place: &Place<'_>, entry: &Entry<'_>) -> bool {
     const LENGTH_LIMIT: usize = 63;
     let name = &*entry.key;
     let is_plain = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '/' | '\\');

@@ -3,19 +3,17 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU8;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::mistake::Origin;
 use super::model::Name;
 use super::words::{DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Payload, Profile};
 
 /// An entry of `tunnels`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tunnel {
-    /// Where it was written.
-    pub origin: Origin,
     /// Its key.
     pub name: Name,
     /// The encapsulation.
@@ -29,17 +27,17 @@ pub struct Tunnel {
     /// The only port it is decapsulated from and encapsulated through.
     pub link: Option<Name>,
     /// The tunnel's own addresses, with the prefix length of their net.
-    pub addresses: Vec<IpNet>,
+    pub addresses: Box<[IpNet]>,
     /// Shorthand routes, which `Config::routes` has as well.
-    pub routes: Vec<IpNet>,
+    pub routes: Box<[IpNet]>,
     /// Administratively up.
     pub enabled: bool,
     /// A latency histogram of its own.
     pub latency: bool,
     /// Free text.
-    pub comment: String,
-    /// Everything that has a default in a profile.
-    pub settings: Settings,
+    pub comment: Box<str>,
+    /// Everything that has a default in a profile; the same ones are shared.
+    pub settings: Arc<Settings>,
 }
 
 /// The IP version of a header.
@@ -90,7 +88,7 @@ impl Tunnel {
 }
 
 /// The settings of a tunnel that a profile has a default for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the file")]
 pub struct Settings {
     /// Which defaults were taken.
@@ -148,7 +146,7 @@ pub struct Settings {
 }
 
 /// Which inner sources a tunnel accepts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum InnerSource {
     /// Some route, best or not, could send to that source through this tunnel (RFC 3704 §2.3).
     Feasible,

@@ -332,7 +332,7 @@ impl Controller {
             tx_packets: count("tx_packets"),
             tx_bytes: count("tx_bytes"),
             tx_dropped: dropped("tx_"),
-            comment: tunnel.comment.clone(),
+            comment: tunnel.comment.to_string(),
         }
     }
 

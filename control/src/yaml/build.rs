@@ -7,12 +7,22 @@ use std::collections::HashMap;
 use serde_yaml::granit_parser::{self, Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::{
-    ALIAS_NODE_LIMIT, DEPTH_LIMIT, Entry, Mark, NODE_LIMIT, Node, PROBLEM_LIMIT, Problem, Tree,
-    Value,
+    ALIAS_NODE_LIMIT, DEPTH_LIMIT, Entry, Mark, NODE_LIMIT, Node, PROBLEM_LIMIT, Piece, Problem,
+    Section, Shape, Tree, Value,
 };
 
 /// Reads a text. Never fails: what is wrong is in the tree's problems.
 pub fn parse(text: &str) -> Tree<'_> {
+    parse_in_pieces(text, &[], |_| ())
+}
+
+/// Reads a text, of which the entries of `sections` go to `take` as soon as they are complete and leave an
+/// empty section behind. What is there twice, or has an anchor, stays whole.
+pub fn parse_in_pieces<'t>(
+    text: &'t str,
+    sections: &'static [Section],
+    mut take: impl FnMut(Piece<'t>),
+) -> Tree<'t> {
     let options = granit_parser::options! {
         emit_comments: false,
         emit_unresolved_aliases: true,
@@ -20,7 +30,7 @@ pub fn parse(text: &str) -> Tree<'_> {
         flow_nesting_limit: 4 * DEPTH_LIMIT,
         block_nesting_limit: 4 * DEPTH_LIMIT,
     };
-    let mut builder = Builder::new();
+    let mut builder = Builder::new(sections, &mut take);
     for next in Parser::new_from_str_with_options(text, options) {
         let step = match next {
             Ok((event, span)) => builder.take(event, &span),
@@ -41,6 +51,8 @@ struct Open<'t> {
     mark: Mark,
     anchor: usize,
     content: Content<'t>,
+    /// The name of the section, if its entries are handed over, and how many were.
+    handed_over: Option<(&'static str, usize)>,
 }
 
 enum Content<'t> {
@@ -48,7 +60,9 @@ enum Content<'t> {
     Map { entries: Vec<Entry<'t>>, key: Option<(Mark, Cow<'t, str>)> },
 }
 
-struct Builder<'t> {
+struct Builder<'t, 'b> {
+    sections: &'static [Section],
+    take: &'b mut dyn FnMut(Piece<'t>),
     open: Vec<Open<'t>>,
     root: Option<Node<'t>>,
     documents: usize,
@@ -61,9 +75,11 @@ struct Builder<'t> {
 /// `None` ends the reading.
 type Step = Option<()>;
 
-impl<'t> Builder<'t> {
-    fn new() -> Self {
+impl<'t, 'b> Builder<'t, 'b> {
+    fn new(sections: &'static [Section], take: &'b mut dyn FnMut(Piece<'t>)) -> Self {
         Self {
+            sections,
+            take,
             open: Vec::new(),
             root: None,
             documents: 0,
@@ -87,12 +103,12 @@ impl<'t> Builder<'t> {
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.check_tag(tag.as_deref(), mark);
-                self.enter(Open { mark, anchor, content: Content::List(Vec::new()) })
+                self.enter(mark, anchor, Content::List(Vec::new()))
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.check_tag(tag.as_deref(), mark);
                 let content = Content::Map { entries: Vec::new(), key: None };
-                self.enter(Open { mark, anchor, content })
+                self.enter(mark, anchor, content)
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.leave();
@@ -123,21 +139,36 @@ impl<'t> Builder<'t> {
         None
     }
 
-    fn enter(&mut self, open: Open<'t>) -> Step {
-        self.count(open.mark)?;
+    fn enter(&mut self, mark: Mark, anchor: usize, content: Content<'t>) -> Step {
+        self.count(mark)?;
         if self.open.len() >= DEPTH_LIMIT {
-            self.limit(
-                open.mark,
-                format!("lists and mappings are nested deeper than {DEPTH_LIMIT}"),
-            );
+            self.limit(mark, format!("lists and mappings are nested deeper than {DEPTH_LIMIT}"));
             return None;
         }
-        self.open.push(open);
+        let section = if anchor == 0 { self.section(&content) } else { None };
+        let handed_over = section.map(|section| (section.name, 0));
+        self.open.push(Open { mark, anchor, content, handed_over });
         Some(())
     }
 
+    /// The section that begins with this collection, if its entries are to be handed over.
+    fn section(&self, content: &Content<'t>) -> Option<&'static Section> {
+        let [Open { anchor: 0, content: Content::Map { entries, key }, .. }] = self.open.as_slice()
+        else {
+            return None;
+        };
+        let (_, key) = key.as_ref()?;
+        let shape = match content {
+            Content::List(_) => Shape::List,
+            Content::Map { .. } => Shape::Map,
+        };
+        let is_first = || entries.iter().all(|entry| entry.key != *key);
+        let is_wanted = |section: &&Section| section.name == key && section.shape == shape;
+        self.sections.iter().find(is_wanted).filter(|_| is_first())
+    }
+
     fn leave(&mut self) {
-        let Some(Open { mark, anchor, content }) = self.open.pop() else { return };
+        let Some(Open { mark, anchor, content, .. }) = self.open.pop() else { return };
         let value = match content {
             Content::List(items) => Value::List(items),
             Content::Map { entries, .. } => Value::Map(entries),
@@ -154,10 +185,19 @@ impl<'t> Builder<'t> {
             self.root = Some(node);
             return;
         };
+        let mut hand_over = |entry| {
+            let Some((section, count)) = &mut open.handed_over else { return Some(entry) };
+            (self.take)(Piece { section, index: *count, entry });
+            *count += 1;
+            None
+        };
         match &mut open.content {
-            Content::List(items) => items.push(node),
+            Content::List(items) => {
+                let entry = Entry { mark: node.mark, key: Cow::Borrowed(""), value: node };
+                items.extend(hand_over(entry).map(|entry| entry.value));
+            }
             Content::Map { entries, key } => match key.take() {
-                Some((mark, key)) => entries.push(Entry { mark, key, value: node }),
+                Some((mark, key)) => entries.extend(hand_over(Entry { mark, key, value: node })),
                 None => match node.value {
                     Value::Scalar(text) => *key = Some((node.mark, text)),
                     Value::Null => *key = Some((node.mark, Cow::Borrowed(""))),

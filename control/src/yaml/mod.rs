@@ -11,7 +11,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-pub use build::parse;
+pub use build::{parse, parse_in_pieces};
 
 /// The deepest nesting of lists and mappings; the configuration needs six.
 pub const DEPTH_LIMIT: usize = 32;
@@ -64,6 +64,35 @@ pub struct Entry<'t> {
     pub value: Node<'t>,
 }
 
+/// A section of the document whose entries are handed over one by one, so that a long one needs no memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Section {
+    /// Its key in the document.
+    pub name: &'static str,
+    /// What it has to be for that; anything else stays in the tree.
+    pub shape: Shape,
+}
+
+/// A kind of collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A sequence.
+    List,
+    /// A mapping.
+    Map,
+}
+
+/// An entry of a [`Section`].
+#[derive(Debug)]
+pub struct Piece<'t> {
+    /// The section's name.
+    pub section: &'static str,
+    /// Its position in the section, from 0.
+    pub index: usize,
+    /// The item of a list, under an empty key, or the entry of a mapping.
+    pub entry: Entry<'t>,
+}
+
 /// A text that is not YAML, or more than the limits allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -97,6 +126,32 @@ impl<'t> Node<'t> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
+    /// The same, to be changed.
+    pub fn entry_mut(&mut self, key: &str) -> Option<&mut Self> {
+        let Value::Map(entries) = &mut self.value else { return None };
+        entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
+    }
+
+    /// What stands at a position of a list or mapping.
+    pub fn nth(&self, index: usize) -> Option<(&str, &Self)> {
+        match &self.value {
+            Value::List(items) => items.get(index).map(|item| ("", item)),
+            Value::Map(entries) => entries.get(index).map(|entry| (&*entry.key, &entry.value)),
+            Value::Null | Value::Scalar(_) => None,
+        }
+    }
+
+    /// The same with texts of its own, for who outlives the text.
+    pub fn into_owned(self) -> Node<'static> {
+        let value = match self.value {
+            Value::Null => Value::Null,
+            Value::Scalar(text) => Value::Scalar(Cow::Owned(text.into_owned())),
+            Value::List(items) => Value::List(items.into_iter().map(Node::into_owned).collect()),
+            Value::Map(entries) => Value::Map(entries.into_iter().map(Entry::into_owned).collect()),
+        };
+        Node { mark: self.mark, value }
+    }
+
     /// How the value would be called in a sentence.
     pub fn kind(&self) -> &'static str {
         match self.value {
@@ -105,5 +160,12 @@ impl<'t> Node<'t> {
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
         }
+    }
+}
+
+impl Entry<'_> {
+    fn into_owned(self) -> Entry<'static> {
+        let key = Cow::Owned(self.key.into_owned());
+        Entry { mark: self.mark, key, value: self.value.into_owned() }
     }
 }

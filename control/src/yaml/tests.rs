@@ -82,6 +82,44 @@ fn after_a_syntax_error_the_complete_entries_are_there() {
     assert_eq!(names, ["one"]);
 }
 
+const SECTIONS: &[Section] =
+    &[Section { name: "s", shape: Shape::Map }, Section { name: "l", shape: Shape::List }];
+
+/// The pieces of a text as `section index key`, and its tree.
+fn in_pieces(text: &str) -> (Vec<String>, Tree<'_>) {
+    let mut pieces = Vec::new();
+    let tree = parse_in_pieces(text, SECTIONS, |piece| {
+        pieces.push(format!("{} {} {}", piece.section, piece.index, piece.entry.key));
+    });
+    (pieces, tree)
+}
+
+#[test]
+fn entries_of_long_sections_are_handed_over_and_leave_nothing_behind() {
+    let (pieces, tree) = in_pieces("s: { a: 1, b: { c: [2] } }\nl: [x, [y]]\nt: { s: { d: 3 } }\n");
+    assert_eq!(pieces, ["s 0 a", "s 1 b", "l 0 ", "l 1 "]);
+    assert_eq!(tree.root.entry("s").unwrap().value.value, Value::Map(Vec::new()));
+    assert_eq!(tree.root.entry("l").unwrap().value.value, Value::List(Vec::new()));
+    assert_eq!(tree.root.entry("t").unwrap().value.entries().len(), 1);
+}
+
+#[test]
+fn what_is_there_twice_or_has_an_anchor_or_another_shape_stays_in_the_tree() {
+    let (pieces, tree) = in_pieces("s: { a: 1 }\ns: { b: 2 }\nl: { c: 3 }\n");
+    assert_eq!(pieces, ["s 0 a"]);
+    let lens: Vec<_> = tree.root.entries().iter().map(|e| e.value.entries().len()).collect();
+    assert_eq!(lens, [0, 1, 1]);
+    let (pieces, tree) = in_pieces("s: &s { a: 1 }\nt: *s\nl: &l [x]\n");
+    assert_eq!(pieces, Vec::<String>::new());
+    assert_eq!(tree.root.entry("t").unwrap().value.entries().len(), 1);
+}
+
+#[test]
+fn pieces_before_a_syntax_error_are_complete_ones() {
+    let (pieces, tree) = in_pieces("s:\n  one: { k: 1 }\n  two: { k: [1, }\n");
+    assert_eq!((pieces, tree.problems.len()), (vec!["s 0 one".to_owned()], 1));
+}
+
 #[test]
 fn an_empty_text_is_null() {
     for text in ["", "# comment\n", "---\n", "\n\n"] {

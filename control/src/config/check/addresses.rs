@@ -1,9 +1,9 @@
 //! Who owns which address, and which nets are connected where.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use rustc_hash::FxHashMap;
 
 use super::super::mistake::MistakeKind;
 use super::super::prefixes::PrefixTable;
@@ -12,7 +12,7 @@ use super::super::tunnel::Family;
 use super::{Drafts, Holder};
 
 /// Every address of ours.
-pub(super) type Owned = HashMap<IpAddr, Holder>;
+pub(super) type Owned = FxHashMap<IpAddr, Holder>;
 
 /// Why an address can't be that of a host; `None` if it can.
 pub(super) fn not_a_host(address: IpAddr) -> Option<&'static str> {
@@ -75,7 +75,7 @@ pub(super) fn not_a_host_of(net: IpNet, address: IpAddr) -> Option<String> {
 
 /// Checks each address by itself, and that no address and no net has two holders.
 pub(super) fn check(report: &mut Report, drafts: &Drafts<'_>, nets: &ConnectedNets) -> Owned {
-    let mut owned = Owned::new();
+    let mut owned = Owned::default();
     for (holder, position, net) in drafts.addresses() {
         check_address(report, drafts, holder, position, net);
         let address = net.addr();
@@ -104,15 +104,14 @@ fn check_address(
 ) {
     let address = net.addr();
     let wrong = not_a_host(address).map(str::to_owned).or_else(|| not_a_host_of(net, address));
-    let Some(spot) = drafts.spot(holder) else { return };
     if let Some(what) = wrong {
-        spot.at_address(position, |place, mark| {
+        drafts.spot(report, holder).at_address(position, |place, mark| {
             report
                 .error(place, mark, MistakeKind::Address, format!("{address} is {what}"))
                 .advise("write an address that a host can have");
         });
     } else if holder == Holder::Loopback && net.prefix_len() < net.max_prefix_len() {
-        spot.at_address(position, |place, mark| {
+        drafts.spot(report, holder).at_address(position, |place, mark| {
             let message = format!("only {address} itself becomes ours, not all of {}", net.trunc());
             report
                 .warn(place, mark, MistakeKind::Address, message)
@@ -125,7 +124,7 @@ fn check_address(
         && !draft.tunnel.carries(Family::of(address))
     {
         let family = Family::of(address).as_str();
-        spot.at_address(position, |place, mark| {
+        drafts.spot(report, holder).at_address(position, |place, mark| {
             let message = format!("a tunnel of mode {} carries no {family}", draft.tunnel.mode);
             report
                 .error(place, mark, MistakeKind::WrongFamily, message)
@@ -141,9 +140,8 @@ fn own_twice(
     address: IpAddr,
     earlier: Holder,
 ) {
-    let Some(spot) = drafts.spot(holder) else { return };
     let other = drafts.name(earlier);
-    spot.at_address(position, |place, mark| {
+    drafts.spot(report, holder).at_address(position, |place, mark| {
         let message = format!("{address} is an address of {other} already");
         report
             .error(place, mark, MistakeKind::Address, message)
@@ -200,11 +198,10 @@ fn check_nets(report: &mut Report, drafts: &Drafts<'_>, nets: &ConnectedNets) {
         if holder == Holder::Loopback || is_host || is_link_local(net.addr()) {
             continue;
         }
-        let Some(spot) = drafts.spot(holder) else { continue };
         let first = nets.exactly(net).filter(|first| *first != holder);
         if let Some(first) = first {
             let other = drafts.name(first);
-            spot.at_address(position, |place, mark| {
+            drafts.spot(report, holder).at_address(position, |place, mark| {
                 let message = format!("the net {} is connected to {other} already", net.trunc());
                 report
                     .error(place, mark, MistakeKind::Address, message)
@@ -219,7 +216,7 @@ fn check_nets(report: &mut Report, drafts: &Drafts<'_>, nets: &ConnectedNets) {
             && matches!(other, Holder::Port(_))
         {
             let other = drafts.name(*other);
-            spot.at_address(position, |place, mark| {
+            drafts.spot(report, holder).at_address(position, |place, mark| {
                 let message = format!("the net {} lies within {wider} of {other}", net.trunc());
                 report.warn(place, mark, MistakeKind::Address, message).advise(
                     "hosts on the wider net will look for these addresses on their own link",

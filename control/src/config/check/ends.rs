@@ -1,7 +1,8 @@
 //! The ends of tunnels: families, who owns them, and whether two tunnels can be told apart.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::super::keys::nearest;
 use super::super::mistake::MistakeKind;
@@ -47,7 +48,7 @@ fn check_link(
     if names.ports.contains_key(&**link) || misspelled.has(link) {
         return;
     }
-    draft.spot.at("link", |place, mark| {
+    draft.written.spot(report).at("link", |place, mark| {
         let message = format!("there is no port {link:?}");
         let note = report.error(place, mark, MistakeKind::UnknownName, message);
         if names.tunnels.contains_key(&**link) {
@@ -66,7 +67,7 @@ fn check_mtu(report: &mut Report, draft: &TunnelDraft<'_>) {
     if draft.is_broken || !(has_ipv6 || only_ipv6) {
         return;
     }
-    draft.spot.at("mtu", |place, mark| {
+    draft.written.spot(report).at("mtu", |place, mark| {
         let message = format!("an MTU of {mtu} is too small for IPv6");
         report
             .error(place, mark, MistakeKind::OutOfRange, message)
@@ -83,7 +84,7 @@ fn check_families(report: &mut Report, draft: &TunnelDraft<'_>) -> bool {
             continue;
         };
         fits = false;
-        draft.spot.at(key, |place, mark| {
+        draft.written.spot(report).at(key, |place, mark| {
             let message = format!(
                 "{address} is not {}, which mode {} has outside",
                 outer.as_str(),
@@ -113,7 +114,7 @@ fn check_remote(
     let tunnel = &draft.tunnel;
     let Some(remote) = tunnel.remote else {
         if !tunnel.settings.unsafe_any_peer {
-            draft.spot.at("remote", |place, mark| {
+            draft.written.spot(report).at("remote", |place, mark| {
                 report
                     .error(place, mark, MistakeKind::Missing, "the tunnel has no remote end")
                     .advise("write the peer's address (`unsafe-any-peer: yes` decapsulates for anybody)");
@@ -122,7 +123,7 @@ fn check_remote(
         return false;
     };
     if tunnel.settings.unsafe_any_peer {
-        draft.spot.at("unsafe-any-peer", |place, mark| {
+        draft.written.spot(report).at("unsafe-any-peer", |place, mark| {
             let message = "a tunnel with a remote end accepts that peer alone";
             report
                 .error(place, mark, MistakeKind::DoesNotApply, message)
@@ -132,7 +133,7 @@ fn check_remote(
     if let Some(holder) = owned.get(&remote) {
         let holder = drafts.name(*holder);
         let is_both = tunnel.local.is_some_and(|local| owned.contains_key(&local));
-        draft.spot.at("remote", |place, mark| {
+        draft.written.spot(report).at("remote", |place, mark| {
             let both = if is_both { "; both ends are ours" } else { "" };
             let message = format!("{remote} is our own address, of {holder}{both}");
             report
@@ -146,13 +147,13 @@ fn check_remote(
         .map(str::to_owned)
         .or_else(|| of_net.and_then(|(net, _)| not_a_host_of(net, remote)));
     if let Some(what) = wrong {
-        draft.spot.at("remote", |place, mark| {
+        draft.written.spot(report).at("remote", |place, mark| {
             report
                 .error(place, mark, MistakeKind::BadValue, format!("{remote} is {what}"))
                 .advise("write the address of the peer");
         });
     } else if is_link_local(remote) && tunnel.link.is_none() {
-        draft.spot.at("remote", |place, mark| {
+        draft.written.spot(report).at("remote", |place, mark| {
             let message = format!("{remote} is link-local, and the link is not named");
             report
                 .error(place, mark, MistakeKind::Address, message)
@@ -175,7 +176,7 @@ fn check_local(
     if found.is_some_and(|found| found != holder) || is_misspelled {
         return;
     }
-    draft.spot.at("local", |place, mark| {
+    draft.written.spot(report).at("local", |place, mark| {
         if found.is_some() {
             let message = format!("{local} is the tunnel's own address, which is inside it");
             report
@@ -229,7 +230,9 @@ impl<'t> Tuple<'t> {
 /// Two tunnels that a packet could belong to in the same step of the lookup. A disabled tunnel takes part: it
 /// ends the lookup as any other.
 fn check_ambiguity(report: &mut Report, drafts: &Drafts<'_>) {
-    let mut first: HashMap<Tuple<'_>, usize> = HashMap::with_capacity(drafts.tunnels.len());
+    let count = drafts.tunnels.len();
+    let mut first: FxHashMap<Tuple<'_>, usize> =
+        FxHashMap::with_capacity_and_hasher(count, FxBuildHasher);
     for (index, draft) in drafts.tunnels.iter().enumerate() {
         if draft.is_broken {
             continue;
@@ -243,9 +246,13 @@ fn check_ambiguity(report: &mut Report, drafts: &Drafts<'_>) {
         }
         let Some(other) = other.and_then(|other| drafts.tunnels.get(other)) else { continue };
         let name = &other.tunnel.name;
-        let location = other.spot.location();
-        let key = if draft.spot.node.entry("remote").is_some() { "remote" } else { "mode" };
-        draft.spot.at(key, |place, mark| {
+        let location = other.written.location();
+        let key = if draft.written.spot(report).node.entry("remote").is_some() {
+            "remote"
+        } else {
+            "mode"
+        };
+        draft.written.spot(report).at(key, |place, mark| {
             let message = format!(
                 "what arrives can't be told from what belongs to tunnel {name} ({location})"
             );

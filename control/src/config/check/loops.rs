@@ -148,7 +148,7 @@ impl Search<'_, '_> {
         let Some(remote) = first.tunnel.remote else { return };
         let mut chain: Vec<&str> = tunnels.iter().map(|draft| &*draft.tunnel.name).collect();
         chain.push(&first.tunnel.name);
-        first.spot.at("remote", |place, mark| {
+        first.written.spot(report).at("remote", |place, mark| {
             let message = format!(
                 "the route to {remote} leads into the tunnel itself: {}",
                 chain.join(" → ")
@@ -162,7 +162,7 @@ impl Search<'_, '_> {
     /// Points out tunnels that can send nothing.
     fn check_way(&self, report: &mut Report, draft: &TunnelDraft<'_>) {
         let Some(remote) = draft.tunnel.remote else { return };
-        if Family::of(remote) != draft.tunnel.mode.outer() {
+        if Family::of(remote) != draft.tunnel.mode.outer() || report.is_full_of_warnings() {
             return;
         }
         let link = draft.tunnel.link.as_deref().and_then(|link| self.names.ports.get(link));
@@ -180,7 +180,7 @@ impl Search<'_, '_> {
                 None => return,
             },
         };
-        draft.spot.at("remote", |place, mark| {
+        draft.written.spot(report).at("remote", |place, mark| {
             report
                 .warn(place, mark, MistakeKind::Route, message)
                 .advise(format!("add a route to {remote}"));
@@ -196,7 +196,7 @@ fn nest_too_deep(
     limits: &Limits,
 ) {
     let Some(draft) = drafts.tunnels.get(index) else { return };
-    draft.spot.at("remote", |place, mark| {
+    draft.written.spot(report).at("remote", |place, mark| {
         let message = format!(
             "{height} tunnels would be nested; `limits.nested-encaps` is {}",
             limits.nested_encaps

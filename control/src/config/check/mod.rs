@@ -16,7 +16,7 @@ use super::model::{Limits, Route};
 use super::ports::PortDraft;
 use super::report::{Report, Spot};
 use super::routes::RouteDraft;
-use super::tunnels::TunnelDraft;
+use super::tunnels::{TunnelDraft, TunnelNames};
 pub(super) use misspelled::Misspelled;
 
 /// Everything that was read, for checks across it.
@@ -26,7 +26,7 @@ pub(super) struct Drafts<'t> {
     pub(super) loopback: Vec<IpNet>,
     pub(super) loopback_spot: Option<Spot<'t>>,
     pub(super) tunnels: Vec<TunnelDraft<'t>>,
-    pub(super) routes: Vec<RouteDraft<'t>>,
+    pub(super) tunnel_names: TunnelNames,
 }
 
 /// What an address or a net belongs to.
@@ -37,7 +37,7 @@ pub(super) enum Holder {
     Loopback,
 }
 
-impl Drafts<'_> {
+impl<'t> Drafts<'t> {
     /// The holder as a sentence calls it.
     fn name(&self, holder: Holder) -> String {
         match holder {
@@ -68,28 +68,31 @@ impl Drafts<'_> {
         ports.chain(loopback).chain(tunnels)
     }
 
-    fn spot(&self, holder: Holder) -> Option<&Spot<'_>> {
-        match holder {
-            Holder::Port(index) => self.ports.get(index).map(|draft| &draft.spot),
-            Holder::Tunnel(index) => self.tunnels.get(index).map(|draft| &draft.spot),
-            Holder::Loopback => self.loopback_spot.as_ref(),
-        }
+    /// Where the holder was written: only for mistakes and warnings.
+    fn spot(&self, report: &Report, holder: Holder) -> Spot<'t> {
+        let spot = match holder {
+            Holder::Port(index) => self.ports.get(index).map(|draft| draft.spot),
+            Holder::Tunnel(index) => {
+                self.tunnels.get(index).map(|draft| draft.written.spot(report))
+            }
+            Holder::Loopback => self.loopback_spot,
+        };
+        spot.expect("the entry of an address, because addresses are found in entries")
     }
 }
 
 /// Positions by name.
-struct Names<'t> {
-    ports: HashMap<&'t str, usize>,
-    tunnels: HashMap<&'t str, usize>,
+struct Names<'d> {
+    ports: HashMap<&'d str, usize>,
+    tunnels: &'d TunnelNames,
 }
 
-impl<'t> Names<'t> {
-    fn new(drafts: &'t Drafts<'_>) -> Self {
+impl<'d> Names<'d> {
+    fn new(drafts: &'d Drafts<'_>) -> Self {
         let ports = drafts.ports.iter().enumerate();
-        let tunnels = drafts.tunnels.iter().enumerate();
         Self {
             ports: ports.map(|(index, draft)| (&*draft.port.name, index)).collect(),
-            tunnels: tunnels.map(|(index, draft)| (&*draft.tunnel.name, index)).collect(),
+            tunnels: &drafts.tunnel_names,
         }
     }
 }
@@ -98,6 +101,7 @@ impl<'t> Names<'t> {
 pub(super) fn check(
     report: &mut Report,
     drafts: &Drafts<'_>,
+    routes: Vec<Vec<RouteDraft<'_>>>,
     misspelled: &Misspelled,
     limits: &Limits,
 ) -> Vec<Route> {
@@ -106,7 +110,7 @@ pub(super) fn check(
     let owned = addresses::check(report, drafts, &nets);
     ports::check(report, drafts, &owned, misspelled);
     ends::check(report, drafts, &names, &owned, &nets, misspelled);
-    let routes = routing::resolve(report, drafts, &names, &owned, &nets, misspelled);
+    let routes = routing::resolve(report, drafts, routes, &names, &owned, &nets, misspelled);
     loops::check(report, drafts, &names, &nets, &routes, limits);
     routes
 }

@@ -1,20 +1,24 @@
 //! Routes: from what is written to next hops that can be reached.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use ipnet::IpNet;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use super::super::files::Text;
 use super::super::keys::nearest;
-use super::super::mistake::{Location, MistakeKind, Origin};
+use super::super::mistake::MistakeKind;
 use super::super::model::{NextHop, Route, RouteAction, Via};
 use super::super::read::default_prefix;
-use super::super::report::Report;
+use super::super::report::{Place, Report};
 use super::super::routes::{Destination, NextHopDraft, RouteDraft};
 use super::super::tunnel::Family;
+use super::super::tunnels::TunnelDraft;
 use super::super::words::Refusal;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
 use super::{Drafts, Holder, Misspelled, Names};
+use crate::yaml::Mark;
 
 /// Everything that gateways and names are looked up in.
 struct Resolver<'d, 't> {
@@ -25,27 +29,45 @@ struct Resolver<'d, 't> {
     misspelled: &'d Misspelled,
 }
 
-/// Resolves every route; those that can't work are reported and left out.
-pub(super) fn resolve(
+/// Where the first route of a destination and metric was written.
+type Seen<'t> = FxHashMap<(IpNet, u32), (&'t Text, Mark)>;
+
+/// Resolves the routes of each file, then the shorthand ones; those that can't work are reported and left out.
+pub(super) fn resolve<'t>(
     report: &mut Report,
-    drafts: &Drafts<'_>,
+    drafts: &Drafts<'t>,
+    files: Vec<Vec<RouteDraft<'t>>>,
     names: &Names<'_>,
     owned: &Owned,
     nets: &ConnectedNets,
     misspelled: &Misspelled,
 ) -> Vec<Route> {
     let resolver = Resolver { drafts, names, owned, nets, misspelled };
-    let mut routes = Vec::with_capacity(drafts.routes.len());
-    let mut seen: HashMap<(IpNet, u32), Location> = HashMap::with_capacity(drafts.routes.len());
-    for draft in &drafts.routes {
-        let Some(route) = resolver.route(report, draft) else { continue };
+    let written: usize = files.iter().map(Vec::len).sum();
+    let short: usize = drafts.tunnels.iter().map(|draft| draft.tunnel.routes.len()).sum();
+    let count = written + short;
+    let mut routes = Vec::with_capacity(count);
+    let mut seen: Seen<'t> = FxHashMap::with_capacity_and_hasher(count, FxBuildHasher);
+    let mut take = |report: &mut Report, draft: &RouteDraft<'t>, route: Option<Route>| {
+        let Some(route) = route else { return };
         resolver.refuse_duplicate(report, draft, &route, &mut seen);
         routes.push(route);
+    };
+    for draft in files.into_iter().flatten() {
+        let route = resolver.route(report, &draft);
+        take(report, &draft, route);
+    }
+    for tunnel in &drafts.tunnels {
+        for (position, to) in tunnel.tunnel.routes.iter().enumerate() {
+            let draft = RouteDraft::shorthand(tunnel.written, position, *to);
+            let route = shorthand(report, &draft, tunnel, *to);
+            take(report, &draft, Some(route));
+        }
     }
     routes
 }
 
-impl Resolver<'_, '_> {
+impl<'t> Resolver<'_, 't> {
     fn route(&self, report: &mut Report, draft: &RouteDraft<'_>) -> Option<Route> {
         let mut hops: Vec<NextHop> = Vec::with_capacity(draft.next_hops.len());
         let mut is_whole = true;
@@ -56,7 +78,7 @@ impl Resolver<'_, '_> {
             };
             if hops.iter().any(|other| other.via == via) {
                 let key = if hop.tunnel.is_some() { "tunnel" } else { "via" };
-                draft.at_next_hop(hop, key, |place, mark| {
+                draft.at_next_hop(report, hop, key, |report, place, mark| {
                     report
                         .error(place, mark, MistakeKind::Duplicate, "this next hop is here twice")
                         .advise("keep one, and give it the weight of both");
@@ -73,26 +95,20 @@ impl Resolver<'_, '_> {
             Some(Refusal::Unreachable) => RouteAction::Unreachable,
             Some(Refusal::Prohibit) => RouteAction::Prohibit,
         };
-        is_whole.then(|| Route {
-            origin: Origin(draft.spot.location()),
-            to,
-            metric: draft.metric,
-            action,
-            is_shorthand: draft.shorthand.is_some(),
-        })
+        is_whole.then_some(Route { to, metric: draft.metric, action, is_shorthand: false })
     }
 
     fn next_hop(
         &self,
         report: &mut Report,
         draft: &RouteDraft<'_>,
-        hop: &NextHopDraft<'_>,
+        hop: &NextHopDraft,
     ) -> Option<Via> {
-        match (hop.tunnel, hop.via, hop.port) {
+        match (hop.tunnel.as_deref(), hop.via, hop.port.as_deref()) {
             (Some(name), None, None) => self.tunnel(report, draft, hop, name),
             (Some(_), ..) => {
                 let key = if hop.via.is_some() { "via" } else { "port" };
-                draft.at_next_hop(hop, key, |place, mark| {
+                draft.at_next_hop(report, hop, key, |report, place, mark| {
                     let message = format!("a route through a tunnel has no {key:?}");
                     report
                         .error(place, mark, MistakeKind::DoesNotApply, message)
@@ -102,7 +118,7 @@ impl Resolver<'_, '_> {
             }
             (None, Some(address), port) => self.gateway(report, draft, hop, (address, port)),
             (None, None, _) => {
-                draft.at_next_hop(hop, "port", |place, mark| {
+                draft.at_next_hop(report, hop, "port", |report, place, mark| {
                     let message = "a port alone is no next hop";
                     report.error(place, mark, MistakeKind::Missing, message).advise(
                         "name the gateway in `via`; a net on the port itself needs an address there",
@@ -117,7 +133,7 @@ impl Resolver<'_, '_> {
         &self,
         report: &mut Report,
         draft: &RouteDraft<'_>,
-        hop: &NextHopDraft<'_>,
+        hop: &NextHopDraft,
         name: &str,
     ) -> Option<Via> {
         let known = self.names.tunnels.get(name).and_then(|index| self.drafts.tunnels.get(*index));
@@ -127,12 +143,13 @@ impl Resolver<'_, '_> {
         if self.misspelled.has(name) {
             return None;
         }
-        draft.at_next_hop(hop, "tunnel", |place, mark| {
+        draft.at_next_hop(report, hop, "tunnel", |report, place, mark| {
             let message = format!("there is no tunnel {name:?}");
             let note = report.error(place, mark, MistakeKind::UnknownName, message);
             if self.names.ports.contains_key(name) {
                 note.advise("it is a port: name the gateway on it in `via`");
-            } else if let Some(name) = nearest(name, self.names.tunnels.keys().copied()) {
+            } else if let Some(name) = nearest(name, self.names.tunnels.keys().map(|name| &**name))
+            {
                 note.advise(format!("did you mean {name:?}?"));
             }
         });
@@ -143,7 +160,7 @@ impl Resolver<'_, '_> {
         &self,
         report: &mut Report,
         draft: &RouteDraft<'_>,
-        hop: &NextHopDraft<'_>,
+        hop: &NextHopDraft,
         (address, port): (IpAddr, Option<&str>),
     ) -> Option<Via> {
         let index = match port {
@@ -162,7 +179,7 @@ impl Resolver<'_, '_> {
             Ok(Holder::Loopback) => None,
             Err(_) if self.is_misspelled(address) => None,
             Err((message, advice)) => {
-                draft.at_next_hop(hop, "via", |place, mark| {
+                draft.at_next_hop(report, hop, "via", |report, place, mark| {
                     report.error(place, mark, MistakeKind::Route, message).advise(advice);
                 });
                 None
@@ -179,7 +196,7 @@ impl Resolver<'_, '_> {
         &self,
         report: &mut Report,
         draft: &RouteDraft<'_>,
-        hop: &NextHopDraft<'_>,
+        hop: &NextHopDraft,
         name: &str,
     ) -> Option<usize> {
         if let Some(index) = self.names.ports.get(name) {
@@ -188,7 +205,7 @@ impl Resolver<'_, '_> {
         if self.misspelled.has(name) {
             return None;
         }
-        draft.at_next_hop(hop, "port", |place, mark| {
+        draft.at_next_hop(report, hop, "port", |report, place, mark| {
             let message = format!("there is no port {name:?}");
             let note = report.error(place, mark, MistakeKind::UnknownName, message);
             if self.names.tunnels.contains_key(name) {
@@ -252,13 +269,13 @@ impl Resolver<'_, '_> {
             return Some(default_prefix(family == Family::Ipv4));
         }
         // A tunnel that does not exist has been reported; any family will do.
-        let exists = |hop: &NextHopDraft<'_>| {
-            hop.tunnel.is_some_and(|name| self.names.tunnels.contains_key(name))
+        let exists = |hop: &NextHopDraft| {
+            hop.tunnel.as_deref().is_some_and(|name| self.names.tunnels.contains_key(name))
         };
         if !draft.next_hops.is_empty() && !draft.next_hops.iter().any(exists) {
             return None;
         }
-        draft.at_destination(|place, mark| {
+        draft.at_destination(report, |report, place, mark| {
             let message = "this could be the default route of IPv4 or of IPv6";
             report
                 .error(place, mark, MistakeKind::Route, message)
@@ -268,11 +285,11 @@ impl Resolver<'_, '_> {
     }
 
     /// The family that a next hop decides on.
-    fn family_of(&self, hop: &NextHopDraft<'_>) -> Option<Family> {
+    fn family_of(&self, hop: &NextHopDraft) -> Option<Family> {
         if let Some(address) = hop.via {
             return Some(Family::of(address));
         }
-        let index = self.names.tunnels.get(hop.tunnel?)?;
+        let index = self.names.tunnels.get(hop.tunnel.as_deref()?)?;
         let tunnel = &self.drafts.tunnels.get(*index)?.tunnel;
         match (tunnel.carries(Family::Ipv4), tunnel.carries(Family::Ipv6)) {
             (true, false) => Some(Family::Ipv4),
@@ -287,7 +304,7 @@ impl Resolver<'_, '_> {
         for hop in &draft.next_hops {
             if let Some(address) = hop.via.filter(|address| Family::of(*address) != family) {
                 fits = false;
-                draft.at_next_hop(hop, "via", |place, mark| {
+                draft.at_next_hop(report, hop, "via", |report, place, mark| {
                     let other = family.as_str();
                     let message =
                         format!("{address} can't be the next hop of {to}, which is {other}");
@@ -296,51 +313,26 @@ impl Resolver<'_, '_> {
                         .advise(format!("write an {other} address"));
                 });
             }
-            self.warn_of_payload(report, draft, hop, to);
+            let index = hop.tunnel.as_deref().and_then(|name| self.names.tunnels.get(name));
+            if let Some(tunnel) = index.and_then(|index| self.drafts.tunnels.get(*index)) {
+                warn_of_payload(report, draft, Some(hop), tunnel, to);
+            }
         }
         fits
-    }
-
-    /// C-013: accepted, because a tunnel's mode may change later; but nothing will pass.
-    fn warn_of_payload(
-        &self,
-        report: &mut Report,
-        draft: &RouteDraft<'_>,
-        hop: &NextHopDraft<'_>,
-        to: IpNet,
-    ) {
-        let family = Family::of(to.addr());
-        let Some(name) = hop.tunnel else { return };
-        let index = self.names.tunnels.get(name);
-        let Some(known) = index.and_then(|index| self.drafts.tunnels.get(*index)) else { return };
-        if known.is_broken || known.tunnel.carries(family) {
-            return;
-        }
-        let warn = |place: &super::super::report::Place<'_>, mark| {
-            let (family, mode) = (family.as_str(), known.tunnel.mode);
-            let message =
-                format!("{to} leads into tunnel {name}, which carries no {family} (mode {mode})");
-            report
-                .warn(place, mark, MistakeKind::WrongFamily, message)
-                .advise("such packets are answered as unreachable");
-        };
-        if draft.shorthand.is_some() {
-            draft.at_destination(warn);
-        } else {
-            draft.at_next_hop(hop, "tunnel", warn);
-        }
     }
 
     fn refuse_duplicate(
         &self,
         report: &mut Report,
-        draft: &RouteDraft<'_>,
+        draft: &RouteDraft<'t>,
         route: &Route,
-        seen: &mut HashMap<(IpNet, u32), Location>,
+        seen: &mut Seen<'t>,
     ) {
-        let earlier = seen.insert((route.to, route.metric), draft.spot.location());
+        let here = (draft.written.text, draft.written.mark);
+        let earlier = seen.insert((route.to, route.metric), here);
         let connected = self.nets.exactly(route.to).filter(|_| route.metric == 0);
-        let (message, advice) = if let Some(earlier) = earlier {
+        let (message, advice) = if let Some((text, mark)) = earlier {
+            let earlier = Place::root(&text.name).location(mark);
             (
                 format!(
                     "there is a route to {} of metric {} already ({earlier})",
@@ -357,8 +349,49 @@ impl Resolver<'_, '_> {
         } else {
             return;
         };
-        draft.at_destination(|place, mark| {
+        draft.at_destination(report, |report, place, mark| {
             report.error(place, mark, MistakeKind::Duplicate, message).advise(advice);
         });
+    }
+}
+
+/// The route that a tunnel's shorthand stands for.
+fn shorthand(
+    report: &mut Report,
+    draft: &RouteDraft<'_>,
+    tunnel: &TunnelDraft<'_>,
+    to: IpNet,
+) -> Route {
+    warn_of_payload(report, draft, None, tunnel, to);
+    let via = Via::Tunnel(tunnel.tunnel.name.clone());
+    let hop = NextHop { weight: NonZeroU16::MIN, via };
+    let action = RouteAction::NextHops(vec![hop]);
+    Route { to, metric: draft.metric, action, is_shorthand: true }
+}
+
+/// C-013: accepted, because a tunnel's mode may change later; but nothing will pass. `hop` is the next hop that
+/// names the tunnel, if the route is no shorthand.
+fn warn_of_payload(
+    report: &mut Report,
+    draft: &RouteDraft<'_>,
+    hop: Option<&NextHopDraft>,
+    known: &TunnelDraft<'_>,
+    to: IpNet,
+) {
+    let family = Family::of(to.addr());
+    if known.is_broken || known.tunnel.carries(family) || report.is_full_of_warnings() {
+        return;
+    }
+    let warn = |report: &mut Report, place: &Place<'_>, mark| {
+        let (family, mode, name) = (family.as_str(), known.tunnel.mode, &known.tunnel.name);
+        let message =
+            format!("{to} leads into tunnel {name}, which carries no {family} (mode {mode})");
+        report
+            .warn(place, mark, MistakeKind::WrongFamily, message)
+            .advise("such packets are answered as unreachable");
+    };
+    match hop {
+        Some(hop) => draft.at_next_hop(report, hop, "tunnel", warn),
+        None => draft.at_destination(report, warn),
     }
 }
