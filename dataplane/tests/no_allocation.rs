@@ -5,6 +5,9 @@
 #[path = "packet_path/appliance.rs"]
 mod appliance;
 #[allow(dead_code, reason = "shared by two test programs, each of which uses a part")]
+#[path = "spread/crew.rs"]
+mod crew;
+#[allow(dead_code, reason = "shared by two test programs, each of which uses a part")]
 #[path = "packet_path/frames.rs"]
 mod frames;
 
@@ -162,6 +165,28 @@ fn no_burst_makes_a_worker_allocate_or_free() {
     appliance.assert_balance();
     appliance.assert_pool();
     assert_eq!(appliance.held(), 0);
+}
+
+#[test]
+fn handing_packets_over_and_moving_buckets_allocates_nothing() {
+    let mut crew = crew::Crew::new(2);
+    let mut calls = 0;
+    for number in 0..40 {
+        crew.team.set_helpers(0, u8::from(number % 8 < 6));
+        let frames = (0..64).map(|flow| crew::tunnel_frame(flow, number, crew::Part::Whole));
+        for bytes in frames {
+            assert!(crew.workers[0].device_mut().memory.inject(U, &bytes));
+        }
+        let before = CALLS.get();
+        crew.poll(0);
+        crew.poll(1);
+        // The first rounds may: thread-locals of libraries are made at first use.
+        calls += if number < 2 { 0 } else { CALLS.get() - before };
+    }
+    assert_eq!(calls, 0);
+    let tally = crew.team.tally(0).unwrap();
+    assert!(tally.handed_out.get() > 500 && tally.moves.get() > 10, "{tally:?}");
+    crew::assert_order(&crew.end([0, 1]));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Ports in ordinary memory: for replay, tests, fuzzing and benchmarks.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crossbeam::queue::ArrayQueue;
 
 use super::Device;
 use crate::interface::{Interface, PortId};
@@ -21,6 +24,8 @@ pub struct MemoryDevice {
     pool: MemoryPool,
     arriving: Vec<VecDeque<Packet>>,
     sent: Sent,
+    /// Of several workers' devices: where their buffers go home to, by the number of the pool.
+    homes: Arc<[(usize, ArrayQueue<Packet>)]>,
 }
 
 /// What becomes of frames that are sent.
@@ -42,14 +47,39 @@ impl MemoryDevice {
         Self::with(port_count, pool, Sent::Count { frames: 0, bytes: 0 })
     }
 
+    /// Devices for workers that hand packets to each other, each over one of `pools`: a buffer that
+    /// any of them releases goes back to its own pool.
+    pub fn group(port_count: usize, pools: Vec<MemoryPool>) -> Vec<Self> {
+        let room: usize = pools.iter().map(MemoryPool::total).sum();
+        let home = |pool: &MemoryPool| (pool.number(), ArrayQueue::new(pool.total().max(1)));
+        let homes: Arc<[_]> = pools.iter().map(home).collect();
+        let device = |pool| {
+            let sent = Sent::Collect { frames: Vec::with_capacity(room), limit: room };
+            Self { homes: Arc::clone(&homes), ..Self::with(port_count, pool, sent) }
+        };
+        pools.into_iter().map(device).collect()
+    }
+
     fn with(port_count: usize, pool: MemoryPool, sent: Sent) -> Self {
         let queue = || VecDeque::with_capacity(pool.total());
         let arriving = core::iter::repeat_with(queue).take(port_count).collect();
-        Self { pool, arriving, sent }
+        Self { pool, arriving, sent, homes: Arc::default() }
+    }
+
+    /// Takes back what other workers of the group have released.
+    pub fn reclaim(&mut self) {
+        let Some((_, home)) = self.homes.iter().find(|(number, _)| *number == self.pool.number())
+        else {
+            return;
+        };
+        while let Some(packet) = home.pop() {
+            self.pool.release(packet);
+        }
     }
 
     /// Lets a frame arrive on `port`. False: there is no such port, no buffer, or it is too long.
     pub fn inject(&mut self, port: PortId, frame: &[u8]) -> bool {
+        self.reclaim();
         let Some(queue) = self.arriving.get_mut(port.index()) else { return false };
         let Some(packet) = self.pool.allocate_with(frame) else { return false };
         queue.push_back(packet);
@@ -61,7 +91,7 @@ impl MemoryDevice {
         let Sent::Collect { frames, .. } = &mut self.sent else { return };
         for (port, packet) in frames.drain(..) {
             see(port, packet.data());
-            self.pool.release(packet);
+            release(&mut self.pool, &self.homes, packet);
         }
     }
 
@@ -121,7 +151,7 @@ impl Device for MemoryDevice {
                 *frames += count as u64;
                 for packet in burst.drain() {
                     *bytes += packet.len() as u64;
-                    self.pool.release(packet);
+                    release(&mut self.pool, &self.homes, packet);
                 }
                 count
             }
@@ -129,12 +159,27 @@ impl Device for MemoryDevice {
     }
 
     fn allocate(&mut self) -> Option<Packet> {
+        if self.pool.free_count() == 0 {
+            self.reclaim();
+        }
         self.pool.allocate()
     }
 
     fn release(&mut self, burst: &mut Burst) {
         for packet in burst.drain() {
-            self.pool.release(packet);
+            release(&mut self.pool, &self.homes, packet);
         }
+    }
+}
+
+/// Gives a buffer back to the pool it comes from, on a way that has room for all its buffers.
+fn release(pool: &mut MemoryPool, homes: &[(usize, ArrayQueue<Packet>)], packet: Packet) {
+    let number = MemoryPool::number_of(&packet);
+    match homes.iter().find(|(home, _)| *home == number && *home != pool.number()) {
+        Some((_, home)) => {
+            let overflow = home.push(packet);
+            debug_assert!(overflow.is_ok(), "a pool has no more buffers than its way home");
+        }
+        None => pool.release(packet),
     }
 }

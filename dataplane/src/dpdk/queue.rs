@@ -151,7 +151,12 @@ impl PortQueues {
     #[inline]
     fn send(&self, burst: &mut Burst) -> usize {
         match &self.transmit {
-            Transmit::Own { queue, .. } => self.send_on(*queue, burst),
+            Transmit::Own { queue, .. } => {
+                // A flow that has moved here from another worker must not overtake what that one
+                // has left for this queue.
+                self.send_handed_over();
+                self.send_on(*queue, burst)
+            }
             Transmit::Through(hand_over) => {
                 let mut count = 0;
                 for packet in burst.packets() {

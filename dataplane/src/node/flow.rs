@@ -4,7 +4,7 @@
 //! ports of tunnels. Keyed with a secret of this boot, so that nobody outside can aim at one path.
 //! It is no cryptographic hash: whoever can watch which path a packet takes may learn about the key.
 
-use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{protocol, read_u32};
 
@@ -54,6 +54,28 @@ impl FlowKey {
         self.finish(fold_multiply(high(address) ^ self.words[0], low(address) ^ self.words[1]), 0)
     }
 
+    /// The same, except that the first piece of a packet counts with its ports, as the packet did
+    /// before it was cut: what tells whether it belongs to a flow that is not cut otherwise.
+    pub fn hash_as_whole(&self, packet: &[u8]) -> u64 {
+        match packet.first().map(|first| first >> 4) {
+            Some(4) => {
+                let ip = Ipv4::trusted(packet);
+                let is_first = ip.fragment_field() & ipv4::OFFSET_MASK == 0;
+                let at = (is_first && has_ports(ip.protocol())).then_some(ip.header_len());
+                self.mix_ipv4(ip, at.map_or(0, |at| read_u32(packet, at)))
+            }
+            Some(6) => {
+                let mut extensions = Extensions::new(packet);
+                while extensions.next().is_some() {}
+                let protocol = extensions.next_header();
+                let at = !extensions.is_at_piece() && has_ports(protocol);
+                let ports = if at { read_u32(packet, extensions.position()) } else { 0 };
+                self.mix_ipv6(Ipv6::trusted(packet), protocol, ports)
+            }
+            _ => self.finish(0, 0),
+        }
+    }
+
     #[inline]
     fn hash_ipv4(&self, packet: &[u8]) -> u64 {
         let ip = Ipv4::trusted(packet);
@@ -62,6 +84,11 @@ impl FlowKey {
         } else {
             0
         };
+        self.mix_ipv4(ip, ports)
+    }
+
+    #[inline]
+    fn mix_ipv4(&self, ip: Ipv4<'_>, ports: u32) -> u64 {
         let addresses = u64::from(ip.source()) << 32 | u64::from(ip.destination());
         let upper = u64::from(ip.protocol()) << 32 | u64::from(ports);
         self.finish(fold_multiply(addresses ^ self.words[0], upper ^ self.words[1]), 0)
@@ -78,6 +105,11 @@ impl FlowKey {
             Some(at) if has_ports(protocol) => read_u32(packet, at),
             _ => 0,
         };
+        self.mix_ipv6(ip, protocol, ports)
+    }
+
+    #[inline]
+    fn mix_ipv6(&self, ip: Ipv6<'_>, protocol: u8, ports: u32) -> u64 {
         let (source, destination) = (ip.source(), ip.destination());
         let front = fold_multiply(high(source) ^ self.words[0], low(source) ^ self.words[1]);
         let back = front ^ high(destination);

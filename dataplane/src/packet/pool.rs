@@ -74,6 +74,16 @@ impl MemoryPool {
         self.free.push(u32::try_from(slot).unwrap_or(u32::MAX));
     }
 
+    /// Tells this pool from all others: what [`number_of`](Self::number_of) says of its packets.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The number of the pool that a packet's buffer belongs to.
+    pub fn number_of(packet: &Packet) -> usize {
+        packet.handle() >> SLOT_BITS
+    }
+
     /// Buffers that are not in use.
     pub fn free_count(&self) -> usize {
         self.free.len()

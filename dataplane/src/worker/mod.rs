@@ -7,6 +7,7 @@
 mod deliver;
 pub mod exchange;
 mod settle;
+pub mod spread;
 
 use std::sync::Arc;
 
@@ -54,6 +55,8 @@ pub struct Worker<D: Device> {
     verdicts: Box<Verdicts>,
     fast_path: Box<FastPath>,
     burst: Box<Burst>,
+    /// Its part in a team that shares work; `None`: every packet is processed where it arrives.
+    member: Option<Box<spread::Member>>,
 }
 
 /// What changes while a worker works.
@@ -119,7 +122,7 @@ impl<D: Device> Worker<D> {
         };
         let verdicts = Box::new([Verdict::Unseen; BURST_MAX]);
         let (fast_path, burst) = (Box::default(), Box::default());
-        Self { publication, tables, state, verdicts, fast_path, burst }
+        Self { publication, tables, state, verdicts, fast_path, burst, member: None }
     }
 
     /// One round over all ports. Returns how many packets there were; 0 means that the worker may
@@ -136,6 +139,9 @@ impl<D: Device> Worker<D> {
             let Ok(port) = u8::try_from(port) else { break };
             count += self.poll_port(PortId(port), now);
         }
+        if self.member.is_some() {
+            count += self.serve_team(now);
+        }
         if count == 0 && !polls.is_multiple_of(ROUNDS_PER_LOOK) {
             count += self.serve_control(now);
         }
@@ -145,7 +151,7 @@ impl<D: Device> Worker<D> {
     /// Receives one burst of one port and sees it through.
     fn poll_port(&mut self, port: PortId, now: Nanos) -> usize {
         let state = &mut self.state;
-        let limit = usize::from(state.settings.burst).clamp(1, BURST_MAX);
+        let limit = state.burst_limit();
         let received = state.device.receive(port, &mut self.burst, limit);
         if received == 0 {
             return 0;
@@ -155,12 +161,33 @@ impl<D: Device> Worker<D> {
             // Packets that waited for a neighbor go before those that find it in the new tables.
             self.take_handbacks(now);
         }
+        self.state.count_received(port, &self.burst);
+        if self.member.as_ref().is_some_and(|member| member.is_active()) {
+            self.divide(port, received, start);
+            let begin = cycles();
+            let kept = self.burst.len();
+            if kept > 0 {
+                self.process(port, start, now);
+                self.count_kept(kept, begin);
+            }
+        } else {
+            self.process(port, start, now);
+        }
+        let work = &self.state.shared.counters.work;
+        work.bursts.add(1);
+        work.busy_cycles.add(cycles().saturating_sub(start));
+        received
+    }
+
+    /// Sees the burst at hand through, which came in by `port` and has been there since `start`, in
+    /// cycles.
+    #[inline]
+    fn process(&mut self, port: PortId, start: u64, now: Nanos) {
         let Self { tables, state, verdicts, fast_path, burst, .. } = self;
-        state.count_received(port, burst);
+        let count = burst.len();
         let Some(port_table) = tables.port(port) else {
             // A port that the tables don't know yet: nothing can be said about its frames.
-            state.discard(burst);
-            return received;
+            return state.discard(burst);
         };
         let mut round = Round {
             tables,
@@ -169,10 +196,10 @@ impl<D: Device> Worker<D> {
             identifications: &mut state.identifications,
             measured: &mut state.measured,
         };
-        verdicts[..received].fill(Verdict::Unseen);
+        verdicts[..count].fill(Verdict::Unseen);
         let taken = fast_path.take(burst, verdicts, port, port_table, &mut round);
         match taken.port {
-            Some(port) if taken.count() == received => state.send_whole(port, burst, &taken),
+            Some(port) if taken.count() == count => state.send_whole(port, burst, &taken),
             _ => {
                 classify_burst(burst, verdicts, port, port_table, &round);
                 decap_burst(burst, verdicts, &mut round);
@@ -184,10 +211,6 @@ impl<D: Device> Worker<D> {
             }
         }
         state.flush(Some(start));
-        let work = &state.shared.counters.work;
-        work.bursts.add(1);
-        work.busy_cycles.add(cycles().saturating_sub(start));
-        received
     }
 
     /// Takes the tables in force, if they are others than those at hand; says whether they were.
@@ -237,6 +260,7 @@ impl<D: Device> Worker<D> {
 
     /// Gives the device back, when the worker has ended. What waits in its rings is released.
     pub fn into_device(mut self, now: Nanos) -> D {
+        self.leave_team(now);
         while self.serve_control(now) > 0 {}
         self.state.device
     }
