@@ -136,7 +136,8 @@ fn validate(report: &mut Report, files: Vec<ReadFile<'_>>, purpose: Purpose) -> 
     let ports = ports::read(report, &sections, purpose);
     let (loopback, loopback_spot) = sections::loopback(report, &sections);
     sections.refuse_other_shapes(report);
-    let (tunnels, tunnel_names) = tunnels::resolve(report, &sections, written);
+    let tunnel_defaults = tunnels::read_defaults(report, &sections);
+    let (tunnels, tunnel_names) = tunnels::resolve(report, &tunnel_defaults, written);
     if ports.is_empty() && !is_incomplete {
         miss_ports(report, &sources);
     }

@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// A setting that was written. Some depend on others; they stand in the order in which they are applied.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Setting {
     Mtu(WordOr<u16>),
     StaticMtu(u16),

@@ -38,8 +38,8 @@ const MINDED: [&str; 7] =
     ["mode", "payload", "mtu", "static-mtu", "dont-fragment", "encap-limit", "flow-label"];
 
 /// What was written for a tunnel, or for all of them; `None` is not mentioned.
-#[derive(Debug, Default)]
-struct Said {
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Said {
     profile: Option<Profile>,
     mode: Option<Mode>,
     payload: Option<Payload>,
@@ -66,13 +66,12 @@ pub(super) struct WrittenTunnel<'t> {
     written: Written<'t>,
 }
 
-/// Puts together the tunnels of all files, with what is said for all of them.
+/// Puts together the tunnels of all files; `defaults` are what is said for all of them.
 pub(super) fn resolve<'t>(
     report: &mut Report,
-    sections: &Sections<'_>,
+    defaults: &Said,
     files: Vec<Vec<WrittenTunnel<'t>>>,
 ) -> (Vec<TunnelDraft<'t>>, TunnelNames) {
-    let defaults = read_defaults(report, sections);
     let mut shared = SharedSettings::new(&defaults.settings);
     let count = files.iter().map(Vec::len).sum();
     let mut drafts: Vec<TunnelDraft<'t>> = Vec::with_capacity(count);
@@ -83,12 +82,13 @@ pub(super) fn resolve<'t>(
             continue;
         }
         names.insert(written.name.clone(), drafts.len());
-        drafts.push(written.resolve(report, &defaults, &mut shared));
+        drafts.push(written.resolve(report, defaults, &mut shared));
     }
     (drafts, names)
 }
 
-fn read_defaults(report: &mut Report, sections: &Sections<'_>) -> Said {
+/// Reads what is said for every tunnel.
+pub(super) fn read_defaults(report: &mut Report, sections: &Sections<'_>) -> Said {
     let mut defaults = Said::default();
     sections.settings(report, "defaults", vocabulary::DEFAULTS, |report, _, field| {
         for entry in known_entries(report, field, vocabulary::TUNNEL) {
