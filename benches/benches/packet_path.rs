@@ -6,57 +6,14 @@
 //! `cargo bench -p benches --no-default-features --bench packet_path`; `-- decap` for the cases
 //! with that word in their name.
 
-use adit_dataplane::clock::{Nanos, cycles};
-use adit_dataplane::device::Device;
-use adit_dataplane::packet::Burst;
+use adit_dataplane::clock::Nanos;
 use benches::case::{BURST, Case};
-use benches::treadmill::Treadmill;
-
-const SAMPLES: usize = 15;
-const POLLS_PER_SAMPLE: u64 = 10_000;
-
-/// What a case cost: the median and the range of its samples, in clocks per packet.
-struct Cost {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "clocks of a second are exact in 53 bits")]
-fn per_packet(clocks: u64, packets: u64) -> f64 {
-    clocks as f64 / packets as f64
-}
-
-/// Times `round`, which takes one burst through, for all samples.
-fn measure(mut round: impl FnMut()) -> Cost {
-    let mut samples = Vec::new();
-    for sample in 0..=SAMPLES {
-        let start = cycles();
-        for _ in 0..POLLS_PER_SAMPLE {
-            round();
-        }
-        let packets = POLLS_PER_SAMPLE * u64::from(BURST);
-        // The first one warms the caches.
-        if sample > 0 {
-            samples.push(per_packet(cycles() - start, packets));
-        }
-    }
-    samples.sort_by(f64::total_cmp);
-    Cost { median: samples[SAMPLES / 2], least: samples[0], most: samples[SAMPLES - 1] }
-}
-
-fn device_alone(case: Case) -> Cost {
-    let mut device = Treadmill::new(case.port(), case.frames());
-    let mut burst = Burst::new();
-    measure(|| {
-        device.receive(case.port(), &mut burst, usize::from(BURST));
-        device.send(case.port(), &mut burst);
-    })
-}
+use benches::measure::{SAMPLES, measure};
 
 fn run(case: Case) {
     let name = case.name();
-    let device = device_alone(case);
+    let mut device = case.device_alone();
+    let device = measure(|| device.turn());
     let mut worker = case.worker();
     let cost = measure(|| {
         worker.poll(Nanos(1));

@@ -7,11 +7,9 @@
 use core::hint::black_box;
 
 use adit_dataplane::clock::Nanos;
-use adit_dataplane::device::Device;
-use adit_dataplane::packet::Burst;
 use adit_dataplane::worker::Worker;
 use benches::case::{BURST, Case};
-use benches::treadmill::Treadmill;
+use benches::treadmill::{Alone, Treadmill};
 
 /// Every sixteenth round looks at the rings, so that a multiple of 16 is the same at any start.
 const POLLS: u32 = 320;
@@ -26,11 +24,9 @@ fn measured_polls(worker: &mut Worker<Treadmill>) {
 
 /// The device that is in every other figure, alone.
 #[inline(never)]
-fn measured_polls_of_device(device: &mut Treadmill, case: Case) {
-    let mut burst = Burst::new();
+fn measured_polls_of_device(device: &mut Alone) {
     for _ in 0..POLLS {
-        device.receive(case.port(), &mut burst, usize::from(BURST));
-        device.send(case.port(), &mut burst);
+        device.turn();
     }
 }
 
@@ -48,10 +44,7 @@ fn measure(case: Case) {
 fn main() {
     let cases = Case::usual();
     match std::env::args().nth(1).and_then(|word| word.parse::<usize>().ok()) {
-        Some(0) => {
-            let mut device = Treadmill::new(cases[0].port(), cases[0].frames());
-            measured_polls_of_device(&mut device, cases[0]);
-        }
+        Some(0) => measured_polls_of_device(&mut cases[0].device_alone()),
         Some(number) => measure(cases[number - 1]),
         None => {
             println!("{} packets", POLLS * u32::from(BURST));

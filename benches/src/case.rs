@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use adit_dataplane::clock::CycleScale;
 use adit_dataplane::counters::CounterSlot;
+use adit_dataplane::device::Device;
 use adit_dataplane::fib::{Fib, Fib4, Fib6, Rib4, Rib6};
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::node::rate_limit;
@@ -26,7 +27,7 @@ use crate::packets::{
     behind4, behind6, frame, inward, outward, plain4, plain6, remote4, remote6,
 };
 use crate::routes::{addresses4, addresses6, routes4, routes6};
-use crate::treadmill::{Frame, Treadmill};
+use crate::treadmill::{Alone, Frame, Treadmill};
 
 /// Packets that a worker takes at once.
 pub const BURST: u16 = 32;
@@ -98,10 +99,12 @@ impl Case {
         let mut packets = match (self.verb, self.families.inner_is_ipv4) {
             (Verb::Forward, true) if self.routes > 0 => addresses4(&self.rib4(), DESTINATIONS)
                 .into_iter()
+                .filter(|address| ![0, 10, 127].contains(&(address >> 24)) && address >> 29 != 7)
                 .map(|address| plain4(address.into()))
                 .collect(),
             (Verb::Forward, false) if self.routes > 0 => addresses6(&self.rib6(), DESTINATIONS)
                 .into_iter()
+                .filter(|address| address >> 125 == 1 && address >> 96 != 0x2001_0db8)
                 .map(|address| plain6(address.into()))
                 .collect(),
             (Verb::Decap, _) => self.each_tunnel(outward),
@@ -120,8 +123,13 @@ impl Case {
         self.worker_over(Treadmill::new(self.port(), self.frames()))
     }
 
-    /// The same over another device.
-    pub fn worker_over<D: adit_dataplane::device::Device>(&self, device: D) -> Worker<D> {
+    /// The device of [`worker`](Self::worker), without one.
+    pub fn device_alone(&self) -> Alone {
+        Alone::new(Treadmill::new(self.port(), self.frames()), BURST)
+    }
+
+    /// A worker with the case's tables, over another device.
+    pub fn worker_over<D: Device>(&self, device: D) -> Worker<D> {
         let settings = WorkerSettings {
             number: 0,
             workers: 1,

@@ -1,7 +1,9 @@
 //! What the benchmarks of adit share; see `benches/`.
 
 pub mod case;
+pub mod measure;
 pub mod numbers;
+pub mod paced;
 pub mod packets;
 pub mod routes;
 #[cfg(feature = "dpdk")]

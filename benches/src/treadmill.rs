@@ -76,3 +76,24 @@ impl Device for Treadmill {
         self.idle.extend(burst.drain());
     }
 }
+
+/// A device without a worker: what it alone costs.
+pub struct Alone {
+    device: Treadmill,
+    burst: Burst,
+    len: usize,
+}
+
+impl Alone {
+    /// A device of which `len` frames at a time are taken.
+    pub fn new(device: Treadmill, len: u16) -> Self {
+        Self { device, burst: Burst::new(), len: len.into() }
+    }
+
+    /// Takes a burst and gives it back.
+    pub fn turn(&mut self) {
+        let port = self.device.arrives_on;
+        self.device.receive(port, &mut self.burst, self.len);
+        self.device.send(port, &mut self.burst);
+    }
+}

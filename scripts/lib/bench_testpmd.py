@@ -167,13 +167,16 @@ class Adit(Program):
     """Answers on its API."""
 
     def __init__(self, folder, case, capture, mbufs, cores):
+        self.worker_count = len(cores) - 1
         self.socket = folder / 'adit.sock'
         config = folder / 'adit.yaml'
         includes = write_includes(folder, case)
-        config.write_text(traffic.configuration(case, devices(capture), cores, mbufs, self.socket, includes))
+        config.write_text(traffic.configuration(case, devices(capture, self.worker_count), cores, mbufs,
+                                               self.socket, includes))
         super().__init__('adit', [ADIT, 'run', '-c', config], folder / 'adit.log')
         self.wait_for(lambda: re.search('^ready', pathlib.Path(self.log).read_text(), re.MULTILINE))
-        self.thread = self.find_thread('adit-w0')
+        self.workers = [self.find_thread(f'adit-w{number}') for number in range(self.worker_count)]
+        self.thread = self.workers[0]
 
     def ask(self, what):
         connection = UnixConnection(str(self.socket), timeout=60)
@@ -183,8 +186,10 @@ class Adit(Program):
         return answer
 
     def packets_sent(self):
-        worker, = self.ask('workers')['workers']
-        return worker['tx_packets']
+        return sum(worker['tx_packets'] for worker in self.ask('workers')['workers'])
+
+    def workers_cpu_ns(self):
+        return sum(int(worker.read_text().split()[0]) for worker in self.workers)
 
     def check(self, case, mean_len):
         """That it has sent every packet, and not as it came."""
@@ -201,9 +206,9 @@ class Adit(Program):
             raise Failure(f'adit sent frames of {mean:.1f} bytes on average, not {mean_len + case.growth():.1f}')
 
 
-def devices(capture):
-    """Two vdevs: one that plays the capture without end, one that takes everything."""
-    return [f'net_pcap0,rx_pcap={capture},infinite_rx=1', 'net_null0,no-rx=1']
+def devices(capture, queues=1):
+    """Two vdevs: one that plays the capture without end, on each queue, and one that takes everything."""
+    return [f'net_pcap0{f",rx_pcap={capture}" * queues},infinite_rx=1', 'net_null0,no-rx=1']
 
 
 def vdev_options(names):

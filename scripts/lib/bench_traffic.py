@@ -247,7 +247,9 @@ def configuration(case, devices, cores, mbufs, socket, includes):
     ports = ''.join(port(name, device, mac, addresses, neighbors) for (name, addresses, neighbors), device, mac
                     in zip(names, devices, (ADIT_IN, ADIT_OUT)))
     control, *workers = cores
+    # A core that a worker polls on can't be the control thread's own.
+    control = f'control-core: {control}, ' if control not in workers else ''
     return (f'include: [{", ".join(includes)}]\n'
-            f'dataplane: {{ control-core: {control}, worker-cores: {list(workers)}, idle: poll, hugepages: required, mbufs: {mbufs} }}\n'
+            f'dataplane: {{ {control}worker-cores: {workers}, idle: poll, hugepages: required, mbufs: {mbufs} }}\n'
             f'api: {{ socket: {socket} }}\nports:\n{ports}routes:\n'
             f'  - {{ to: default, via: "{GATEWAYS["v4"][0]}" }}\n  - {{ to: "::/0", via: "{GATEWAYS["v6"][0]}" }}\n')
