@@ -10,7 +10,6 @@ use hyper::{Method, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::{APPLY_LIMIT, Applied, Cleared, Problem};
@@ -61,15 +60,16 @@ impl Client {
         Self { path: path.to_owned() }
     }
 
-    /// Asks for a report. With `buckets`, histograms come whole.
+    /// Asks for a report, which is JSON: a large one is better not read into a tree. With `buckets`, histograms
+    /// come whole.
     pub fn show(
         &self,
         kind: Kind,
         name: Option<&str>,
         buckets: bool,
-    ) -> Result<Value, ClientError> {
+    ) -> Result<Bytes, ClientError> {
         let query = if buckets { "?buckets=yes" } else { "" };
-        self.request(Method::GET, &format!("/v1/{kind}{}{query}", segment(name)), None::<&()>)
+        self.ask(Method::GET, &format!("/v1/{kind}{}{query}", segment(name)), None::<&()>)
     }
 
     /// Puts a configuration in force. `path` is absolute.
@@ -88,6 +88,16 @@ impl Client {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.ask(method, path, body)?)
+            .map_err(|error| self.broken(format!("the answer is not understood: {error}")))
+    }
+
+    fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Bytes, ClientError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -110,8 +120,7 @@ impl Client {
                 .map_err(|_| self.broken(format!("answered {status} without saying why")))?;
             return Err(ClientError::Refused(Box::new(problem)));
         }
-        serde_json::from_slice(&answer)
-            .map_err(|error| self.broken(format!("the answer is not understood: {error}")))
+        Ok(answer)
     }
 
     async fn exchange(

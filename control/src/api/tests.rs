@@ -102,7 +102,8 @@ fn reports_come_whole_or_reduced_to_a_name() {
     let bench = Bench::start();
     let client = bench.client();
     let names = |kind: Kind, name: Option<&str>, key: &str| -> Vec<String> {
-        let json = client.show(kind, name, false).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_slice(&client.show(kind, name, false).unwrap()).unwrap();
         let list = json[kind.word()].as_array().unwrap();
         list.iter().map(|entry| entry[key].as_str().unwrap().to_owned()).collect()
     };
@@ -120,8 +121,10 @@ fn reports_come_whole_or_reduced_to_a_name() {
 #[test]
 fn histograms_come_whole_only_when_asked_for() {
     let bench = Bench::start();
-    let row =
-        |buckets| bench.client().show(Kind::Latency, None, buckets).unwrap()["latency"][0].clone();
+    let row = |buckets| {
+        let json = bench.client().show(Kind::Latency, None, buckets).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap()["latency"][0].clone()
+    };
     assert_eq!(row(false).get("buckets"), None);
     assert_eq!(row(true)["buckets"], json!([[1000, 1]]));
 }

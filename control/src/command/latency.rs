@@ -41,7 +41,7 @@ impl Latency {
         let buckets = self.format == Format::Hgrm;
         let json = self.remote.client().show(Kind::Latency, None, buckets);
         let json = json.map_err(|error| refused(&error))?;
-        let mut report = match Report::from_json(Kind::Latency, json) {
+        let mut report = match Report::from_json(Kind::Latency, &json) {
             Ok(Report::Latency(report)) => report,
             Ok(_) => return Err(Outcome::Failed),
             Err(error) => {

@@ -7,8 +7,13 @@ use super::Outcome;
 
 /// Prints on standard output. A reader that has seen enough is no failure.
 pub(super) fn print(text: impl Display) -> Outcome {
-    let mut out = io::stdout().lock();
-    match write!(out, "{text}").and_then(|()| out.flush()) {
+    print_with(|out| write!(out, "{text}"))
+}
+
+/// The same for what writes itself.
+pub(super) fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Outcome {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             complain(format_args!("standard output: {error}"));
             Outcome::Failed

@@ -1,5 +1,7 @@
 //! `adit show`: what the appliance is doing.
 
+use std::io::{self, Write};
+
 use clap::Args;
 
 use super::{Outcome, Remote, output, refused};
@@ -28,9 +30,9 @@ impl Show {
             Err(error) => return refused(&error),
         };
         if self.json {
-            return output::print(format_args!("{json:#}\n"));
+            return output::print_with(|out| print_indented(&json, out));
         }
-        match Report::from_json(self.kind, json) {
+        match Report::from_json(self.kind, &json) {
             Ok(report) if name.is_some() => output::print(report.detail()),
             Ok(report) => output::print(report),
             Err(error) => {
@@ -39,4 +41,12 @@ impl Show {
             }
         }
     }
+}
+
+/// JSON with a line for each value, keys in the order in which they came.
+fn print_indented(json: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    let mut from = serde_json::Deserializer::from_slice(json);
+    let mut to = serde_json::Serializer::pretty(&mut *out);
+    serde_transcode::transcode(&mut from, &mut to)?;
+    writeln!(out)
 }

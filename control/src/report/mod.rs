@@ -22,7 +22,6 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 pub use balance::Balance;
 pub use config::ConfigReport;
@@ -135,9 +134,9 @@ pub enum Report {
 impl Report {
     /// Reads what [`Serialize`] wrote. Keys that are missing have their defaults, keys that nobody
     /// knows are ignored, so that a client talks to a daemon that is a little older or newer.
-    pub fn from_json(kind: Kind, json: Value) -> Result<Self, String> {
-        fn read<T: DeserializeOwned>(kind: Kind, json: Value) -> Result<T, String> {
-            serde_json::from_value(json).map_err(|error| format!("the answer on {kind}: {error}"))
+    pub fn from_json(kind: Kind, json: &[u8]) -> Result<Self, String> {
+        fn read<T: DeserializeOwned>(kind: Kind, json: &[u8]) -> Result<T, String> {
+            serde_json::from_slice(json).map_err(|error| format!("the answer on {kind}: {error}"))
         }
         Ok(match kind {
             Kind::Ports => Self::Ports(read(kind, json)?),
@@ -242,15 +241,16 @@ mod tests {
     #[test]
     fn what_is_sent_is_read_again() {
         let report = two_tunnels();
-        let json = serde_json::to_value(&report).unwrap();
-        assert_eq!(Report::from_json(Kind::Tunnels, json).unwrap(), report);
-        assert!(Report::from_json(Kind::Paths, Value::Null).unwrap_err().contains("not supported"));
+        let json = serde_json::to_vec(&report).unwrap();
+        assert_eq!(Report::from_json(Kind::Tunnels, &json).unwrap(), report);
+        assert!(Report::from_json(Kind::Paths, b"null").unwrap_err().contains("not supported"));
     }
 
     #[test]
     fn answers_of_other_versions_are_read() {
         let json = serde_json::json!({ "ports": [{ "name": "wan", "invented": [1] }], "more": 1 });
-        let Report::Ports(ports) = Report::from_json(Kind::Ports, json).unwrap() else {
+        let json = serde_json::to_vec(&json).unwrap();
+        let Report::Ports(ports) = Report::from_json(Kind::Ports, &json).unwrap() else {
             panic!("not ports")
         };
         assert_eq!(ports.ports[0].name, "wan");

@@ -1,6 +1,6 @@
 //! Tables and property lists for a terminal: plain text, aligned, no colour.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
@@ -28,12 +28,15 @@ impl Table {
     /// Adds a row, one cell a column.
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.columns.len(), "one cell a column");
-        self.rows.push(cells.map(|cell| printable(&cell)).into());
+        self.rows.push(cells.map(printable).into());
     }
 }
 
 /// Text from files and peers must not move the cursor.
-fn printable(text: &str) -> String {
+fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
     text.chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
         .collect()
@@ -45,37 +48,30 @@ fn width(text: &str) -> usize {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
-        let shown: Vec<(usize, &'static str, Align, usize)> = self
-            .columns
-            .iter()
-            .enumerate()
-            .filter(|&(column, _)| self.rows.iter().any(|row| !cell(row, column).is_empty()))
-            .map(|(column, &(heading, align))| {
-                let cells = self.rows.iter().map(|row| width(&cell(row, column)));
-                (column, heading, align, cells.max().unwrap_or(0).max(width(heading)))
-            })
-            .collect();
-        let write = |f: &mut fmt::Formatter<'_>, text: &dyn Fn(usize) -> String| {
-            let mut line = String::new();
-            for &(column, _, align, wide) in &shown {
-                let text = text(column);
-                let padding = " ".repeat(wide - width(&text));
-                let (before, after) = match align {
-                    Align::Left => ("", padding.as_str()),
-                    Align::Right => (padding.as_str(), ""),
-                };
-                line.extend([before, text.as_str(), after, "  "]);
-            }
-            writeln!(f, "{}", line.trim_end())
-        };
         let headings: Vec<String> =
             self.columns.iter().map(|(name, _)| name.to_uppercase()).collect();
-        write(f, &|column| headings.get(column).cloned().unwrap_or_default())?;
+        let mut widths = vec![0; self.columns.len()];
         for row in &self.rows {
-            write(f, &|column| {
-                Some(cell(row, column)).filter(|c| !c.is_empty()).unwrap_or("-".into())
-            })?;
+            for (widest, cell) in widths.iter_mut().zip(row) {
+                *widest = width(cell).max(*widest);
+            }
+        }
+        let mut line = String::new();
+        for row in std::iter::once(&headings).chain(&self.rows) {
+            line.clear();
+            let columns = self.columns.iter().zip(&headings).zip(&widths).zip(row);
+            for ((((_, align), heading), &widest), cell) in columns {
+                if widest == 0 {
+                    continue;
+                }
+                let cell = if cell.is_empty() { "-" } else { cell };
+                let wide = widest.max(width(heading));
+                match align {
+                    Align::Left => write!(line, "{cell:<wide$}  ")?,
+                    Align::Right => write!(line, "{cell:>wide$}  ")?,
+                }
+            }
+            writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
     }
@@ -106,7 +102,7 @@ fn words(value: &Value) -> String {
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Number(number) => number.to_string(),
-        Value::String(text) => printable(text),
+        Value::String(text) => printable(text.clone()),
         Value::Array(list) => list.iter().map(words).collect::<Vec<_>>().join(", "),
         Value::Object(map) => {
             let parts = map.iter().map(|(name, value)| (name.replace('_', " "), words(value)));
