@@ -65,7 +65,7 @@ pub(super) const DATAPLANE: &[Key] = &[
     key("mbufs"),
     key("latency"),
     key("eal-args"),
-    except("spread", &["yes"]),
+    key("spread"),
 ];
 
 pub(super) const DATAPLANE_LATENCY: &[Key] = &[key("sample")];

@@ -10,6 +10,7 @@ pub mod live;
 mod reports;
 pub mod simulation;
 mod slots;
+pub mod spread;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;

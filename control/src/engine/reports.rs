@@ -47,6 +47,8 @@ pub struct WorkerFacts {
     pub core: Option<u16>,
     /// The share of its time that it worked, since the start.
     pub busy: f64,
+    /// How it shares work with others.
+    pub sharing: Option<report::Sharing>,
 }
 
 /// The buffers.
@@ -447,10 +449,12 @@ impl Controller {
                 busy: facts.busy,
                 rx_packets: worker.counters.balance.received.get(),
                 tx_packets: worker.counters.balance.sent.get(),
+                spread: facts.sharing.clone(),
             }
         });
         report::Workers {
             workers: workers.collect(),
+            imbalance: None,
             mempool: report::Mempool { free: pool.free, size: pool.total },
             balance: self.balance(),
         }

@@ -32,7 +32,7 @@ pub use neighbors::{Neighbor, Neighbors};
 pub use ports::{Link, Port, Ports};
 pub use routes::{NextHop, Route, RouteOrigin, Routes};
 pub use tunnels::{Tunnel, TunnelState, Tunnels, Underlay};
-pub use workers::{Mempool, Worker, Workers};
+pub use workers::{Mempool, Sharing, Worker, Workers};
 
 use table::Detail;
 

@@ -1,4 +1,5 @@
-//! Workers: how loaded they are, what they run, what buffers are left, and whether packets add up.
+//! Workers: how loaded they are, what they run, how they share work, what buffers are left, and
+//! whether packets add up.
 
 use std::fmt;
 
@@ -14,6 +15,10 @@ use super::units::percent;
 pub struct Workers {
     /// By number.
     pub workers: Vec<Worker>,
+    /// What the busiest worker processed in the last second, as a multiple of the mean: 1 when all
+    /// do the same. Absent when nothing was processed, or work is never shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imbalance: Option<f64>,
     /// Packet buffers.
     pub mempool: Mempool,
     /// Where packets went.
@@ -40,6 +45,30 @@ pub struct Worker {
     pub rx_packets: u64,
     /// Frames sent.
     pub tx_packets: u64,
+    /// How it shares work with others; absent with a single worker and with `spread: off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Sharing>,
+}
+
+/// How a worker shares what it receives with others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sharing {
+    /// `off`, `trying` (it is being measured what help brings), `on`, or `waiting` (help brought
+    /// nothing; it is not tried again for a while).
+    pub state: String,
+    /// For how long.
+    pub since_seconds: u64,
+    /// Who gets packets from it now.
+    pub helpers: Vec<String>,
+    /// Packets given to other workers.
+    pub handoffs_out: u64,
+    /// Packets taken from other workers.
+    pub handoffs_in: u64,
+    /// The most bursts that ever waited in a ring to another worker.
+    pub ring_depth_max: u64,
+    /// Packets that found such a ring full, and were dropped.
+    pub ring_full: u64,
 }
 
 /// Packet buffers, of all pools.
@@ -77,8 +106,50 @@ impl fmt::Display for Workers {
             ]);
         }
         table.fmt(f)?;
+        self.fmt_sharing(f)?;
         writeln!(f, "buffers: {} of {} free", self.mempool.free, self.mempool.size)?;
         writeln!(f, "{}", self.balance)
+    }
+}
+
+impl Workers {
+    /// A second table, where work can be shared.
+    fn fmt_sharing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            ("worker", Left),
+            ("spread", Left),
+            ("since", Right),
+            ("helpers", Left),
+            ("handed out", Right),
+            ("taken in", Right),
+            ("deepest ring", Right),
+            ("ring full", Right),
+        ]);
+        let mut is_empty = true;
+        for worker in &self.workers {
+            let Some(sharing) = &worker.spread else { continue };
+            is_empty = false;
+            table.row([
+                worker.name.clone(),
+                sharing.state.clone(),
+                format!("{} s", sharing.since_seconds),
+                sharing.helpers.join(" "),
+                sharing.handoffs_out.to_string(),
+                sharing.handoffs_in.to_string(),
+                sharing.ring_depth_max.to_string(),
+                sharing.ring_full.to_string(),
+            ]);
+        }
+        if is_empty {
+            return Ok(());
+        }
+        write!(f, "{table}")?;
+        match self.imbalance {
+            Some(multiple) => {
+                writeln!(f, "imbalance: the busiest worker does {multiple:.2} times the mean")
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -106,9 +177,30 @@ mod tests {
             ..Worker::default()
         };
         let mempool = Mempool { free: 10, size: 20 };
-        let report = Workers { workers: vec![worker], mempool, balance: Balance::default() };
+        let report = Workers { workers: vec![worker], mempool, ..Workers::default() };
         let text = report.to_string();
         assert!(text.contains("25.6 %") && text.contains("12.5"), "{text}");
         assert!(text.contains("buffers: 10 of 20 free"), "{text}");
+        assert!(!text.contains("spread"), "{text}");
+    }
+
+    #[test]
+    fn who_helps_whom_is_said_where_work_can_be_shared() {
+        let sharing = Sharing {
+            state: "on".to_owned(),
+            since_seconds: 12,
+            helpers: vec!["adit-w1".to_owned(), "adit-w2".to_owned()],
+            handoffs_out: 4711,
+            ..Sharing::default()
+        };
+        let worker = Worker { spread: Some(sharing), ..Worker::default() };
+        let workers =
+            Workers { workers: vec![worker], imbalance: Some(1.25), ..Workers::default() };
+        let text = workers.to_string();
+        for part in ["12 s", "adit-w1 adit-w2", "4711", "does 1.25 times the mean"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let json = serde_json::to_value(&workers).unwrap();
+        assert_eq!(json["workers"][0]["spread"]["handoffs_out"], 4711);
     }
 }

@@ -31,6 +31,32 @@ fn two_workers_share_the_queues_of_a_tap_and_both_forward() {
     }
 }
 
+#[test]
+fn a_worker_without_a_queue_helps_the_one_that_receives_a_whole_tunnel() {
+    let _turn = turn::shared();
+    let network = Network::lay();
+    let spread = TWO_WORKERS.replace("idle", "spread: on, idle");
+    // One queue each way: everything arrives at the first worker, and the second sends through it.
+    let single = |site: String| site.replace("device:", "queues: 1, device:");
+    let a = Appliance::start_with(&network.box_a, &spread, &single(IPIP.site_a()));
+    let b = Appliance::start_with(&network.box_b, &spread, &single(IPIP.site_b()));
+    ping(&network.host1, &format!("-c 20 -i 0.01 -w 10 {HOST2}")).all_answered();
+    let free_before = [&a, &b].map(Appliance::free_buffers);
+    let run = iperf(&network.host1, &network.host2, HOST2, "-t 2 -P 16");
+    assert!(run.megabits_per_second > 10.0, "{} Mbit/s", run.megabits_per_second);
+    for (appliance, free_before) in [&a, &b].into_iter().zip(free_before) {
+        appliance.settle(free_before);
+        let workers = appliance.json("workers");
+        let [first, second] = [0, 1].map(|number| &workers["workers"][number]);
+        assert_eq!(workers_that_received(&workers), 1, "{workers:#}");
+        let handed = |worker: &Value, way: &str| worker["spread"][way].as_u64().unwrap_or(0);
+        assert!(handed(second, "handoffs_in") > 100, "{workers:#}");
+        assert_eq!(first["spread"]["state"], "on", "{workers:#}");
+        let text = appliance.show("workers");
+        assert!(text.contains("HANDED OUT"), "{text}");
+    }
+}
+
 /// How many workers have received packets, by `show workers --json`.
 fn workers_that_received(workers: &Value) -> usize {
     let list = workers["workers"].as_array().expect("a list of workers");

@@ -62,7 +62,9 @@ impl Live {
             Kind::Workers => {
                 let pool = self.rim.pool();
                 let pool = PoolFacts { free: pool.free_count() as u64, total: pool.total() as u64 };
-                Report::Workers(self.controller.worker_report(&self.worker_facts(), &pool))
+                let mut workers = self.controller.worker_report(&self.worker_facts(), &pool);
+                workers.imbalance = self.spreading.imbalance();
+                Report::Workers(workers)
             }
             Kind::Paths | Kind::Reassembly | Kind::Events => {
                 return Err(Problem::unsupported(kind.word()));
@@ -71,7 +73,13 @@ impl Live {
     }
 
     fn worker_facts(&self) -> Vec<WorkerFacts> {
-        self.workers.iter().map(super::WorkerThread::facts).collect()
+        let now = self.clock.now();
+        let numbered = self.workers.iter().enumerate();
+        let facts = numbered.map(|(number, worker)| {
+            let sharing = self.spreading.sharing(number, now);
+            WorkerFacts { sharing, ..worker.facts() }
+        });
+        facts.collect()
     }
 
     /// Collects what workers have measured up to now.

@@ -2,6 +2,7 @@
 //! is the one that calls [`run`].
 
 mod answer;
+mod spreading;
 mod worker;
 
 use std::collections::hash_map::RandomState;
@@ -20,7 +21,8 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use super::{CompileError, Controller, ControllerSettings, PortFacts, PortState};
 use crate::api::{self, Call, Flaw, Server, SocketError};
 use crate::config::{self, Config, Hugepages, Mistake, Mistakes, Purpose};
-use worker::WorkerThread;
+use spreading::Spreading;
+use worker::{Place, WorkerThread};
 
 /// Why the appliance does not run.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +122,7 @@ struct Live {
     controller: Controller,
     rim: Rim,
     workers: Vec<WorkerThread>,
+    spreading: Spreading,
     clock: Clock,
     boot_file: PathBuf,
     applied: answer::AppliedFile,
@@ -235,15 +238,27 @@ impl Live {
     ) -> Result<Self, RunError> {
         let facts: Vec<PortFacts> =
             rim.ports().iter().map(|port| PortFacts { mac: port.mac(), mtu: port.mtu() }).collect();
-        let settings =
-            ControllerSettings { seed: secret(), workers: u16::try_from(workers).unwrap_or(1) };
+        let worker_count = u16::try_from(workers).unwrap_or(1);
+        let settings = ControllerSettings { seed: secret(), workers: worker_count };
+        let hertz = clock.scale.hertz();
+        let spreading = Spreading::new(&config.dataplane, worker_count, hertz, clock.now());
         let links = vec![false; facts.len()];
         let controller = Controller::new(config, facts, &settings)?;
         let boot_file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let applied = answer::AppliedFile::read(&boot_file, controller.generation());
         let next_link_look = Instant::now();
         let workers = Vec::new();
-        Ok(Self { controller, rim, workers, clock, boot_file, applied, links, next_link_look })
+        Ok(Self {
+            controller,
+            rim,
+            workers,
+            spreading,
+            clock,
+            boot_file,
+            applied,
+            links,
+            next_link_look,
+        })
     }
 
     fn start_workers(
@@ -253,11 +268,13 @@ impl Live {
     ) -> Result<(), RunError> {
         for (device, &core) in devices.into_iter().zip(cores) {
             let number = self.workers.len();
-            let thread =
-                WorkerThread::start(&self.controller, device, number, core, self.clock, secret())
-                    .map_err(|error| RunError::System { what: "a worker thread", error })?;
+            let member = self.spreading.member(number, self.rim.ports().len());
+            let place = Place { number, core, member };
+            let thread = WorkerThread::start(&self.controller, device, place, self.clock, secret())
+                .map_err(|error| RunError::System { what: "a worker thread", error })?;
             self.workers.push(thread);
         }
+        self.spreading.start();
         Ok(())
     }
 
@@ -281,6 +298,7 @@ impl Live {
             if signals.reload.swap(false, Ordering::Relaxed) {
                 self.reload();
             }
+            self.spreading.look(self.clock.now(), self.controller.workers());
             if Instant::now() >= self.next_link_look {
                 self.look_at_links();
                 self.check_workers()?;
@@ -345,6 +363,8 @@ impl Live {
     /// Ends the workers, then everything they used.
     fn stop(mut self) {
         self.controller.stop(self.clock.now());
+        // All of them first: a worker that still runs hands packets to others.
+        self.workers.iter().for_each(WorkerThread::tell_to_stop);
         for worker in &mut self.workers {
             worker.stop();
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use adit_dataplane::clock::cycles;
 use adit_dataplane::dpdk::{WorkerPorts, register_thread};
 use adit_dataplane::worker::exchange::Shared;
+use adit_dataplane::worker::spread::Member;
 use adit_dataplane::worker::{Worker, WorkerSettings};
 
 use super::Clock;
@@ -25,16 +26,26 @@ pub(super) struct WorkerThread {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Which of the workers it is.
+pub(super) struct Place {
+    /// From 0.
+    pub(super) number: usize,
+    /// Its core.
+    pub(super) core: u16,
+    /// Its part in a team that shares work.
+    pub(super) member: Option<Member>,
+}
+
 impl WorkerThread {
-    /// Starts worker `number` on a core.
+    /// Starts a worker at its place.
     pub(super) fn start(
         controller: &Controller,
         device: WorkerPorts,
-        number: usize,
-        core: u16,
+        place: Place,
         clock: Clock,
         seed: u64,
     ) -> io::Result<Self> {
+        let Place { number, core, member } = place;
         let config = controller.config();
         let workers = u16::try_from(controller.workers().len()).unwrap_or(u16::MAX);
         let settings = WorkerSettings {
@@ -51,7 +62,10 @@ impl WorkerThread {
             return Err(io::Error::other("there are more devices than workers"));
         };
         let publication = Arc::clone(controller.publication());
-        let worker = Worker::new(device, publication, Arc::clone(&shared), settings);
+        let mut worker = Worker::new(device, publication, Arc::clone(&shared), settings);
+        if let Some(member) = member {
+            worker.join(member);
+        }
         let (stop, idle) = (Arc::new(AtomicBool::new(false)), config.dataplane.idle);
         let name = format!("adit-w{number}");
         let told = Arc::clone(&stop);
@@ -76,12 +90,17 @@ impl WorkerThread {
         let busy = self.shared.counters.work.busy_cycles.get();
         #[expect(clippy::cast_precision_loss, reason = "a share is shown to three digits")]
         let busy = busy as f64 / all as f64;
-        WorkerFacts { name: self.name.clone(), core: Some(self.core), busy }
+        WorkerFacts { name: self.name.clone(), core: Some(self.core), busy, sharing: None }
+    }
+
+    /// Tells it to end.
+    pub(super) fn tell_to_stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Tells it to end and waits until it has.
     pub(super) fn stop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.tell_to_stop();
         if let Some(thread) = self.thread.take() {
             // A worker that panicked has been reported already.
             let _ = thread.join();
