@@ -160,10 +160,10 @@ impl Case {
         let (fib4, fib6) = self.fibs(gateway);
         let mut tables = Tables {
             ports: PORT_MACS.map(port).into(),
-            fib4: Arc::new(fib4),
-            fib6: Arc::new(fib6),
-            neighbors: Arc::new(neighbors),
-            local: Arc::new(LocalAddresses::new(own.into_iter())),
+            fib4,
+            fib6,
+            neighbors,
+            local: LocalAddresses::new(own.into_iter()),
             ..Tables::empty(SEED)
         };
         self.add_tunnels(&mut tables, gateway);
@@ -188,9 +188,9 @@ impl Case {
             let setup = tunnel(self.families, number, underlay);
             tunnels.push(Tunnel::new(setup).expect("one family outside"));
         }
-        tables.tunnels = tunnels.into();
-        tables.tunnels_by_ipv4 = Arc::new(by_ipv4);
-        tables.tunnels_by_ipv6 = Arc::new(by_ipv6);
+        tables.tunnels = tunnels;
+        tables.tunnels_by_ipv4 = by_ipv4;
+        tables.tunnels_by_ipv6 = by_ipv6;
     }
 
     /// The routes to the host, to us, into tunnels, and the others by way of `gateway`.

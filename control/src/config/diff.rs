@@ -1,7 +1,7 @@
 //! What a change of configuration changes: for `adit plan`, and for `adit apply`, which refuses what only a restart
 //! can do. Lines that moved within a file are no change.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
 
@@ -12,6 +12,7 @@ use super::describe::{
     describe_tunnel,
 };
 use super::model::{Config, Limits, Name, Port, Route};
+use super::store::{Edit, Store};
 use super::tunnel::Tunnel;
 
 /// One thing that is not the same in two configurations.
@@ -49,6 +50,117 @@ fn gist(entry: &Map<String, Value>) -> String {
 
 /// Everything that differs, section by section.
 pub fn diff(old: &Config, new: &Config) -> Vec<Difference> {
+    let mut differences = base_differences(old, new);
+    entries(&mut differences, (&old.tunnels, &new.tunnels), tunnel_path, describe_tunnel);
+    entries(&mut differences, (&old.routes, &new.routes), route_path, describe_route);
+    differences
+}
+
+/// The same against the configuration in force.
+pub fn diff_from(old: &Store, new: &Config) -> Vec<Difference> {
+    let mut differences = base_differences(old.base(), new);
+    let tunnels = Changes::of_tunnels(old, new);
+    tunnels.describe(&mut differences, tunnel_path, describe_tunnel);
+    let routes = Changes::of_routes(old, new, |_| true);
+    routes.describe(&mut differences, route_path, describe_route);
+    differences
+}
+
+/// What makes the tunnels and routes in force those of `new`.
+pub fn edits(old: &Store, new: &Config) -> Vec<Edit> {
+    let tunnels = Changes::of_tunnels(old, new);
+    let routes = Changes::of_routes(old, new, |route| !route.is_shorthand);
+    let put_tunnel = |tunnel: &Tunnel| Edit::PutTunnel(Box::new(tunnel.clone()));
+    let mut edits = Vec::new();
+    edits.extend(routes.gone.iter().map(|route| Edit::RemoveRoute(route.to, route.metric)));
+    edits.extend(tunnels.gone.iter().map(|one| Edit::RemoveTunnel(Name::clone(&one.name))));
+    edits.extend(tunnels.changed.iter().map(|(_, now)| put_tunnel(now)));
+    edits.extend(tunnels.new.iter().map(|now| put_tunnel(now)));
+    edits.extend(routes.changed.iter().map(|(_, now)| Edit::PutRoute((*now).clone())));
+    edits.extend(routes.new.iter().map(|now| Edit::PutRoute((*now).clone())));
+    edits
+}
+
+/// Whether two configurations have everything in common but tunnels and routes.
+pub fn is_same_base(old: &Config, new: &Config) -> bool {
+    old.dataplane == new.dataplane
+        && old.limits == new.limits
+        && old.api == new.api
+        && old.ports == new.ports
+        && old.loopback == new.loopback
+}
+
+fn tunnel_path(tunnel: &Tunnel) -> String {
+    format!("tunnels.{}", tunnel.name)
+}
+
+fn route_path(route: &Route) -> String {
+    format!("routes.{} metric {}", route.to, route.metric)
+}
+
+/// Entries that are not the same in what runs and in a configuration.
+struct Changes<'c, T> {
+    gone: Vec<&'c T>,
+    changed: Vec<(&'c T, &'c T)>,
+    new: Vec<&'c T>,
+}
+
+impl<'c> Changes<'c, Tunnel> {
+    fn of_tunnels(old: &'c Store, new: &'c Config) -> Self {
+        let stays: HashSet<&str> = new.tunnels.iter().map(|tunnel| &*tunnel.name).collect();
+        let gone = old.tunnels().map(|(_, one)| one).filter(|one| !stays.contains(&*one.name));
+        let pairs = new.tunnels.iter().map(|now| (old.tunnel_named(&now.name), now));
+        Self::of(gone.collect(), pairs)
+    }
+}
+
+impl<'c> Changes<'c, Route> {
+    fn of_routes(old: &'c Store, new: &'c Config, counts: fn(&Route) -> bool) -> Self {
+        let key = |route: &Route| (route.to, route.metric);
+        let stays: HashSet<_> = new.routes.iter().map(key).collect();
+        let gone = old.routes().filter(|route| counts(route) && !stays.contains(&key(route)));
+        let mut gone: Vec<&Route> = gone.collect();
+        gone.sort_unstable_by_key(|route| key(route));
+        let pairs = new.routes.iter().filter(|now| counts(now));
+        let pairs = pairs.map(|now| (old.route(now.to, now.metric).filter(|one| counts(one)), now));
+        Self::of(gone, pairs)
+    }
+}
+
+impl<'c, T: PartialEq> Changes<'c, T> {
+    fn of(gone: Vec<&'c T>, pairs: impl Iterator<Item = (Option<&'c T>, &'c T)>) -> Self {
+        let mut changes = Self { gone, changed: Vec::new(), new: Vec::new() };
+        for (before, now) in pairs {
+            match before {
+                None => changes.new.push(now),
+                Some(before) if before != now => changes.changed.push((before, now)),
+                Some(_) => {}
+            }
+        }
+        changes
+    }
+
+    fn describe(
+        &self,
+        differences: &mut Vec<Difference>,
+        path: fn(&T) -> String,
+        describe: fn(&T) -> Value,
+    ) {
+        for entry in &self.gone {
+            let before = Some(describe(entry));
+            differences.push(Difference { path: path(entry), before, after: None });
+        }
+        for (before, now) in &self.changed {
+            compare(differences, &path(now), &describe(before), &describe(now));
+        }
+        for entry in &self.new {
+            let after = Some(describe(entry));
+            differences.push(Difference { path: path(entry), before: None, after });
+        }
+    }
+}
+
+fn base_differences(old: &Config, new: &Config) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut settings = |section: &str, before: Value, after: Value| {
         compare(&mut differences, section, &before, &after);
@@ -68,10 +180,6 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Difference> {
             after: Some(texts(new)),
         });
     }
-    let tunnel = |tunnel: &Tunnel| format!("tunnels.{}", tunnel.name);
-    entries(&mut differences, (&old.tunnels, &new.tunnels), tunnel, describe_tunnel);
-    let route = |route: &Route| format!("routes.{} metric {}", route.to, route.metric);
-    entries(&mut differences, (&old.routes, &new.routes), route, describe_route);
     differences
 }
 

@@ -21,6 +21,7 @@ mod report;
 mod routes;
 mod sections;
 mod settings;
+pub mod store;
 pub mod tunnel;
 mod tunnels;
 mod vocabulary;
@@ -30,13 +31,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use describe::describe;
-pub use diff::{Difference, Restart, diff, needs_restart};
+pub use diff::{Difference, Restart, diff, diff_from, edits, is_same_base, needs_restart};
 pub use files::{FILE_COUNT_LIMIT, FILE_SIZE_LIMIT};
 pub use mistake::{Location, Mistake, MistakeKind, Mistakes, Origin, Warning};
 pub use model::{
     Api, Config, Dataplane, Limits, Loopback, Name, Neighbor, NextHop, Port, Route, RouteAction,
     Via,
 };
+pub use store::{Edit, Ids, Store, Touched};
 pub use tunnel::{Family, InnerSource, Settings, Tunnel};
 pub use words::{
     DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Payload, Profile,
@@ -155,6 +157,7 @@ fn validate(report: &mut Report, files: Vec<ReadFile<'_>>, purpose: Purpose) -> 
         api,
         ports: drafts.ports.into_iter().map(|draft| draft.port).collect(),
         loopback: Loopback { addresses: drafts.loopback },
+        tunnel_defaults: sections.as_json("defaults"),
         tunnels: drafts.tunnels.into_iter().map(|draft| draft.tunnel).collect(),
         routes,
     }

@@ -29,6 +29,8 @@ pub struct Config {
     pub ports: Vec<Port>,
     /// Addresses that outlive a link.
     pub loopback: Loopback,
+    /// The section `defaults` as it was written, for tunnels that are added later.
+    pub tunnel_defaults: serde_json::Value,
     /// In the order of the files.
     pub tunnels: Vec<Tunnel>,
     /// Those of the section `routes`, then the shorthand ones of each tunnel. Connected routes are not listed.

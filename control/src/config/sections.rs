@@ -60,6 +60,12 @@ impl<'t> Sections<'t> {
         self.sections.iter().filter(move |section| section.entry.key == name).copied()
     }
 
+    /// A section of settings as JSON, those of all files together.
+    pub(super) fn as_json(&self, name: &str) -> serde_json::Value {
+        let entries = self.named(name).flat_map(|section| section.entry.value.entries());
+        entries.map(|entry| (entry.key.to_string(), entry.value.as_json())).collect()
+    }
+
     fn check_version(&self, report: &mut Report) {
         for section in self.named("version") {
             let root = Place::root(section.file);

@@ -2,13 +2,13 @@
 //! else what `defaults.tunnels` says, else what its profile says.
 
 use std::net::IpAddr;
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroU16};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::model::Name;
+use super::model::{Name, NextHop, Route, RouteAction, Via};
 use super::words::{DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Payload, Profile};
 
 /// An entry of `tunnels`.
@@ -78,6 +78,19 @@ impl Mode {
 }
 
 impl Tunnel {
+    /// Its shorthand routes.
+    pub fn shorthand_routes(&self) -> impl Iterator<Item = Route> {
+        self.routes.iter().map(|to| Route {
+            to: *to,
+            metric: 0,
+            action: RouteAction::NextHops(vec![NextHop {
+                weight: NonZeroU16::MIN,
+                via: Via::Tunnel(Name::clone(&self.name)),
+            }]),
+            is_shorthand: true,
+        })
+    }
+
     /// Whether inner packets of this family may enter and leave.
     pub const fn carries(&self, inner: Family) -> bool {
         match inner {

@@ -4,16 +4,15 @@
 //! ([`live`]), or by replay on virtual time ([`simulation`]). It reaches workers through what they
 //! share with it and nothing else.
 
+mod change;
 mod compile;
 #[cfg(feature = "dpdk")]
 pub mod live;
 mod reports;
 pub mod simulation;
-mod slots;
 pub mod spread;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,18 +22,16 @@ use adit_dataplane::interface::PortId;
 use adit_dataplane::latency::Histograms;
 use adit_dataplane::node::rate_limit::{self, Rate};
 use adit_dataplane::packet::Packet;
-use adit_dataplane::tables::Tables;
-use adit_dataplane::tables::neighbor::NeighborTable;
+use adit_dataplane::tables::{Operation, TablePair};
 use adit_dataplane::worker::exchange::{Frame, Handback, Publication, Punt, Shared};
 
 pub use compile::{CompileError, PortFacts};
 pub use reports::{PoolFacts, PortState, WorkerFacts};
 
-use crate::config::{Config, Limits};
-use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors, Notice, PortSetup};
-use compile::{Compiled, Given, RouteInfo, TunnelInfo, compile};
+use crate::config::{Config, Limits, Store};
+use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors, Notice};
+use compile::Compiler;
 use reports::{Baseline, LatencyTotals};
-use slots::Slots;
 
 /// Tunnels that there is room for beyond those of the first configuration, for counters.
 const SPARE_SLOTS: u32 = 4096;
@@ -53,34 +50,27 @@ pub struct ControllerSettings {
     pub workers: u16,
 }
 
-/// Whom neighbors are looked for, and where.
-struct NeighborSetup {
-    ports: Vec<PortSetup>,
-    /// Gateways and remotes on a link: kept resolved.
-    next_hops: Vec<(PortId, IpAddr)>,
-}
-
 /// See the module.
 pub struct Controller {
-    config: Config,
+    store: Store,
     ports: Vec<PortFacts>,
     seed: u64,
     publication: Arc<Publication>,
     workers: Vec<Arc<Shared>>,
     neighbors: Neighbors,
-    /// The tables in force.
-    tables: Arc<Tables>,
-    /// Older generations that a worker may still hold: freed here, never by a worker.
-    retired: Vec<Arc<Tables>>,
-    slots: Slots,
-    slot_limit: u32,
-    latency_slots: Slots,
-    tunnels: Vec<TunnelInfo>,
-    routes: Vec<RouteInfo>,
-    /// What the neighbors of the first configuration are set up from, until they are started.
-    unstarted: Option<NeighborSetup>,
-    /// Next hops of the tables in force, in their order.
-    fixed: Vec<(PortId, IpAddr)>,
+    compiler: Compiler,
+    /// The tables in force, and those that the next change is made on.
+    pair: TablePair,
+    generation: u64,
+    /// Since the last publication no number has been settled: a worker may mean its former holder.
+    is_resting: bool,
+    /// What neighbors have changed while the tables could not be.
+    pending: Vec<Operation>,
+    /// What waits for that to be published.
+    waiting: VecDeque<Handback>,
+    /// Pairs that were replaced, with the generation that replaced them. A worker may still hold
+    /// their tables; they are freed here, never by a worker.
+    retired: Vec<(u64, TablePair)>,
     actions: Vec<Action>,
     /// What did not fit into a worker's ring yet.
     backlog: VecDeque<Handback>,
@@ -102,41 +92,29 @@ impl Controller {
         settings: &ControllerSettings,
     ) -> Result<Self, CompileError> {
         let tunnel_count = u32::try_from(config.tunnels.len()).unwrap_or(u32::MAX);
-        let slot_limit = tunnel_count.saturating_add(SPARE_SLOTS);
-        let mut slots = Slots::default();
-        let mut latency_slots = Slots::default();
-        let mut given = Given {
-            ports: &ports,
-            slots: &mut slots,
-            slot_limit,
-            latency_slots: &mut latency_slots,
-            seed: settings.seed,
-            generation: 1,
-        };
-        let compiled = compile(&config, &mut given)?;
-        let tables = Arc::new(compiled.tables);
-        let publication = Arc::new(Publication::new(Arc::clone(&tables)));
-        let shared = || Arc::new(Shared::new(slot_limit as usize));
+        let limit = tunnel_count.saturating_add(SPARE_SLOTS);
+        let store = Store::new(config, limit).map_err(|_| CompileError::Counters { limit })?;
+        let (compiler, mut tables) =
+            Compiler::build(&store, &ports, std::iter::empty(), settings.seed)?;
+        tables.generation = 1;
+        let pair = TablePair::new(tables);
+        let publication = Arc::new(Publication::new(Arc::clone(pair.live())));
+        let shared = || Arc::new(Shared::new(limit as usize));
         let workers = std::iter::repeat_with(shared).take(usize::from(settings.workers)).collect();
         Ok(Self {
-            config,
+            store,
             ports,
             seed: settings.seed,
             publication,
             workers,
             neighbors: Neighbors::new(NeighborLimits::default()),
-            tables,
+            compiler,
+            pair,
+            generation: 1,
+            is_resting: false,
+            pending: Vec::new(),
+            waiting: VecDeque::new(),
             retired: Vec::new(),
-            slots,
-            slot_limit,
-            latency_slots,
-            tunnels: compiled.tunnels,
-            routes: compiled.routes,
-            unstarted: Some(NeighborSetup {
-                ports: compiled.neighbor_ports,
-                next_hops: compiled.next_hops,
-            }),
-            fixed: Vec::new(),
             actions: Vec::new(),
             backlog: VecDeque::new(),
             arp_bad: 0,
@@ -148,100 +126,15 @@ impl Controller {
 
     /// Starts the neighbors: static ones are known from here on, next hops are asked for.
     pub fn start(&mut self, now: Nanos) {
-        let Some(setup) = self.unstarted.take() else { return };
-        let mut tables = (*self.tables).clone();
-        tables.generation += 1;
-        self.publish_with_neighbors(tables, setup, now);
-    }
-
-    /// Puts another configuration in force, as a whole or not at all. What needs a restart has been
-    /// refused before. Returns the generation that has it.
-    ///
-    /// # Errors
-    /// When the configuration does not fit; nothing has changed then.
-    pub fn apply(&mut self, config: Config, now: Nanos) -> Result<u64, CompileError> {
-        let generation = self.tables.generation + 1;
-        // Names that are new take slots; should compiling fail, they are given back.
-        let (mut slots, mut latency_slots) = (self.slots.clone(), self.latency_slots.clone());
-        let mut given = Given {
-            ports: &self.ports,
-            slots: &mut slots,
-            slot_limit: self.slot_limit,
-            latency_slots: &mut latency_slots,
-            seed: self.seed,
-            generation,
-        };
-        let compiled = compile(&config, &mut given)?;
-        let has = |name: &str| config.tunnels.iter().any(|tunnel| &*tunnel.name == name);
-        let measures = |name: &str| config.tunnels.iter().any(|t| &*t.name == name && t.latency);
-        slots.retain(self.tables.generation, has);
-        latency_slots.retain(self.tables.generation, measures);
-        self.slots = slots;
-        self.latency_slots = latency_slots;
-        self.config = config;
-        self.put_in_force(compiled, now);
-        Ok(self.tables.generation)
-    }
-
-    fn put_in_force(&mut self, compiled: Compiled, now: Nanos) {
-        let Compiled { tables, neighbor_ports, next_hops, tunnels, routes } = compiled;
-        self.tunnels = tunnels;
-        self.routes = routes;
-        let setup = NeighborSetup { ports: neighbor_ports, next_hops };
-        self.publish_with_neighbors(tables, setup, now);
-    }
-
-    /// Publishes tables once the neighbors know whom they are asked for.
-    fn publish_with_neighbors(&mut self, mut tables: Tables, setup: NeighborSetup, now: Nanos) {
-        let mut actions = std::mem::take(&mut self.actions);
-        self.neighbors.configure(now, setup.ports, setup.next_hops, &mut actions);
-        self.actions = actions;
-        self.fixed = tables.neighbors.iter().map(|a| (a.port, a.address)).collect();
-        tables.neighbors = Arc::new(self.neighbor_table());
-        self.publish(tables);
+        self.configure_neighbors(now);
         self.act();
-    }
-
-    /// Everybody who is known now. Next hops come first, in the order that routes and tunnels number
-    /// them by.
-    fn neighbor_table(&self) -> NeighborTable {
-        let mut table = NeighborTable::new(self.seed);
-        for &(port, address) in &self.fixed {
-            table.insert(port, address);
-        }
-        for entry in self.neighbors.entries() {
-            if let Some(mac) = entry.mac {
-                let id = table.insert(entry.port, entry.address);
-                table.resolve(id, Some(mac), self.own_mac(entry.port));
-            }
-        }
-        table
-    }
-
-    fn own_mac(&self, port: PortId) -> adit_dataplane::wire::ethernet::MacAddress {
-        self.ports.get(port.index()).map(|port| port.mac).unwrap_or_default()
-    }
-
-    fn publish(&mut self, tables: Tables) {
-        let tables = Arc::new(tables);
-        let old = std::mem::replace(&mut self.tables, Arc::clone(&tables));
-        self.retired.push(old);
-        self.publication.publish(tables);
-    }
-
-    /// Frees generations that no worker runs any more.
-    fn reclaim(&mut self) {
-        let oldest = self.oldest_generation();
-        self.retired.retain(|tables| tables.generation >= oldest);
-        self.slots.settle(oldest);
-        self.latency_slots.settle(oldest);
     }
 
     /// The oldest generation that a worker runs.
     fn oldest_generation(&self) -> u64 {
         let running =
             |worker: &Arc<Shared>| worker.counters.work.generation.load(Ordering::Acquire);
-        self.workers.iter().map(running).min().unwrap_or(self.tables.generation)
+        self.workers.iter().map(running).min().unwrap_or(self.generation)
     }
 
     /// Whether every worker runs `generation` or a later one.
@@ -251,7 +144,7 @@ impl Controller {
 
     /// The generation in force.
     pub fn generation(&self) -> u64 {
-        self.tables.generation
+        self.generation
     }
 
     /// One turn: what workers handed over, what is due, what did not fit before. Returns whether
@@ -268,11 +161,10 @@ impl Controller {
         if acted {
             self.act();
         }
+        let published = self.publish_pending();
         self.hand_back_backlog();
-        if !self.retired.is_empty() {
-            self.reclaim();
-        }
-        punts > 0 || due || acted
+        self.reclaim();
+        punts > 0 || due || acted || published
     }
 
     /// When something is due next.
@@ -309,43 +201,43 @@ impl Controller {
     /// Carries out what the neighbors said: first the tables, then the packets that wait for them.
     fn act(&mut self) {
         let actions = std::mem::take(&mut self.actions);
-        let changes = actions.iter().any(|action| matches!(action, Action::Changed { .. }));
-        if changes {
-            let mut tables = (*self.tables).clone();
-            tables.generation += 1;
-            tables.neighbors = Arc::new(self.neighbor_table());
-            self.publish(tables);
+        for action in &actions {
+            if let Action::Changed { port, address, mac } = *action {
+                self.compiler.resolve_neighbor(port, address, mac);
+            }
         }
+        self.pending.append(&mut self.compiler.take_operations());
         for action in actions {
             match action {
                 Action::Changed { .. } => {}
                 Action::Transmit { port, frame } => match Frame::new(&frame) {
                     // Requests are asked again; only packets may not be lost here.
-                    Some(frame) if self.backlog.len() < BACKLOG_FRAMES_MAX => {
-                        self.backlog.push_back(Handback::Frame { port, frame });
+                    Some(frame) if self.waiting.len() < BACKLOG_FRAMES_MAX => {
+                        self.waiting.push_back(Handback::Frame { port, frame });
                     }
                     _ => {}
                 },
                 Action::Send { port, address, packet, .. } => {
-                    self.backlog.push_back(Handback::Send { port, address, packet });
+                    self.waiting.push_back(Handback::Send { port, address, packet });
                 }
                 Action::Unreachable { packet, .. } => {
-                    self.backlog.push_back(Handback::Unreachable { packet });
+                    self.waiting.push_back(Handback::Unreachable { packet });
                 }
                 Action::Drop { packet, .. } => self.give_back(packet, Counter::NbrQueueDrop),
                 Action::Notice(notice) => self.tell(&notice),
             }
         }
+        self.publish_pending();
         self.hand_back_backlog();
     }
 
     fn tell(&self, notice: &Notice) {
-        let port = self.config.ports.get(notice.port().index());
+        let port = self.store.base().ports.get(notice.port().index());
         tracing::warn!("port {}: {notice}", port.map_or("?", |port| &*port.name));
     }
 
     fn give_back(&mut self, packet: Packet, counter: Counter) {
-        self.backlog.push_back(Handback::Release { packet, counter });
+        self.waiting.push_back(Handback::Release { packet, counter });
     }
 
     /// Any worker can send on any port, so the first one gets everything, in order.
@@ -395,9 +287,14 @@ impl Controller {
         &self.workers
     }
 
-    /// The configuration in force.
+    /// The configuration in force but for tunnels and routes, whose lists are empty in it.
     pub fn config(&self) -> &Config {
-        &self.config
+        self.store.base()
+    }
+
+    /// The configuration in force.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// An empty set of histograms that fits any tunnel of this appliance.
@@ -407,7 +304,7 @@ impl Controller {
 
     /// Room for histograms of tunnels.
     pub fn measured_tunnels(&self) -> u16 {
-        let wanted = self.config.tunnels.iter().filter(|tunnel| tunnel.latency).count();
+        let wanted = self.store.tunnels().filter(|(_, tunnel)| tunnel.latency).count();
         u16::try_from(wanted).unwrap_or(u16::MAX).saturating_add(SPARE_HISTOGRAMS)
     }
 }
@@ -432,3 +329,6 @@ pub fn worker_rates(limits: &Limits, workers: u16) -> rate_limit::Limits {
         echo: share(1000, 100),
     }
 }
+
+#[cfg(test)]
+mod tests;

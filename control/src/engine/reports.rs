@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::counters::{Counter, CounterSlot, Kind, WorkerCounters};
-use adit_dataplane::interface::PortId;
+use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::latency::{Histograms, empty_histogram};
 use adit_dataplane::packet::Path;
 use adit_dataplane::tables::NextHop;
@@ -13,8 +13,8 @@ use hdrhistogram::Histogram;
 use ipnet::IpNet;
 
 use super::Controller;
-use super::compile::{RouteInfo, Standing, TunnelInfo};
-use crate::config::{self, RouteAction, Via};
+use super::compile::{Standing, TunnelInfo};
+use crate::config::{self, Route, RouteAction, Via};
 use crate::report::{self, CounterSet, Counters, LatencyPath, RouteOrigin, TunnelState};
 
 /// What a device says of itself.
@@ -113,7 +113,7 @@ impl LatencyTotals {
 impl Controller {
     /// The port of a name.
     pub fn port_named(&self, name: &str) -> Option<PortId> {
-        let mut numbered = (0..).map(PortId).zip(&self.config.ports);
+        let mut numbered = (0..).map(PortId).zip(&self.config().ports);
         numbered.find(|(_, port)| &*port.name == name).map(|(id, _)| id)
     }
 
@@ -125,16 +125,15 @@ impl Controller {
             dataplane: CounterSet::new(),
             balance: Some(self.balance()),
         };
-        for (id, port) in (0..).map(PortId).zip(&self.config.ports) {
+        for (id, port) in (0..).map(PortId).zip(&self.config().ports) {
             let name = port.name.to_string();
             let mut set = self.port_counters(id);
             Baseline::subtract(&mut set, self.baseline.ports.get(&name));
             counters.ports.insert(name, set);
         }
-        for tunnel in &self.config.tunnels {
+        for (id, tunnel) in self.store.tunnels() {
             let name = tunnel.name.to_string();
-            let Some(slot) = self.slots.get(&tunnel.name) else { continue };
-            let mut set = self.tunnel_counters(CounterSlot(slot));
+            let mut set = self.tunnel_counters(id);
             Baseline::subtract(&mut set, self.baseline.tunnels.get(&name));
             counters.tunnels.insert(name, set);
         }
@@ -172,7 +171,8 @@ impl Controller {
         ])
     }
 
-    fn tunnel_counters(&self, slot: CounterSlot) -> CounterSet {
+    fn tunnel_counters(&self, id: TunnelId) -> CounterSet {
+        let slot = CounterSlot(id.0);
         let traffic = |read: fn(&adit_dataplane::counters::TunnelTraffic) -> u64| {
             self.sum(|counters| counters.tunnels.traffic(slot).map_or(0, read))
         };
@@ -219,19 +219,17 @@ impl Controller {
     pub fn clear_counters(&mut self, name: Option<&str>) -> u64 {
         let wanted = |own: &str| name.is_none_or(|name| name == own);
         let mut cleared = 0;
-        for (id, port) in (0..).map(PortId).zip(&self.config.ports) {
+        for (id, port) in (0..).map(PortId).zip(&self.store.base().ports) {
             if wanted(&port.name) {
                 let set = self.port_counters(id);
                 self.baseline.ports.insert(port.name.to_string(), set);
                 cleared += 1;
             }
         }
-        for tunnel in self.config.tunnels.iter().filter(|tunnel| wanted(&tunnel.name)) {
-            if let Some(slot) = self.slots.get(&tunnel.name) {
-                let set = self.tunnel_counters(CounterSlot(slot));
-                self.baseline.tunnels.insert(tunnel.name.to_string(), set);
-                cleared += 1;
-            }
+        for (id, tunnel) in self.store.tunnels().filter(|(_, tunnel)| wanted(&tunnel.name)) {
+            let set = self.tunnel_counters(id);
+            self.baseline.tunnels.insert(tunnel.name.to_string(), set);
+            cleared += 1;
         }
         if name.is_none() {
             let all = Counter::ALL.iter();
@@ -239,6 +237,27 @@ impl Controller {
                 all.map(|&c| (Cow::Borrowed(c.name()), self.global(c))).collect();
         }
         cleared
+    }
+
+    /// What a number of a tunnel counts belongs to another tunnel from now on, or to none.
+    pub(super) fn restart_counters(
+        &mut self,
+        id: TunnelId,
+        before: Option<&str>,
+        now: Option<&str>,
+    ) {
+        if let Some(before) = before {
+            self.baseline.tunnels.remove(before);
+        }
+        if let Some(now) = now {
+            let set = self.tunnel_counters(id);
+            if set.values().any(|count| *count > 0) {
+                self.baseline.tunnels.insert(now.to_owned(), set);
+            }
+        }
+        if let Some(number) = self.compiler.latency_of(id) {
+            self.latency.tunnels.remove(&number);
+        }
     }
 
     /// Lost packets by reason.
@@ -269,7 +288,7 @@ impl Controller {
     /// Ports; `states` are what the devices say, in order.
     pub fn ports(&self, states: &[PortState]) -> report::Ports {
         let nothing = PortState::default();
-        let numbered = (0..).map(PortId).zip(self.config.ports.iter().zip(&self.ports));
+        let numbered = (0..).map(PortId).zip(self.config().ports.iter().zip(&self.ports));
         let ports = numbered.map(|(id, (port, facts))| {
             let state = states.get(id.index()).unwrap_or(&nothing);
             let mut counters = self.port_counters(id);
@@ -301,15 +320,21 @@ impl Controller {
 
     /// Tunnels.
     pub fn tunnels(&self) -> report::Tunnels {
-        let pairs = self.config.tunnels.iter().zip(&self.tunnels);
-        report::Tunnels { tunnels: pairs.map(|(tunnel, info)| self.tunnel(tunnel, info)).collect() }
+        let known = self.store.tunnels();
+        let known = known.filter_map(|(id, tunnel)| Some((id, tunnel, self.compiler.info(id)?)));
+        report::Tunnels {
+            tunnels: known.map(|(id, tunnel, info)| self.tunnel(id, tunnel, info)).collect(),
+        }
     }
 
-    fn tunnel(&self, tunnel: &config::Tunnel, info: &TunnelInfo) -> report::Tunnel {
-        let mut counters = match self.slots.get(&tunnel.name) {
-            Some(slot) => self.tunnel_counters(CounterSlot(slot)),
-            None => CounterSet::new(),
-        };
+    /// One tunnel.
+    pub fn tunnel_named(&self, name: &str) -> Option<report::Tunnel> {
+        let id = self.store.tunnel_id(name)?;
+        Some(self.tunnel(id, self.store.tunnel(id)?, self.compiler.info(id)?))
+    }
+
+    fn tunnel(&self, id: TunnelId, tunnel: &config::Tunnel, info: &TunnelInfo) -> report::Tunnel {
+        let mut counters = self.tunnel_counters(id);
         Baseline::subtract(&mut counters, self.baseline.tunnels.get(&*tunnel.name));
         let count = |name: &str| counters.get(name).copied().unwrap_or(0);
         let dropped = |prefix: &str| {
@@ -340,7 +365,7 @@ impl Controller {
 
     fn underlay(&self, info: &TunnelInfo) -> Option<report::Underlay> {
         let port_name =
-            |id: PortId| self.config.ports.get(id.index()).map(|port| port.name.to_string());
+            |id: PortId| self.config().ports.get(id.index()).map(|port| port.name.to_string());
         let mut underlay = report::Underlay {
             port: info.underlay_port.and_then(port_name),
             tunnel: None,
@@ -348,13 +373,12 @@ impl Controller {
         };
         match info.underlay {
             NextHop::Via(id) => {
-                let adjacency = self.tables.neighbors.adjacency(id)?;
+                let adjacency = self.pair.live().neighbors.adjacency(id)?;
                 underlay.next_hop = Some(adjacency.address.to_string());
             }
             NextHop::Tunnel(id) => {
                 underlay.port = None;
-                underlay.tunnel =
-                    self.config.tunnels.get(id.index()).map(|tunnel| tunnel.name.to_string());
+                underlay.tunnel = self.store.tunnel(id).map(|tunnel| tunnel.name.to_string());
             }
             NextHop::Group(_) => {}
             _ => return None,
@@ -362,52 +386,68 @@ impl Controller {
         Some(underlay)
     }
 
-    /// Routes, local addresses included.
+    /// Routes: those of the configuration in order, those of connected nets, local addresses.
     pub fn routes(&self) -> report::Routes {
-        report::Routes::new(self.routes.iter().map(|route| self.route(route)).collect())
+        let mut destinations: Vec<IpNet> =
+            self.store.destinations().iter().map(|(to, _)| to).collect();
+        destinations.sort_unstable();
+        let mut routes: Vec<report::Route> =
+            destinations.into_iter().flat_map(|to| self.configured(to)).collect();
+        for (id, tunnel) in self.store.tunnels() {
+            let hop = next_hop_on(None, Some(&tunnel.name), self.compiler.is_running(id));
+            let nets = tunnel.addresses.iter();
+            routes.extend(nets.map(|net| connected(net.trunc(), hop.active, hop.clone())));
+        }
+        for port in &self.config().ports {
+            let hop = next_hop_on(Some(&port.name), None, true);
+            let nets = port.addresses.iter();
+            routes.extend(nets.map(|net| connected(net.trunc(), true, hop.clone())));
+        }
+        let mut locals: Vec<IpNet> = self.compiler.locals().map(IpNet::from).collect();
+        locals.sort_unstable();
+        routes.extend(locals.into_iter().map(|address| report::Route {
+            kind: "local".to_owned(),
+            next_hops: Vec::new(),
+            ..connected(address, true, next_hop_on(None, None, true))
+        }));
+        report::Routes::new(routes)
     }
 
-    fn route(&self, info: &RouteInfo) -> report::Route {
-        use super::compile::{Action, Origin};
-        let next_hop = |port: Option<String>, tunnel: Option<String>| report::NextHop {
-            via: None,
-            port,
-            tunnel,
-            weight: 1,
-            active: info.active,
+    /// The routes of the configuration to one destination, the best one first.
+    fn configured(&self, to: IpNet) -> Vec<report::Route> {
+        let mut chosen = false;
+        let one = |route: &Route| {
+            let usable = self.compiler.is_usable(&self.store, &route.action);
+            let active = usable && !chosen;
+            chosen |= usable;
+            self.route(route, active)
         };
-        let (kind, next_hops) = match &info.action {
-            Action::Local => ("local", Vec::new()),
-            Action::OnPort(port) => ("unicast", vec![next_hop(Some(port.to_string()), None)]),
-            Action::OnTunnel(tunnel) => ("unicast", vec![next_hop(None, Some(tunnel.to_string()))]),
-            Action::Configured(RouteAction::Blackhole) => ("blackhole", Vec::new()),
-            Action::Configured(RouteAction::Unreachable) => ("unreachable", Vec::new()),
-            Action::Configured(RouteAction::Prohibit) => ("prohibit", Vec::new()),
-            Action::Configured(RouteAction::NextHops(hops)) => {
-                ("unicast", hops.iter().map(|hop| self.next_hop(hop, info.active)).collect())
+        self.store.routes_to(to).iter().map(one).collect()
+    }
+
+    fn route(&self, route: &Route, active: bool) -> report::Route {
+        let (kind, next_hops) = match &route.action {
+            RouteAction::Blackhole => ("blackhole", Vec::new()),
+            RouteAction::Unreachable => ("unreachable", Vec::new()),
+            RouteAction::Prohibit => ("prohibit", Vec::new()),
+            RouteAction::NextHops(hops) => {
+                ("unicast", hops.iter().map(|hop| self.next_hop(hop, active)).collect())
             }
         };
+        let origin = if route.is_shorthand { RouteOrigin::Tunnel } else { RouteOrigin::Static };
         report::Route {
-            to: destination(info.to),
+            to: destination(route.to),
             kind: kind.to_owned(),
-            metric: info.metric,
-            origin: match info.origin {
-                Origin::Local | Origin::Connected => RouteOrigin::Connected,
-                Origin::Static => RouteOrigin::Static,
-                Origin::Tunnel => RouteOrigin::Tunnel,
-            },
-            active: info.active,
+            metric: route.metric,
+            origin,
+            active,
             next_hops,
         }
     }
 
     fn next_hop(&self, hop: &config::NextHop, route_is_active: bool) -> report::NextHop {
-        let runs = |name: &str| {
-            let pairs = self.config.tunnels.iter().zip(&self.tunnels);
-            pairs
-                .into_iter()
-                .any(|(tunnel, info)| &*tunnel.name == name && info.standing == Standing::Running)
-        };
+        let runs =
+            |name: &str| self.store.tunnel_id(name).is_some_and(|id| self.compiler.is_running(id));
         let (via, port, tunnel, usable) = match &hop.via {
             Via::Gateway { address, port } => {
                 (Some(address.to_string()), Some(port.to_string()), None, true)
@@ -421,7 +461,11 @@ impl Controller {
     /// Neighbors.
     pub fn neighbors(&self, now: Nanos) -> report::Neighbors {
         let port_name = |id: PortId| {
-            self.config.ports.get(id.index()).map(|port| port.name.to_string()).unwrap_or_default()
+            self.config()
+                .ports
+                .get(id.index())
+                .map(|port| port.name.to_string())
+                .unwrap_or_default()
         };
         let neighbors = self.neighbors.entries().map(|entry| report::Neighbor {
             port: port_name(entry.port),
@@ -481,7 +525,7 @@ impl Controller {
 
     /// What has been measured and collected.
     pub fn latency(&self, facts: &[WorkerFacts]) -> report::Latency {
-        let mut latency = report::Latency::new(self.config.dataplane.latency_sample);
+        let mut latency = report::Latency::new(self.config().dataplane.latency_sample);
         for path in Path::ALL {
             let mut total = empty_histogram();
             for totals in &self.latency.workers {
@@ -495,9 +539,8 @@ impl Controller {
                 latency.add_worker(name, latency_path(path), &totals[path as usize]);
             }
         }
-        for tunnel in self.config.tunnels.iter().filter(|tunnel| tunnel.latency) {
-            let number = self.latency_slots.get(&tunnel.name);
-            let number = number.and_then(|number| u16::try_from(number).ok());
+        for (id, tunnel) in self.store.tunnels().filter(|(_, tunnel)| tunnel.latency) {
+            let number = self.compiler.latency_of(id);
             let empty = empty_histogram();
             let histogram = number.and_then(|number| self.latency.tunnels.get(&number));
             latency.add_tunnel(&tunnel.name, None, histogram.unwrap_or(&empty));
@@ -511,6 +554,28 @@ const fn latency_path(path: Path) -> LatencyPath {
         Path::Forward => LatencyPath::Forward,
         Path::Encap => LatencyPath::Encap,
         Path::Decap => LatencyPath::Decap,
+    }
+}
+
+/// A route that follows from an address.
+fn connected(to: IpNet, active: bool, hop: report::NextHop) -> report::Route {
+    report::Route {
+        to: destination(to),
+        kind: "unicast".to_owned(),
+        metric: 0,
+        origin: RouteOrigin::Connected,
+        active,
+        next_hops: vec![hop],
+    }
+}
+
+fn next_hop_on(port: Option<&str>, tunnel: Option<&str>, active: bool) -> report::NextHop {
+    report::NextHop {
+        via: None,
+        port: port.map(str::to_owned),
+        tunnel: tunnel.map(str::to_owned),
+        weight: 1,
+        active,
     }
 }
 

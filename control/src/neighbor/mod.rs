@@ -211,6 +211,18 @@ impl Neighbors {
         }
     }
 
+    /// A next hop came, or is none any more; the rest of the configuration is as before.
+    pub fn want_next_hop(
+        &mut self,
+        now: Nanos,
+        port: PortId,
+        address: IpAddr,
+        is_wanted: bool,
+        actions: &mut Vec<Action>,
+    ) {
+        self.on(port, now, actions, |port, turn| port.want_next_hop(address, is_wanted, turn));
+    }
+
     /// Hears an ARP frame, or one with an `ICMPv6` message of neighbor discovery; others are
     /// ignored. An error says why the message was not valid, and what to count.
     pub fn frame(

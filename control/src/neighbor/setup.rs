@@ -68,16 +68,45 @@ impl Port {
         if count > limit {
             turn.actions.push(Action::Notice(Notice::TooManyNextHops { port, count, limit }));
         }
-        let usable = |address: &IpAddr| {
-            let is_static = self.statics.contains_key(address);
-            let can_ask = self.link.can_be_neighbor(*address) && self.link.can_ask(*address);
-            if !can_ask && !is_static {
-                let notice = Notice::NextHopWithoutSource { port, address: *address };
-                turn.actions.push(Action::Notice(notice));
+        let mut usable: BTreeSet<IpAddr> = next_hops.into_iter().take(limit).collect();
+        usable.retain(|address| self.can_be_next_hop(*address, turn));
+        self.next_hops = usable;
+    }
+
+    /// Whether a next hop is static or can be asked for; if not, that is said.
+    fn can_be_next_hop(&self, address: IpAddr, turn: &mut Turn<'_>) -> bool {
+        let port = self.link.port;
+        let is_static = self.statics.contains_key(&address);
+        let can_ask = self.link.can_be_neighbor(address) && self.link.can_ask(address);
+        if !can_ask && !is_static {
+            turn.actions.push(Action::Notice(Notice::NextHopWithoutSource { port, address }));
+        }
+        can_ask || is_static
+    }
+
+    /// A next hop came, or is none any more.
+    pub(super) fn want_next_hop(&mut self, address: IpAddr, is_wanted: bool, turn: &mut Turn<'_>) {
+        if is_wanted {
+            // Beyond the limit they are resolved when packets need them, as `configure` says.
+            if self.next_hops.len() >= turn.limits.next_hops_per_port {
+                return;
             }
-            can_ask || is_static
-        };
-        self.next_hops = next_hops.into_iter().take(limit).filter(usable).collect();
+            if !self.can_be_next_hop(address, turn) || !self.next_hops.insert(address) {
+                return;
+            }
+        } else if !self.next_hops.remove(&address) {
+            return;
+        }
+        if self.table.get(address).is_some() {
+            self.settle(address, turn);
+            if self.statics.contains_key(&address) {
+                self.table.update(address, |neighbor| neighbor.is_next_hop = is_wanted);
+            }
+            self.trim(turn);
+        } else if is_wanted {
+            self.table.insert(address, Neighbor::new(State::Failed, turn.now, true));
+            self.start(address, ATTEMPTS, turn);
+        }
     }
 
     /// Makes a neighbor of the former configuration fit the present one.

@@ -152,6 +152,19 @@ impl<'t> Node<'t> {
         Node { mark: self.mark, value }
     }
 
+    /// The same as JSON: scalars are text there as well.
+    pub fn as_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Scalar(text) => serde_json::Value::from(&**text),
+            Value::List(items) => items.iter().map(Node::as_json).collect(),
+            Value::Map(entries) => {
+                let entry = |entry: &Entry<'_>| (entry.key.to_string(), entry.value.as_json());
+                entries.iter().map(entry).collect()
+            }
+        }
+    }
+
     /// How the value would be called in a sentence.
     pub fn kind(&self) -> &'static str {
         match self.value {

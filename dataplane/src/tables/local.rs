@@ -1,87 +1,166 @@
 //! This node's own addresses, for the question that is asked of every source: is it ours?
 //!
-//! A small filter answers "no" for nearly all packets with one load; what passes it is looked up.
+//! Two hash tables at most half full, so that "no" takes one load for nearly all packets.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::HashMap;
+
+use super::probing;
+use crate::tunnel::lookup::OuterAddress;
 
 /// Addresses of this node, of ports, tunnels and loopback.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LocalAddresses {
-    ipv4: Box<[u32]>,
-    ipv6: Box<[u128]>,
-    /// The last 24 bits of each IPv6 address, sorted: the solicited-node groups.
-    suffixes: Box<[u32]>,
-    filter: Box<[u64]>,
+    ipv4: Addresses<u32>,
+    ipv6: Addresses<u128>,
+    /// How many IPv6 addresses have these last 24 bits: the solicited-node groups.
+    suffixes: HashMap<u32, u32>,
 }
-
-impl Default for LocalAddresses {
-    fn default() -> Self {
-        Self::new(core::iter::empty())
-    }
-}
-
-/// Bits of the filter per address: one false "maybe" in 32 lookups.
-const BITS_PER_ADDRESS: usize = 32;
 
 impl LocalAddresses {
     /// From all addresses, in any order.
     pub fn new(addresses: impl Iterator<Item = IpAddr>) -> Self {
-        let mut ipv4 = Vec::new();
-        let mut ipv6 = Vec::new();
-        for address in addresses {
-            match address {
-                IpAddr::V4(address) => ipv4.push(u32::from(address)),
-                IpAddr::V6(address) => ipv6.push(u128::from(address)),
-            }
-        }
-        ipv4.sort_unstable();
-        ipv4.dedup();
-        ipv6.sort_unstable();
-        ipv6.dedup();
-        let bits = (ipv4.len() + ipv6.len()).max(16) * BITS_PER_ADDRESS;
-        let words = (bits / 64).next_power_of_two();
-        let mut filter = vec![0_u64; words].into_boxed_slice();
-        let hashes = ipv4.iter().map(|&a| hash4(a)).chain(ipv6.iter().map(|&a| hash6(a)));
-        for hash in hashes {
-            let (word, bit) = place(hash, words);
-            filter[word] |= bit;
-        }
-        let mut suffixes: Vec<u32> = ipv6.iter().map(|&address| suffix(address)).collect();
-        suffixes.sort_unstable();
-        suffixes.dedup();
-        Self { ipv4: ipv4.into(), ipv6: ipv6.into(), suffixes: suffixes.into(), filter }
+        let mut local = Self::default();
+        addresses.for_each(|address| local.insert(address));
+        local
     }
 
-    #[inline]
-    fn may_contain(&self, hash: u64) -> bool {
-        let (word, bit) = place(hash, self.filter.len());
-        self.filter.get(word).is_some_and(|&word| word & bit != 0)
+    /// Adds an address; once, however often it is added. The unspecified one is nobody's.
+    pub fn insert(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => drop(self.ipv4.insert(address.into())),
+            IpAddr::V6(address) => {
+                if self.ipv6.insert(address.into()) {
+                    *self.suffixes.entry(suffix(address.into())).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// Takes an address out, if it is there.
+    pub fn remove(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => drop(self.ipv4.remove(address.into())),
+            IpAddr::V6(address) => {
+                let suffix = suffix(address.into());
+                if self.ipv6.remove(address.into())
+                    && let Some(count) = self.suffixes.get_mut(&suffix)
+                {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.suffixes.remove(&suffix);
+                    }
+                }
+            }
+        }
     }
 
     /// Whether an IPv4 address is ours.
     #[inline]
     pub fn contains_ipv4(&self, address: u32) -> bool {
-        self.may_contain(hash4(address)) && self.ipv4.binary_search(&address).is_ok()
+        self.ipv4.contains(address)
     }
 
     /// Whether an IPv6 address is ours.
     #[inline]
     pub fn contains_ipv6(&self, address: u128) -> bool {
-        self.may_contain(hash6(address)) && self.ipv6.binary_search(&address).is_ok()
+        self.ipv6.contains(address)
     }
 
     /// Whether this node is in an IPv6 group: all nodes of the link, or the solicited-node group of
     /// one of its addresses (RFC 4291 §2.7.1).
     pub fn has_joined(&self, group: u128) -> bool {
         group == ALL_NODES
-            || (group >> 24 == SOLICITED_NODES >> 24
-                && self.suffixes.binary_search(&suffix(group)).is_ok())
+            || (group >> 24 == SOLICITED_NODES >> 24 && self.suffixes.contains_key(&suffix(group)))
     }
 
-    /// All of them.
+    /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
-        let ipv4 = self.ipv4.iter().map(|&a| IpAddr::V4(Ipv4Addr::from(a)));
-        ipv4.chain(self.ipv6.iter().map(|&a| IpAddr::V6(Ipv6Addr::from(a))))
+        let ipv4 = self.ipv4.iter().map(|a| IpAddr::V4(Ipv4Addr::from(a)));
+        ipv4.chain(self.ipv6.iter().map(|a| IpAddr::V6(Ipv6Addr::from(a))))
+    }
+}
+
+/// A set of addresses without the unspecified one, which marks an empty slot.
+#[derive(Clone, Debug)]
+struct Addresses<A> {
+    /// Open addressing, a power of two in size, at most half full.
+    slots: Box<[A]>,
+    count: usize,
+}
+
+const SLOTS_MIN: usize = 16;
+
+/// Own addresses are the operator's choice: nobody can make them collide.
+const HASH_START: u64 = 0x005e_edad_d2e5_5e50;
+
+impl<A: OuterAddress> Default for Addresses<A> {
+    fn default() -> Self {
+        Self { slots: vec![A::default(); SLOTS_MIN].into_boxed_slice(), count: 0 }
+    }
+}
+
+impl<A: OuterAddress> Addresses<A> {
+    #[inline]
+    fn contains(&self, address: A) -> bool {
+        let found = self.slots.get(self.slot_of(address)).is_some_and(|&slot| slot == address);
+        found && address != A::default()
+    }
+
+    /// Whether it was not there.
+    fn insert(&mut self, address: A) -> bool {
+        if address == A::default() {
+            return false;
+        }
+        if (self.count + 1) * 2 > self.slots.len() {
+            let doubled = vec![A::default(); self.slots.len() * 2].into_boxed_slice();
+            let old = core::mem::replace(&mut self.slots, doubled);
+            for &address in old.iter().filter(|&&slot| slot != A::default()) {
+                let at = self.slot_of(address);
+                self.slots[at] = address;
+            }
+        }
+        let at = self.slot_of(address);
+        let is_new = self.slots[at] != address;
+        self.slots[at] = address;
+        self.count += usize::from(is_new);
+        is_new
+    }
+
+    /// Whether it was there.
+    fn remove(&mut self, address: A) -> bool {
+        if !self.contains(address) {
+            return false;
+        }
+        let at = self.slot_of(address);
+        let home = |&slot: &A| (slot != A::default()).then(|| Self::home(slot));
+        probing::remove(&mut self.slots, at, A::default(), home);
+        self.count -= 1;
+        true
+    }
+
+    fn iter(&self) -> impl Iterator<Item = A> {
+        self.slots.iter().copied().filter(|&slot| slot != A::default())
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "only the masked bits count")]
+    fn home(address: A) -> usize {
+        address.mix(HASH_START) as usize
+    }
+
+    /// The slot that holds the address, or the empty one where it belongs.
+    #[inline]
+    fn slot_of(&self, address: A) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = Self::home(address) & mask;
+        while let Some(&slot) = self.slots.get(at) {
+            if slot == address || slot == A::default() {
+                break;
+            }
+            at = (at + 1) & mask;
+        }
+        at
     }
 }
 
@@ -96,28 +175,11 @@ const fn suffix(address: u128) -> u32 {
     (address & 0xff_ffff) as u32
 }
 
-#[inline]
-const fn hash4(address: u32) -> u64 {
-    (address as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-const fn hash6(address: u128) -> u64 {
-    let low = (address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let high = ((address >> 64) as u64).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-    (low ^ high.rotate_left(31)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// The word and the bit of a hash in a filter of `words` words, a power of two.
-#[inline]
-const fn place(hash: u64, words: usize) -> (usize, u64) {
-    ((hash >> 40) as usize & (words - 1), 1 << (hash >> 34 & 63))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
 
     #[test]
     fn what_was_put_in_is_found_and_nothing_else() {
@@ -134,14 +196,52 @@ mod tests {
         for n in 0..4000_u128 {
             assert_eq!(local.contains_ipv6((0x2001_0db8 << 96) + n), n % 5 == 0 && n < 2500);
         }
+        assert!(!local.contains_ipv4(0) && !local.contains_ipv6(0));
     }
 
     #[test]
     fn the_groups_joined_are_those_of_all_nodes_and_of_our_own_addresses() {
         let ours: IpAddr = "2001:db8::12:3456".parse().unwrap();
-        let local = LocalAddresses::new([ours].into_iter());
-        let joined = |text: &str| local.has_joined(text.parse::<Ipv6Addr>().unwrap().into());
-        assert!(joined("ff02::1") && joined("ff02::1:ff12:3456"));
-        assert!(!joined("ff02::9") && !joined("ff02::1:ff12:3457") && !joined("ff05::1:ff12:3456"));
+        let twin: IpAddr = "2001:db8:1::12:3456".parse().unwrap();
+        let mut local = LocalAddresses::new([ours, twin].into_iter());
+        let number = |text: &str| u128::from(text.parse::<Ipv6Addr>().unwrap());
+        let joined = |local: &LocalAddresses, text| local.has_joined(number(text));
+        assert!(joined(&local, "ff02::1") && joined(&local, "ff02::1:ff12:3456"));
+        for other in ["ff02::9", "ff02::1:ff12:3457", "ff05::1:ff12:3456"] {
+            assert!(!joined(&local, other), "{other}");
+        }
+        local.remove(ours);
+        assert!(joined(&local, "ff02::1:ff12:3456"));
+        local.remove(twin);
+        assert!(!joined(&local, "ff02::1:ff12:3456"));
+    }
+
+    proptest! {
+        #[test]
+        fn after_any_changes_the_addresses_are_those_of_a_set(
+            changes in proptest::collection::vec((any::<bool>(), 0_u32..80), 0..300),
+        ) {
+            let (mut local, mut expected) = (LocalAddresses::default(), HashSet::new());
+            for (adds, number) in changes {
+                for address in [
+                    IpAddr::V4(Ipv4Addr::from(number)),
+                    IpAddr::V6(Ipv6Addr::from(u128::from(number))),
+                ] {
+                    if adds {
+                        local.insert(address);
+                        expected.insert(address);
+                    } else {
+                        local.remove(address);
+                        expected.remove(&address);
+                    }
+                }
+            }
+            expected.retain(|address| !address.is_unspecified());
+            prop_assert_eq!(local.iter().collect::<HashSet<_>>(), expected.clone());
+            for number in 0..90_u32 {
+                let address = IpAddr::V4(Ipv4Addr::from(number));
+                prop_assert_eq!(local.contains_ipv4(number), expected.contains(&address));
+            }
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! What workers look things up in. A generation of tables does not change while it is in force;
-//! the control side builds the next beside it and publishes that. Large parts are shared between
-//! generations.
+//! the control side changes another copy of it, by operations, and publishes that.
 
 pub mod local;
 pub mod neighbor;
 mod next_hop;
+mod operation;
+mod pair;
+pub(crate) mod probing;
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub use next_hop::{
     GROUP_BUCKETS_MAX, GROUP_MEMBERS_MAX, GROUPS_MAX, Group, GroupId, NextHop, NextHops,
     TooManyNextHops,
 };
+pub use operation::Operation;
+pub use pair::{StillRead, TablePair};
 
 /// A port as the packet path knows it.
 #[derive(Clone, Debug)]
@@ -46,21 +50,21 @@ pub struct Tables {
     /// By [`PortId`].
     pub ports: Arc<[Port]>,
     /// Routes of IPv4.
-    pub fib4: Arc<Fib4>,
+    pub fib4: Fib4,
     /// Routes of IPv6.
-    pub fib6: Arc<Fib6>,
+    pub fib6: Fib6,
     /// Groups of next hops.
-    pub next_hops: Arc<NextHops>,
-    /// By [`TunnelId`].
-    pub tunnels: Arc<[Tunnel]>,
+    pub next_hops: NextHops,
+    /// By [`TunnelId`]. At a number that no route and no lookup leads to is any tunnel.
+    pub tunnels: Vec<Tunnel>,
     /// Tunnels by their outer IPv4 addresses.
-    pub tunnels_by_ipv4: Arc<TunnelLookup<u32>>,
+    pub tunnels_by_ipv4: TunnelLookup<u32>,
     /// Tunnels by their outer IPv6 addresses.
-    pub tunnels_by_ipv6: Arc<TunnelLookup<u128>>,
+    pub tunnels_by_ipv6: TunnelLookup<u128>,
     /// Hosts on the ports' links.
-    pub neighbors: Arc<NeighborTable>,
+    pub neighbors: NeighborTable,
     /// Our own addresses.
-    pub local: Arc<LocalAddresses>,
+    pub local: LocalAddresses,
     /// Rules that belong to no tunnel.
     pub limits: Limits,
 }
@@ -99,14 +103,14 @@ impl Tables {
             generation: 0,
             flow: FlowKey::new(seed),
             ports: Arc::new([]),
-            fib4: Arc::new(Fib4::default()),
-            fib6: Arc::new(Fib6::default()),
-            next_hops: Arc::new(NextHops::new()),
-            tunnels: Arc::new([]),
-            tunnels_by_ipv4: Arc::new(TunnelLookup::new(seed)),
-            tunnels_by_ipv6: Arc::new(TunnelLookup::new(seed)),
-            neighbors: Arc::new(NeighborTable::new(seed)),
-            local: Arc::new(LocalAddresses::default()),
+            fib4: Fib4::default(),
+            fib6: Fib6::default(),
+            next_hops: NextHops::new(),
+            tunnels: Vec::new(),
+            tunnels_by_ipv4: TunnelLookup::new(seed),
+            tunnels_by_ipv6: TunnelLookup::new(seed),
+            neighbors: NeighborTable::new(seed),
+            local: LocalAddresses::default(),
             limits: Limits::default(),
         }
     }

@@ -163,7 +163,7 @@ impl Group {
 /// The groups of next hops, by [`GroupId`].
 #[derive(Clone, Debug, Default)]
 pub struct NextHops {
-    groups: Vec<Group>,
+    groups: Vec<Option<Group>>,
 }
 
 impl NextHops {
@@ -172,7 +172,7 @@ impl NextHops {
         Self::default()
     }
 
-    /// Adds a group.
+    /// Adds a group under the next number.
     ///
     /// # Errors
     /// When there are [`GROUPS_MAX`].
@@ -180,15 +180,24 @@ impl NextHops {
         if self.groups.len() >= GROUPS_MAX {
             return Err(TooManyNextHops);
         }
-        let id = u32::try_from(self.groups.len()).map_err(|_| TooManyNextHops)?;
-        self.groups.push(group);
-        Ok(NextHop::Group(GroupId(id)))
+        let id = GroupId(u32::try_from(self.groups.len()).map_err(|_| TooManyNextHops)?);
+        self.put_group(id, Some(group));
+        Ok(NextHop::Group(id))
+    }
+
+    /// Makes a number that of a group, or of none.
+    pub fn put_group(&mut self, id: GroupId, group: Option<Group>) {
+        let at = id.0 as usize;
+        if at >= self.groups.len() {
+            self.groups.resize(at + 1, None);
+        }
+        self.groups[at] = group;
     }
 
     /// The group of an id.
     #[inline]
     pub fn group(&self, id: GroupId) -> Option<&Group> {
-        self.groups.get(id.0 as usize)
+        self.groups.get(id.0 as usize)?.as_ref()
     }
 
     /// Follows a group to the next hop of a flow; `flow_hash` is only computed when needed. What

@@ -6,6 +6,7 @@
 //! ends the search like any other.
 
 use crate::interface::{PortId, TunnelId};
+use crate::tables::probing;
 use crate::wire::protocol;
 
 /// The outer protocols that a tunnel takes, as a set.
@@ -126,9 +127,11 @@ pub struct TunnelLookup<A> {
     /// Open addressing, a power of two in size, at most half full.
     slots: Box<[Slot<A>]>,
     candidates: Vec<Candidate>,
+    /// Places among the candidates that can be used again.
+    free: Vec<u32>,
     pairs: usize,
-    /// Which of the steps with a wildcard have a tunnel at all.
-    wildcards: [bool; 3],
+    /// How many pairs each of the steps with a wildcard has.
+    wildcards: [u32; 3],
     seed: u64,
 }
 
@@ -147,7 +150,7 @@ impl<A: OuterAddress> TunnelLookup<A> {
     /// Without tunnels; `seed` is the secret of the hash.
     pub fn new(seed: u64) -> Self {
         let slots = vec![Self::empty_slot(); 16].into_boxed_slice();
-        Self { slots, candidates: Vec::new(), pairs: 0, wildcards: [false; 3], seed }
+        Self { slots, candidates: Vec::new(), free: Vec::new(), pairs: 0, wildcards: [0; 3], seed }
     }
 
     fn empty_slot() -> Slot<A> {
@@ -177,18 +180,64 @@ impl<A: OuterAddress> TunnelLookup<A> {
         }
         if first == NO_MORE {
             self.pairs += 1;
+            if let Some(step) = Self::wildcard_step(pair) {
+                self.wildcards[step] += 1;
+            }
         }
-        let position = u32::try_from(self.candidates.len()).unwrap_or(NO_MORE);
-        self.candidates.push(Candidate { protocols, link, tunnel, next: first });
+        let candidate = Candidate { protocols, link, tunnel, next: first };
+        let position = if let Some(position) = self.free.pop() {
+            self.candidates[position as usize] = candidate;
+            position
+        } else {
+            self.candidates.push(candidate);
+            u32::try_from(self.candidates.len() - 1).unwrap_or(NO_MORE)
+        };
         self.slots[at] = Slot { pair, first: position };
+        Ok(())
+    }
+
+    /// Takes a tunnel out; false if it is not there under this pair.
+    pub fn remove(&mut self, pair: Pair<A>, tunnel: TunnelId) -> bool {
+        let at = self.slot_of(pair);
+        let (mut before, mut position) = (None, self.slots[at].first);
+        while let Some(&candidate) = self.candidates.get(position as usize) {
+            if candidate.tunnel != tunnel {
+                (before, position) = (Some(position), candidate.next);
+                continue;
+            }
+            self.free.push(position);
+            match before {
+                Some(before) => self.candidates[before as usize].next = candidate.next,
+                None => self.slots[at].first = candidate.next,
+            }
+            if self.slots[at].first == NO_MORE {
+                self.remove_pair(at, pair);
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Empties the slot of a pair that no tunnel has any more.
+    fn remove_pair(&mut self, at: usize, pair: Pair<A>) {
+        self.pairs -= 1;
+        if let Some(step) = Self::wildcard_step(pair) {
+            self.wildcards[step] -= 1;
+        }
+        let seed = self.seed;
+        let home = |slot: &Slot<A>| (slot.first != NO_MORE).then(|| Self::home(seed, slot.pair));
+        probing::remove(&mut self.slots, at, Self::empty_slot(), home);
+    }
+
+    /// Which of the steps with a wildcard finds a pair.
+    fn wildcard_step(pair: Pair<A>) -> Option<usize> {
         let any = A::default();
         match (pair.local == any, pair.remote == any) {
-            (true, false) => self.wildcards[0] = true,
-            (false, true) => self.wildcards[1] = true,
-            (true, true) => self.wildcards[2] = true,
-            (false, false) => {}
+            (true, false) => Some(0),
+            (false, true) => Some(1),
+            (true, true) => Some(2),
+            (false, false) => None,
         }
-        Ok(())
     }
 
     fn grow(&mut self) {
@@ -204,9 +253,7 @@ impl<A: OuterAddress> TunnelLookup<A> {
     #[inline]
     fn slot_of(&self, pair: Pair<A>) -> usize {
         let mask = self.slots.len() - 1;
-        let hash = pair.remote.mix(pair.local.mix(self.seed));
-        #[expect(clippy::cast_possible_truncation, reason = "only the masked bits count")]
-        let mut at = hash as usize & mask;
+        let mut at = Self::home(self.seed, pair) & mask;
         while let Some(slot) = self.slots.get(at) {
             if slot.first == NO_MORE || slot.pair == pair {
                 break;
@@ -214,6 +261,13 @@ impl<A: OuterAddress> TunnelLookup<A> {
             at = (at + 1) & mask;
         }
         at
+    }
+
+    /// Where the search for a pair begins, before it is reduced to the size of the table.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "only the masked bits count")]
+    fn home(seed: u64, pair: Pair<A>) -> usize {
+        pair.remote.mix(pair.local.mix(seed)) as usize
     }
 
     #[inline]
@@ -233,9 +287,9 @@ impl<A: OuterAddress> TunnelLookup<A> {
         let mut wrong_protocol = false;
         let steps = [
             (true, Pair { local, remote }),
-            (self.wildcards[0], Pair { local: any, remote }),
-            (self.wildcards[1], Pair { local, remote: any }),
-            (self.wildcards[2], Pair { local: any, remote: any }),
+            (self.wildcards[0] != 0, Pair { local: any, remote }),
+            (self.wildcards[1] != 0, Pair { local, remote: any }),
+            (self.wildcards[2] != 0, Pair { local: any, remote: any }),
         ];
         for (exists, pair) in steps {
             if !exists {
@@ -321,49 +375,68 @@ mod tests {
         );
     }
 
+    /// What the documentation of the module says, tunnel by tunnel.
+    fn by_hand(
+        tunnels: &[(Pair<u32>, u8, Option<PortId>, TunnelId)],
+        (local, remote): (u32, u32),
+        protocol: u8,
+        port: Option<PortId>,
+    ) -> Found {
+        let mut found = Found::Nothing;
+        for (any_local, any_remote) in [(false, false), (true, false), (false, true), (true, true)]
+        {
+            for bound in [true, false] {
+                for &(pair, protocols, link, id) in tunnels {
+                    let same = pair.local == (if any_local { 0 } else { local })
+                        && pair.remote == (if any_remote { 0 } else { remote });
+                    if !same || link.is_some() != bound || (bound && link != port) {
+                        continue;
+                    }
+                    if protocols & protocol != 0 {
+                        return Found::Tunnel(id);
+                    }
+                    found = Found::WrongProtocol;
+                }
+            }
+        }
+        found
+    }
+
     proptest! {
         #[test]
-        fn the_table_agrees_with_a_linear_scan(
-            tunnels in proptest::collection::vec((0_u32..5, 0_u32..5, 1_u8..4, 0_u8..3), 0..60),
+        fn after_any_insertions_and_removals_the_table_agrees_with_a_linear_scan(
+            changes in proptest::collection::vec(
+                (any::<bool>(), 0_u32..5, 0_u32..5, 1_u8..4, 0_u8..3, any::<prop::sample::Index>()),
+                0..120,
+            ),
             packets in proptest::collection::vec((1_u32..6, 1_u32..6, 1_u8..3, 1_u8..3), 1..60),
         ) {
             let mut table = TunnelLookup::new(99);
-            let mut accepted = Vec::new();
-            for (id, &(local, remote, protocols, link)) in tunnels.iter().enumerate() {
+            let mut present: Vec<(Pair<u32>, u8, Option<PortId>, TunnelId)> = Vec::new();
+            for (number, (adds, local, remote, protocols, link, which)) in (0..).zip(changes) {
+                if !adds && !present.is_empty() {
+                    let (pair, _, _, id) = present.swap_remove(which.index(present.len()));
+                    prop_assert!(table.remove(pair, id));
+                    prop_assert!(!table.remove(pair, id));
+                    continue;
+                }
                 let link = (link != 0).then_some(PortId(link));
-                let id = TunnelId(u32::try_from(id).unwrap());
-                let pair = Pair { local, remote };
+                let (id, pair) = (TunnelId(number), Pair { local, remote });
                 let inserted = table.insert(pair, Protocols(protocols), link, id);
-                let twin = accepted.iter().any(|&(other, p, l, _)| {
+                let twin = present.iter().any(|&(other, p, l, _)| {
                     other == pair && l == link && Protocols(p).overlaps(Protocols(protocols))
                 });
                 prop_assert_eq!(inserted.is_err(), twin);
                 if !twin {
-                    accepted.push((pair, protocols, link, id));
+                    present.push((pair, protocols, link, id));
                 }
             }
             for &(local, remote, protocol, port) in &packets {
                 let port = Some(PortId(port));
-                let mut expected = Found::Nothing;
-                'steps: for (any_local, any_remote) in
-                    [(false, false), (true, false), (false, true), (true, true)]
-                {
-                    for bound in [true, false] {
-                        for &(pair, protocols, link, id) in &accepted {
-                            let same = pair.local == (if any_local { 0 } else { local })
-                                && pair.remote == (if any_remote { 0 } else { remote });
-                            if !same || link.is_some() != bound || (bound && link != port) {
-                                continue;
-                            }
-                            if protocols & protocol != 0 {
-                                expected = Found::Tunnel(id);
-                                break 'steps;
-                            }
-                            expected = Found::WrongProtocol;
-                        }
-                    }
-                }
-                prop_assert_eq!(table.find(local, remote, Protocols(protocol), port), expected);
+                prop_assert_eq!(
+                    table.find(local, remote, Protocols(protocol), port),
+                    by_hand(&present, (local, remote), protocol, port)
+                );
             }
         }
     }

@@ -1,29 +1,36 @@
-//! From a configuration to tables: everything that workers look up, made in one go and not yet in
-//! force. Fails before anything has changed, or not at all.
+//! From a configuration to tables: everything that workers look up.
+//!
+//! There is one way for both, the first configuration as a whole and a change of one entry: what was
+//! touched is found out anew, and all that depends on it, and differences become [`Operation`]s. So
+//! any sequence of changes ends in tables that answer as if they had been made at once.
 
-mod routes;
+mod destinations;
+mod numbered;
+mod settle;
 mod tunnels;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
-use adit_dataplane::fib::{Fib, Fib4, Fib6, FibError};
+use adit_dataplane::fib::{Fib, Fib4, Fib6, FibError, Rib4, Rib6};
 use adit_dataplane::interface::{PORTS_MAX, PortId, TUNNELS_MAX, TunnelId};
+use adit_dataplane::latency::MEASURED_TUNNELS_MAX;
 use adit_dataplane::node::flow::FlowKey;
-use adit_dataplane::tables::local::LocalAddresses;
-use adit_dataplane::tables::neighbor::NeighborTable;
-use adit_dataplane::tables::{self, Limits, NextHop, Tables};
+use adit_dataplane::tables::neighbor::macs;
+use adit_dataplane::tables::{self, Limits, NextHop, Operation, Tables};
+use adit_dataplane::tunnel::policy::AddressSet;
 use adit_dataplane::wire::ethernet::MacAddress;
 use adit_dataplane::wire::nd;
 use ipnet::IpNet;
 
-pub(super) use routes::{Action, Origin, RouteInfo};
 pub(super) use tunnels::{Standing, TunnelInfo};
 
-use super::slots::Slots;
-use crate::config::{Config, Name};
+use crate::config::{Config, Ids, Name, Route, RouteAction, Store, Touched, Via};
 use crate::neighbor::PortSetup;
+use destinations::broadcasts;
+use numbered::{Adjacencies, Groups};
+use settle::{Dependencies, destinations_of};
+use tunnels::LookupKey;
 
 /// Why a configuration that is right can't be put in force.
 #[derive(Debug, thiserror::Error)]
@@ -54,14 +61,6 @@ pub enum CompileError {
     /// Too many different next hops.
     #[error(transparent)]
     NextHops(#[from] tables::TooManyNextHops),
-    /// Two tunnels take the same packets.
-    #[error("tunnel {second} can't be told from tunnel {first} on decapsulation")]
-    Indistinguishable {
-        /// One.
-        first: Name,
-        /// The other.
-        second: Name,
-    },
     /// A tunnel's addresses don't fit its mode.
     #[error("tunnel {name}: {reason}")]
     Tunnel {
@@ -81,96 +80,358 @@ pub struct PortFacts {
     pub mtu: u16,
 }
 
-/// Tables that could be put in force, and what else follows from the configuration.
-pub(super) struct Compiled {
-    pub(super) tables: Tables,
-    pub(super) neighbor_ports: Vec<PortSetup>,
-    /// Gateways and remotes on a link: kept resolved.
-    pub(super) next_hops: Vec<(PortId, IpAddr)>,
-    pub(super) tunnels: Vec<TunnelInfo>,
-    pub(super) routes: Vec<RouteInfo>,
+/// What follows from a configuration, kept up to date with each change of it.
+#[derive(Debug)]
+pub(super) struct Compiler {
+    ports: Vec<tables::Port>,
+    port_ids: HashMap<Name, PortId>,
+    /// What is connected on ports: their nets, and the addresses that mean all hosts of one.
+    port_nets: HashMap<IpNet, NextHop>,
+    /// The nets of ports.
+    connected: AddressSet,
+    rib4: Rib4,
+    rib6: Rib6,
+    /// By number of tunnel.
+    infos: Vec<Option<TunnelInfo>>,
+    running: Vec<bool>,
+    dependencies: Dependencies,
+    /// Our addresses, and how many times each is ours: link-local ones of tunnels repeat.
+    locals: HashMap<IpAddr, u32>,
+    adjacencies: Adjacencies,
+    groups: Groups,
+    latency: HashMap<TunnelId, u16>,
+    latency_ids: Ids,
+    /// What the tables don't have yet.
+    operations: Vec<Operation>,
+    /// The tables are made at the end, as a whole.
+    is_building: bool,
 }
 
-/// What compiling needs beside the configuration.
-pub(super) struct Given<'a> {
-    pub(super) ports: &'a [PortFacts],
-    pub(super) slots: &'a mut Slots,
-    pub(super) slot_limit: u32,
-    pub(super) latency_slots: &'a mut Slots,
-    pub(super) seed: u64,
-    pub(super) generation: u64,
-}
-
-/// The numbers of names.
-pub(super) struct Numbers {
-    ports: BTreeMap<Name, PortId>,
-    tunnels: BTreeMap<Name, TunnelId>,
-}
-
-impl Numbers {
-    fn of(config: &Config) -> Result<Self, CompileError> {
+impl Compiler {
+    /// Compiles a whole configuration. `known` are neighbors whose MAC addresses are known.
+    pub(super) fn build(
+        store: &Store,
+        facts: &[PortFacts],
+        known: impl Iterator<Item = (PortId, IpAddr, MacAddress)>,
+        seed: u64,
+    ) -> Result<(Self, Tables), CompileError> {
+        let config = store.base();
         if config.ports.len() > PORTS_MAX {
             return Err(CompileError::Ports { count: config.ports.len() });
         }
-        if config.tunnels.len() > TUNNELS_MAX {
-            return Err(CompileError::Tunnels { count: config.tunnels.len() });
+        if store.tunnel_count() > TUNNELS_MAX {
+            return Err(CompileError::Tunnels { count: store.tunnel_count() });
         }
-        let ports = (0..).map(PortId).zip(&config.ports);
-        let tunnels = (0..).map(TunnelId).zip(&config.tunnels);
-        Ok(Self {
-            ports: ports.map(|(id, port)| (Name::clone(&port.name), id)).collect(),
-            tunnels: tunnels.map(|(id, tunnel)| (Name::clone(&tunnel.name), id)).collect(),
-        })
+        let mut compiler = Self::with_ports(config, facts);
+        let tunnels = compiler.compile_all(store)?;
+        let mut neighbors = tables::neighbor::NeighborTable::new(seed);
+        for (port, address, mac) in known {
+            compiler.resolve_neighbor(port, address, Some(mac));
+        }
+        compiler.operations.clear();
+        compiler.adjacencies.all().for_each(|(id, adjacency)| neighbors.put(id, adjacency));
+        let mut tables = Tables {
+            flow: FlowKey::new(seed),
+            ports: compiler.ports.clone().into(),
+            fib4: Fib4::build(&compiler.rib4)?,
+            fib6: Fib6::build(&compiler.rib6)?,
+            tunnels,
+            neighbors,
+            limits: limits(config),
+            ..Tables::empty(seed)
+        };
+        for (id, group) in compiler.groups.all() {
+            tables.next_hops.put_group(id, Some(group.clone()));
+        }
+        compiler.locals.keys().for_each(|&address| tables.local.insert(address));
+        for (id, tunnel) in store.tunnels() {
+            tables.change(&compiler.lookup(id, tunnel))?;
+        }
+        compiler.adjacencies.take_news();
+        compiler.is_building = false;
+        Ok((compiler, tables))
     }
 
-    fn port(&self, name: &str) -> Option<PortId> {
-        self.ports.get(name).copied()
+    fn with_ports(config: &Config, facts: &[PortFacts]) -> Self {
+        let numbered = || (0..).map(PortId).zip(&config.ports);
+        let mut port_nets = HashMap::new();
+        for (id, port) in numbered() {
+            for net in &port.addresses {
+                port_nets.insert(net.trunc(), NextHop::Connected(id));
+                for end in broadcasts(*net) {
+                    port_nets.insert(IpNet::from(end), NextHop::Broadcast);
+                }
+            }
+        }
+        let mut locals = HashMap::new();
+        for address in port_addresses(config, facts) {
+            *locals.entry(address).or_default() += 1;
+        }
+        Self {
+            ports: port_tables(config, facts),
+            port_ids: numbered().map(|(id, port)| (Name::clone(&port.name), id)).collect(),
+            port_nets,
+            connected: tunnels::connected_nets(config),
+            rib4: Rib4::new(),
+            rib6: Rib6::new(),
+            infos: Vec::new(),
+            running: Vec::new(),
+            dependencies: Dependencies::default(),
+            locals,
+            adjacencies: Adjacencies::new(),
+            groups: Groups::new(),
+            latency: HashMap::new(),
+            latency_ids: Ids::new(u32::from(MEASURED_TUNNELS_MAX)),
+            operations: Vec::new(),
+            is_building: true,
+        }
     }
 
-    fn tunnel(&self, name: &str) -> Option<TunnelId> {
-        self.tunnels.get(name).copied()
+    /// Everything, for tables that are made as a whole; returns the tunnels by their numbers.
+    fn compile_all(
+        &mut self,
+        store: &Store,
+    ) -> Result<Vec<adit_dataplane::tunnel::Tunnel>, CompileError> {
+        for route in store.routes() {
+            self.hold_gateways(route)?;
+        }
+        for (id, tunnel) in store.tunnels() {
+            self.add_locals(tunnel);
+            self.measure(id, tunnel.latency);
+        }
+        self.forget_operations_while_building();
+        let ports = self.port_nets.keys().copied();
+        let locals = self.locals.keys().map(|&address| IpNet::from(address));
+        let firsts: Vec<IpNet> = ports.chain(locals).collect();
+        firsts.into_iter().try_for_each(|to| self.refresh(store, to))?;
+        for (to, _) in store.destinations().iter() {
+            self.refresh(store, to)?;
+        }
+        self.settle_tunnels(store, store.tunnels().map(|(id, _)| id).collect())?;
+        let mut tunnels = Vec::new();
+        for (id, tunnel) in store.tunnels() {
+            let Some(info) = self.info(id) else { continue };
+            let built = self.build_tunnel(store, id, tunnel, info)?;
+            // A number that no tunnel has is one that nothing leads to.
+            tunnels.resize(id.index(), built.clone());
+            tunnels.push(built);
+        }
+        Ok(tunnels)
+    }
+
+    /// Follows changes of the configuration. On an error, what it knows is of no use any more.
+    pub(super) fn update(
+        &mut self,
+        store: &Store,
+        touched: &Touched,
+    ) -> Result<Vec<Operation>, CompileError> {
+        let mut destinations: HashSet<IpNet> = HashSet::new();
+        let mut filters: BTreeSet<TunnelId> = BTreeSet::new();
+        for (&(to, metric), before) in &touched.routes {
+            destinations.insert(to);
+            let now = store.route(to, metric);
+            if let Some(now) = now {
+                self.hold_gateways(now)?;
+            }
+            if let Some(before) = before {
+                self.release_gateways(before);
+            }
+            let names = before.iter().chain(now).flat_map(Route::tunnel_names);
+            filters.extend(names.filter_map(|name| store.tunnel_id(name)));
+        }
+        let mut moved = Vec::new();
+        for (&id, before) in &touched.tunnels {
+            if self.replace_entry(store, id, before.as_ref(), &mut destinations) {
+                moved.push(id);
+            }
+        }
+        // Ends that tunnels exchange are free before anybody takes them.
+        for id in moved {
+            let added = store.tunnel(id).map(|tunnel| self.lookup(id, tunnel));
+            self.operations.extend(added);
+        }
+        for &to in &destinations {
+            self.refresh(store, to)?;
+        }
+        let mut dirty: BTreeSet<TunnelId> = touched.tunnels.keys().copied().collect();
+        for &to in &destinations {
+            self.affected(store, to, &mut dirty);
+        }
+        let changed = self.settle_tunnels(store, dirty)?;
+        let mut renewed: BTreeSet<TunnelId> = touched.tunnels.keys().copied().collect();
+        renewed.extend(changed);
+        renewed.extend(filters);
+        for id in renewed {
+            if let (Some(tunnel), Some(info)) = (store.tunnel(id), self.info(id)) {
+                let built = self.build_tunnel(store, id, tunnel, info)?;
+                self.operations.push(Operation::Tunnel(id, built.into()));
+            }
+        }
+        Ok(std::mem::take(&mut self.operations))
+    }
+
+    /// What of a tunnel depends on nothing but its own entry. Says whether it is to be looked up by
+    /// other ends than before; the former ones are gone then.
+    fn replace_entry(
+        &mut self,
+        store: &Store,
+        id: TunnelId,
+        before: Option<&crate::config::Tunnel>,
+        destinations: &mut HashSet<IpNet>,
+    ) -> bool {
+        let now = store.tunnel(id);
+        let key = |tunnel: &crate::config::Tunnel| {
+            (LookupKey::of(tunnel), tunnels::protocols(tunnel), tunnel.link.clone())
+        };
+        let moved = before.map(key) != now.map(key);
+        if moved {
+            self.operations.extend(before.map(|before| LookupKey::of(before).remove(id)));
+        }
+        destinations.extend(before.iter().copied().chain(now).flat_map(destinations_of));
+        if let Some(now) = now {
+            destinations.extend(self.add_locals(now));
+        }
+        if let Some(before) = before {
+            destinations.extend(self.remove_locals(before));
+        }
+        self.measure(id, now.is_some_and(|tunnel| tunnel.latency));
+        moved
+    }
+
+    /// The entry of a tunnel among those that are looked up by outer addresses.
+    fn lookup(&self, id: TunnelId, tunnel: &crate::config::Tunnel) -> Operation {
+        let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
+        LookupKey::of(tunnel).add(tunnels::protocols(tunnel), link, id)
+    }
+
+    fn hold_gateways(&mut self, route: &Route) -> Result<(), CompileError> {
+        for (port, address) in self.gateways(route) {
+            self.adjacencies.hold(port, address, &mut self.operations)?;
+        }
+        Ok(())
+    }
+
+    fn release_gateways(&mut self, route: &Route) {
+        for (port, address) in self.gateways(route) {
+            self.adjacencies.release(port, address, &mut self.operations);
+        }
+    }
+
+    fn gateways(&self, route: &Route) -> Vec<(PortId, IpAddr)> {
+        let RouteAction::NextHops(hops) = &route.action else { return Vec::new() };
+        let gateway = |via: &Via| match via {
+            Via::Gateway { address, port } => Some((self.port_id(port)?, *address)),
+            Via::Tunnel(_) => None,
+        };
+        hops.iter().filter_map(|hop| gateway(&hop.via)).collect()
+    }
+
+    /// Makes the addresses of a tunnel ours; returns those that were not before, as destinations.
+    fn add_locals(&mut self, tunnel: &crate::config::Tunnel) -> Vec<IpNet> {
+        let mut new = Vec::new();
+        for address in addresses_of(tunnel) {
+            let count = self.locals.entry(address).or_default();
+            *count += 1;
+            if *count == 1 {
+                self.operations.push(Operation::AddLocal(address));
+                new.push(IpNet::from(address));
+            }
+        }
+        new
+    }
+
+    /// The opposite.
+    fn remove_locals(&mut self, tunnel: &crate::config::Tunnel) -> Vec<IpNet> {
+        let mut gone = Vec::new();
+        for address in addresses_of(tunnel) {
+            let Some(count) = self.locals.get_mut(&address) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                self.locals.remove(&address);
+                self.operations.push(Operation::RemoveLocal(address));
+                gone.push(IpNet::from(address));
+            }
+        }
+        gone
+    }
+
+    /// Gives a tunnel a histogram of its own, or takes it back.
+    fn measure(&mut self, id: TunnelId, wanted: bool) {
+        let has = self.latency.contains_key(&id);
+        if wanted && !has {
+            let number = self.latency_ids.take().and_then(|number| u16::try_from(number).ok());
+            self.latency.extend(number.map(|number| (id, number)));
+        } else if !wanted && let Some(number) = self.latency.remove(&id) {
+            self.latency_ids.give_back(number.into());
+        }
+    }
+
+    /// A neighbor's MAC address is known now, or no longer.
+    pub(super) fn resolve_neighbor(
+        &mut self,
+        port: PortId,
+        address: IpAddr,
+        mac: Option<MacAddress>,
+    ) {
+        let own = self.ports.get(port.index()).map(|port| port.mac).unwrap_or_default();
+        let both = mac.map(|mac| macs(mac, own));
+        self.adjacencies.resolve(port, address, both, &mut self.operations);
+    }
+
+    /// Operations that belong to no change of the configuration.
+    pub(super) fn take_operations(&mut self) -> Vec<Operation> {
+        std::mem::take(&mut self.operations)
+    }
+
+    /// Next hops that came (true) or went since the last call.
+    pub(super) fn take_next_hop_news(&mut self) -> Vec<(PortId, IpAddr, bool)> {
+        self.adjacencies.take_news()
+    }
+
+    /// All next hops: gateways of routes, and remotes of tunnels that are neighbors.
+    pub(super) fn next_hops(&self) -> Vec<(PortId, IpAddr)> {
+        self.adjacencies.next_hops().collect()
+    }
+
+    /// Numbers that were given back up to now can be given out again.
+    pub(super) fn settle(&mut self) {
+        self.adjacencies.settle();
+        self.groups.settle();
+        self.latency_ids.settle();
+    }
+
+    /// What was found about a tunnel.
+    pub(super) fn info(&self, id: TunnelId) -> Option<&TunnelInfo> {
+        self.infos.get(id.index())?.as_ref()
+    }
+
+    /// The histogram of a tunnel.
+    pub(super) fn latency_of(&self, id: TunnelId) -> Option<u16> {
+        self.latency.get(&id).copied()
+    }
+
+    /// Our addresses.
+    pub(super) fn locals(&self) -> impl Iterator<Item = IpAddr> {
+        self.locals.keys().copied()
+    }
+
+    fn port_id(&self, name: &str) -> Option<PortId> {
+        self.port_ids.get(name).copied()
+    }
+
+    fn forget_operations_while_building(&mut self) {
+        if self.is_building {
+            self.operations.clear();
+        }
     }
 }
 
-/// Makes tables of a configuration.
-pub(super) fn compile(config: &Config, given: &mut Given<'_>) -> Result<Compiled, CompileError> {
-    let numbers = Numbers::of(config)?;
-    let ports = port_tables(config, given.ports);
-    let mut neighbors = NeighborTable::new(given.seed);
-    let placed = tunnels::place(config, &numbers, &ports, &mut neighbors)?;
-    let tunnels = tunnels::build(
-        config,
-        &numbers,
-        &placed,
-        given.slots,
-        given.slot_limit,
-        given.latency_slots,
-    )?;
-    let (lookup4, lookup6) = tunnels::lookup(config, &numbers, given.seed)?;
-    let routes = placed.routes;
-    let local = local_addresses(config, given.ports);
-    let tables = Tables {
-        generation: given.generation,
-        flow: FlowKey::new(given.seed),
-        ports: ports.into(),
-        fib4: Arc::new(Fib4::build(&routes.rib4)?),
-        fib6: Arc::new(Fib6::build(&routes.rib6)?),
-        next_hops: Arc::new(routes.next_hops),
-        tunnels: tunnels.into(),
-        tunnels_by_ipv4: Arc::new(lookup4),
-        tunnels_by_ipv6: Arc::new(lookup6),
-        local: Arc::new(LocalAddresses::new(local.into_iter())),
-        limits: limits(config),
-        neighbors: Arc::new(neighbors),
-    };
-    let next_hops = tables.neighbors.iter().map(|a| (a.port, a.address)).collect();
-    Ok(Compiled {
-        next_hops,
-        neighbor_ports: neighbor_ports(config, given.ports),
-        tunnels: placed.tunnels,
-        routes: routes.infos,
-        tables,
-    })
+/// Every address that a tunnel makes ours.
+fn addresses_of(tunnel: &crate::config::Tunnel) -> impl Iterator<Item = IpAddr> {
+    let link_local = tunnels::link_local(tunnel).map(IpAddr::V6);
+    let own: BTreeSet<IpAddr> =
+        tunnel.addresses.iter().map(IpNet::addr).chain(link_local).collect();
+    own.into_iter()
 }
 
 fn port_tables(config: &Config, facts: &[PortFacts]) -> Vec<tables::Port> {
@@ -222,22 +483,19 @@ fn link_local(port: &crate::config::Port, facts: &PortFacts) -> Ipv6Addr {
     own.unwrap_or_else(|| nd::link_local(facts.mac))
 }
 
-/// Every address of this node.
-fn local_addresses(config: &Config, facts: &[PortFacts]) -> Vec<IpAddr> {
+/// Every address of this node but those of tunnels.
+fn port_addresses(config: &Config, facts: &[PortFacts]) -> Vec<IpAddr> {
     let mut all: Vec<IpAddr> = Vec::new();
     for (port, facts) in config.ports.iter().zip(facts) {
         all.extend(port.addresses.iter().map(IpNet::addr));
         all.push(link_local(port, facts).into());
     }
     all.extend(config.loopback.addresses.iter().map(IpNet::addr));
-    for tunnel in &config.tunnels {
-        all.extend(tunnel.addresses.iter().map(IpNet::addr));
-        all.extend(tunnels::link_local(tunnel).map(IpAddr::V6));
-    }
     all
 }
 
-fn neighbor_ports(config: &Config, facts: &[PortFacts]) -> Vec<PortSetup> {
+/// What the neighbors need to know of the ports.
+pub(super) fn neighbor_ports(config: &Config, facts: &[PortFacts]) -> Vec<PortSetup> {
     let numbered = (0..).map(PortId).zip(config.ports.iter().zip(facts));
     numbered
         .map(|(id, (port, facts))| PortSetup {
@@ -248,13 +506,4 @@ fn neighbor_ports(config: &Config, facts: &[PortFacts]) -> Vec<PortSetup> {
             static_neighbors: port.neighbors.iter().map(|n| (n.address, n.mac)).collect(),
         })
         .collect()
-}
-
-/// The port that a next hop leaves by, if it is one.
-fn port_of(next_hop: NextHop, neighbors: &NeighborTable) -> Option<PortId> {
-    match next_hop {
-        NextHop::Connected(port) => Some(port),
-        NextHop::Via(id) => neighbors.adjacency(id).map(|adjacency| adjacency.port),
-        _ => None,
-    }
 }

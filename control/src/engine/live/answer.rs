@@ -103,7 +103,7 @@ impl Live {
             let what: Vec<String> = restarts.iter().map(ToString::to_string).collect();
             return Err(Problem::needs_restart(&what));
         }
-        let changes = config::diff(old, &loaded.config);
+        let changes = config::diff_from(self.controller.store(), &loaded.config);
         let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
         let now = self.clock.now();
         let generation = self.controller.apply(loaded.config, now).map_err(|error| {
@@ -156,7 +156,7 @@ impl Live {
     fn config_report(&self) -> ConfigReport {
         let difference = match config::load(&self.boot_file, Purpose::Run) {
             Ok(loaded) => {
-                let differences = config::diff(self.controller.config(), &loaded.config);
+                let differences = config::diff_from(self.controller.store(), &loaded.config);
                 let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
                 (!lines.is_empty()).then(|| lines.join("\n"))
             }

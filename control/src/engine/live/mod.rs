@@ -284,7 +284,7 @@ impl Live {
         eprintln!(
             "ready: {} ports, {} tunnels, {} workers, {memory}, {}, socket {}",
             self.rim.ports().len(),
-            self.controller.config().tunnels.len(),
+            self.controller.store().tunnel_count(),
             self.workers.len(),
             Rim::version(),
             socket.display(),

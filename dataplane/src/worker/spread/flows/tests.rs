@@ -1,7 +1,5 @@
 //! Packets are what `etherparse` builds, so that offsets are not the code's own.
 
-use std::sync::Arc;
-
 use etherparse::{IpFragOffset, IpNumber, Ipv4Header, PacketBuilder};
 use proptest::prelude::*;
 
@@ -16,7 +14,7 @@ const HOSTS: ([u8; 4], [u8; 4]) = ([10, 2, 0, 8], [10, 1, 0, 5]);
 
 fn tables() -> Tables {
     let own = LocalAddresses::new([OURS4.into(), OURS6.into()].into_iter());
-    Tables { local: Arc::new(own), ..Tables::empty(7) }
+    Tables { local: own, ..Tables::empty(7) }
 }
 
 fn udp(ports: (u16, u16), len: usize) -> Vec<u8> {

@@ -1,0 +1,309 @@
+//! Any sequence of changes against the configuration that they add up to, compiled as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use adit_dataplane::clock::Nanos;
+use adit_dataplane::interface::{PortId, TunnelId};
+use adit_dataplane::tables::{Group, NextHop, Tables};
+use adit_dataplane::tunnel::lookup::{Found, Protocols};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::config::{self, Purpose, load_str};
+
+const BASE: &str = r#"
+  "ports": {
+    "wan": { "addresses": ["198.51.100.1/24", "2001:db8:1::1/64"] },
+    "lan": { "addresses": ["10.1.0.1/24"], "mtu": 1400 } },
+  "loopback": { "addresses": ["192.0.2.1/32", "192.0.2.2/32"] }
+"#;
+
+/// Everything that the changes are about.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    tunnels: BTreeMap<String, Value>,
+    routes: BTreeMap<(String, u32), Value>,
+}
+
+impl Wanted {
+    fn load(&self) -> Option<Config> {
+        let tunnels: Map<_, _> = self.tunnels.clone().into_iter().collect();
+        let routes: Vec<_> = self.routes.values().cloned().collect();
+        let (tunnels, routes) = (Value::Object(tunnels), Value::Array(routes));
+        let text = format!("{{ {BASE}, \"tunnels\": {tunnels}, \"routes\": {routes} }}");
+        load_str("wanted", &text, Purpose::Replay).ok().map(|loaded| loaded.config)
+    }
+}
+
+/// A change, as numbers that choose.
+type Choice = (u8, u8, u8, u8, u8, u8);
+
+fn pick<T: Copy>(list: &[T], number: u8) -> T {
+    list[usize::from(number) % list.len()]
+}
+
+const REMOTES: [&str; 8] = [
+    "203.0.113.1",
+    "203.0.113.2",
+    "198.51.100.77",
+    "172.16.0.5",
+    "172.16.1.5",
+    "172.17.0.2",
+    "10.9.0.2",
+    "10.1.0.9",
+];
+
+const SHORTHAND: [&[&str]; 5] = [
+    &[],
+    &["172.16.0.0/16"],
+    &["172.16.1.0/24", "172.17.0.0/30"],
+    &["10.9.0.0/24"],
+    &["203.0.113.0/25"],
+];
+
+const ADDRESSES: [&[&str]; 5] =
+    [&[], &["172.17.0.1/30"], &["10.9.0.1/29"], &["172.16.1.1/32"], &["10.1.0.7/32"]];
+
+const DESTINATIONS: [&str; 5] =
+    ["0.0.0.0/0", "203.0.113.0/24", "172.16.0.0/12", "172.16.1.5/32", "10.0.0.0/8"];
+
+fn change(wanted: &mut Wanted, (what, name, a, b, c, d): Choice) {
+    let name = format!("t{}", name % 6);
+    match what % 8 {
+        0..=2 => drop(wanted.tunnels.insert(name, tunnel((a, b, c, d)))),
+        3 => drop(wanted.tunnels.remove(&name)),
+        4..=6 => {
+            let (to, metric) = (pick(&DESTINATIONS, a), u32::from(b % 3));
+            let route = route(to, metric, [name, format!("t{}", d % 6)], c);
+            wanted.routes.insert((to.to_owned(), metric), route);
+        }
+        _ => {
+            let count = wanted.routes.len().max(1);
+            let key = wanted.routes.keys().nth(usize::from(a) % count).cloned();
+            key.and_then(|key| wanted.routes.remove(&key));
+        }
+    }
+}
+
+fn tunnel((a, b, c, d): (u8, u8, u8, u8)) -> Value {
+    let mut tunnel = json!({
+        "mode": pick(&["ipip", "sit"], b),
+        "remote": pick(&REMOTES, a),
+        "routes": pick(&SHORTHAND, c),
+        "addresses": pick(&ADDRESSES, d),
+        "enabled": c % 7 != 0,
+        "latency": d % 3 == 0,
+        "ttl": a.max(1),
+    });
+    if d % 2 == 0 {
+        tunnel["local"] = json!(pick(&["192.0.2.1", "192.0.2.2"], b / 2));
+    }
+    if d % 5 == 0 {
+        tunnel["link"] = json!("wan");
+    }
+    tunnel
+}
+
+fn route(to: &str, metric: u32, tunnels: [String; 2], choice: u8) -> Value {
+    let [first, second] = tunnels;
+    let hops = [
+        json!({ "via": "198.51.100.254" }),
+        json!({ "via": "10.1.0.254" }),
+        json!({ "tunnel": first }),
+        json!({ "tunnel": second }),
+    ];
+    let mut route = match choice % 8 {
+        0 => json!({ "type": "blackhole" }),
+        1 => json!({ "next-hops": [hops[0], hops[2]] }),
+        2 => json!({ "next-hops": [hops[2], hops[3]] }),
+        choice => hops[usize::from(choice) % 4].clone(),
+    };
+    route["to"] = json!(to);
+    route["metric"] = json!(metric);
+    route
+}
+
+/// A controller's tables, with names in the place of numbers.
+struct Named<'c>(&'c Controller);
+
+impl Named<'_> {
+    fn tables(&self) -> &Tables {
+        self.0.pair.live()
+    }
+
+    fn tunnel(&self, id: TunnelId) -> String {
+        self.0.store.tunnel(id).map_or_else(|| "nobody".into(), |tunnel| tunnel.name.to_string())
+    }
+
+    fn next_hop(&self, next_hop: NextHop) -> String {
+        match next_hop {
+            NextHop::Tunnel(id) => self.tunnel(id),
+            NextHop::Via(id) => format!("{:?}", self.tables().neighbors.adjacency(id)),
+            NextHop::Group(id) => {
+                let group = self.tables().next_hops.group(id).map(Group::buckets);
+                let members = group.unwrap_or_default().iter().map(|hop| self.next_hop(*hop));
+                format!("{:?}", members.collect::<Vec<_>>())
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn routes(&self) -> Vec<String> {
+        let addresses = [
+            "203.0.113.1",
+            "203.0.113.2",
+            "203.0.113.200",
+            "198.51.100.77",
+            "198.51.100.1",
+            "198.51.100.255",
+            "172.16.0.5",
+            "172.16.1.5",
+            "172.16.1.1",
+            "172.17.0.0",
+            "172.17.0.1",
+            "172.17.0.2",
+            "172.17.0.3",
+            "172.20.0.1",
+            "10.9.0.0",
+            "10.9.0.1",
+            "10.9.0.2",
+            "10.9.0.7",
+            "10.9.0.9",
+            "10.1.0.7",
+            "10.1.0.9",
+            "10.1.0.255",
+            "8.8.8.8",
+            "192.0.2.1",
+        ];
+        let route = |text: &&str| {
+            let address: std::net::Ipv4Addr = text.parse().unwrap();
+            format!("{text} {}", self.next_hop(self.tables().route_ipv4(address.into())))
+        };
+        let mut routes: Vec<String> = addresses.iter().map(route).collect();
+        for address in ["2001:db8:1::9", "fe80::1", "fe80::c000:201", "fe80::c000:202"] {
+            let number = u128::from(address.parse::<std::net::Ipv6Addr>().unwrap());
+            let next_hop = self.next_hop(self.tables().route_ipv6(number));
+            routes.push(format!(
+                "{address} {next_hop} {}",
+                self.tables().local.contains_ipv6(number)
+            ));
+        }
+        routes
+    }
+
+    /// What a packet between two addresses is decapsulated by.
+    fn found(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for remote in ["203.0.113.1", "203.0.113.2", "198.51.100.77", "172.16.0.5", "10.9.0.2"] {
+            for local in ["192.0.2.1", "192.0.2.2", "198.51.100.1"] {
+                for (protocol, port) in
+                    [(Protocols::IPV4, 0), (Protocols::IPV6, 0), (Protocols::IPV4, 1)]
+                {
+                    let number =
+                        |text: &str| u32::from(text.parse::<std::net::Ipv4Addr>().unwrap());
+                    let tunnels = &self.tables().tunnels_by_ipv4;
+                    let port = Some(PortId(port));
+                    all.push(match tunnels.find(number(local), number(remote), protocol, port) {
+                        Found::Tunnel(id) => self.tunnel(id),
+                        other => format!("{other:?}"),
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    fn setups(&self) -> BTreeMap<String, String> {
+        let setup = |(id, tunnel): (TunnelId, &config::Tunnel)| {
+            let built = self.tables().tunnel(id).unwrap();
+            let mut setup = adit_dataplane::tunnel::TunnelSetup::clone(&built.setup);
+            let underlay = self.next_hop(std::mem::take(&mut setup.underlay));
+            assert_eq!(setup.slot.0, id.0);
+            setup.slot = adit_dataplane::counters::CounterSlot(0);
+            let measured = setup.latency.take().is_some();
+            let standing = &self.0.compiler.info(id).unwrap().standing;
+            let text = format!("{underlay} {measured} {standing:?} {setup:?} {:?}", built.rewrite);
+            (tunnel.name.to_string(), text)
+        };
+        self.0.store.tunnels().map(setup).collect()
+    }
+}
+
+fn controller(config: Config) -> Controller {
+    let facts = config.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu });
+    let facts = facts.collect();
+    let settings = ControllerSettings { seed: 1, workers: 0 };
+    let mut controller = Controller::new(config, facts, &settings).unwrap();
+    controller.start(Nanos(0));
+    controller
+}
+
+fn assert_same(changed: &Controller, wanted: Config) -> Result<(), TestCaseError> {
+    let whole = controller(wanted);
+    let (changed, whole) = (Named(changed), Named(&whole));
+    prop_assert_eq!(changed.routes(), whole.routes());
+    prop_assert_eq!(changed.found(), whole.found());
+    prop_assert_eq!(changed.setups(), whole.setups());
+    let locals = |named: &Named<'_>| named.tables().local.iter().collect::<BTreeSet<IpAddr>>();
+    prop_assert_eq!(locals(&changed), locals(&whole));
+    let next_hops = |named: &Named<'_>| -> BTreeSet<(PortId, IpAddr)> {
+        named.0.compiler.next_hops().into_iter().collect()
+    };
+    prop_assert_eq!(next_hops(&changed), next_hops(&whole));
+    let reported = |named: &Named<'_>| serde_json::to_value(named.0.routes()).unwrap();
+    prop_assert_eq!(reported(&changed), reported(&whole));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn tables_after_any_changes_are_those_of_the_configuration_they_add_up_to(
+        choices in proptest::collection::vec(any::<Choice>(), 1..40),
+    ) {
+        let mut wanted = Wanted::default();
+        let mut changed = controller(wanted.load().unwrap());
+        let mut count = 0;
+        for choice in choices {
+            let mut next = wanted.clone();
+            change(&mut next, choice);
+            let Some(config) = next.load() else { continue };
+            wanted = next;
+            let edits = config::edits(changed.store(), &config);
+            prop_assert!(changed.can_change());
+            changed.stage(edits, Nanos(0)).unwrap();
+            changed.turn(Nanos(0));
+            count += 1;
+            if count % 3 != 0 {
+                changed.publish();
+            }
+        }
+        changed.publish();
+        assert_same(&changed, wanted.load().unwrap())?;
+    }
+
+    #[test]
+    fn applying_another_configuration_is_like_starting_with_it(
+        before in proptest::collection::vec(any::<Choice>(), 1..30),
+        after in proptest::collection::vec(any::<Choice>(), 1..30),
+    ) {
+        let load = |choices: Vec<Choice>| {
+            let mut wanted = Wanted::default();
+            for choice in choices {
+                let mut next = wanted.clone();
+                change(&mut next, choice);
+                if next.load().is_some() {
+                    wanted = next;
+                }
+            }
+            wanted.load().unwrap()
+        };
+        let mut changed = controller(load(before));
+        let after = load(after);
+        changed.apply(after.clone(), Nanos(0)).unwrap();
+        assert_same(&changed, after)?;
+    }
+}
