@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{io, thread};
 
+use super::LoadedFile;
 use super::mistake::MistakeKind;
 use super::pieces::{self, Pieces};
 use super::read;
@@ -32,6 +33,13 @@ pub(super) struct Text {
 impl Text {
     pub(super) fn new(name: Arc<str>, content: String) -> Self {
         Self { name, content, whole: OnceLock::new() }
+    }
+
+    /// Its name and, if no longer than `room`, what it says.
+    pub(super) fn into_file(self, room: usize) -> LoadedFile {
+        let bytes = self.content.len();
+        let text = (bytes <= room).then_some(self.content);
+        LoadedFile { name: self.name, text, bytes }
     }
 
     /// The whole tree, pieces included: parsed again when a mistake first needs to know where in this

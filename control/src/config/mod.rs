@@ -68,7 +68,23 @@ pub struct Loaded {
     pub config: Config,
     /// What is probably not meant, in the order of the files.
     pub warnings: Vec<Mistake>,
+    /// The file, and those it includes in their order.
+    pub files: Vec<LoadedFile>,
 }
+
+/// A file of a configuration.
+#[derive(Debug, Clone)]
+pub struct LoadedFile {
+    /// The file as it was named.
+    pub name: Arc<str>,
+    /// What it says, if the configuration is small enough for a person to read.
+    pub text: Option<String>,
+    /// How long it is.
+    pub bytes: usize,
+}
+
+/// Texts of files that stay in memory while a configuration runs, in bytes.
+pub const KEPT_TEXT_LIMIT: usize = 4 << 20;
 
 /// Reads a file and those it includes.
 pub fn load(path: &Path, purpose: Purpose) -> Result<Loaded, Mistakes> {
@@ -77,22 +93,22 @@ pub fn load(path: &Path, purpose: Purpose) -> Result<Loaded, Mistakes> {
         return Err(only_mistakes(report, &[]));
     };
     let base = path.parent().unwrap_or(Path::new(""));
-    load_text(report, &main, Some(base), purpose)
+    load_text(report, main, Some(base), purpose)
 }
 
 /// Reads a text that has no file and therefore can't include any. Mistakes call it `name`.
 pub fn load_str(name: &str, text: &str, purpose: Purpose) -> Result<Loaded, Mistakes> {
     let main = Text::new(Arc::from(name), text.to_owned());
-    load_text(Report::default(), &main, None, purpose)
+    load_text(Report::default(), main, None, purpose)
 }
 
 fn load_text(
     mut report: Report,
-    main: &Text,
+    text: Text,
     base: Option<&Path>,
     purpose: Purpose,
 ) -> Result<Loaded, Mistakes> {
-    let main = files::parse(main);
+    let main = files::parse(&text);
     let texts = if let Some(base) = base {
         files::read_includes(&mut report, &main.source, base)
     } else {
@@ -101,11 +117,18 @@ fn load_text(
     };
     let included = files::parse_all(&texts);
     files::refuse_nested_includes(&mut report, &included);
-    let files: Vec<ReadFile<'_>> = std::iter::once(main).chain(included).collect();
-    let names: Vec<Arc<str>> = files.iter().map(|file| file.source.name.clone()).collect();
-    let config = validate(&mut report, files, purpose);
+    let parsed: Vec<ReadFile<'_>> = std::iter::once(main).chain(included).collect();
+    let names: Vec<Arc<str>> = parsed.iter().map(|file| file.source.name.clone()).collect();
+    let config = validate(&mut report, parsed, purpose);
     let warnings = report.finish(&names)?;
-    Ok(Loaded { config, warnings })
+    let mut room = KEPT_TEXT_LIMIT;
+    let keep = |text: Text| {
+        let file = text.into_file(room);
+        room -= file.text.as_ref().map_or(0, String::len);
+        file
+    };
+    let files = std::iter::once(text).chain(texts).map(keep).collect();
+    Ok(Loaded { config, warnings, files })
 }
 
 fn refuse_include(report: &mut Report, main: &Source<'_>) {

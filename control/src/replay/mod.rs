@@ -99,7 +99,7 @@ pub enum ReplayError {
 impl Replay {
     /// Plays everything and writes the results.
     pub fn run(&self) -> Result<Played, ReplayError> {
-        let config::Loaded { config, warnings } =
+        let config::Loaded { config, warnings, .. } =
             config::load(&self.configuration, Purpose::Replay)?;
         let timeline = self.read_inputs(&config)?;
         let names: Vec<String> = config.ports.iter().map(|port| port.name.to_string()).collect();

@@ -28,8 +28,10 @@ pub struct ConfigReport {
 pub struct SourceFile {
     /// Its path.
     pub path: String,
-    /// All of it.
-    pub text: String,
+    /// All of it; nothing when it was too long to be kept.
+    pub text: Option<String>,
+    /// Its length.
+    pub bytes: usize,
 }
 
 impl fmt::Display for ConfigReport {
@@ -49,9 +51,10 @@ impl fmt::Display for ConfigReport {
             if self.files.len() > 1 {
                 writeln!(f, "\n# {}", file.path)?;
             }
-            f.write_str(&file.text)?;
-            if !file.text.ends_with('\n') {
-                writeln!(f)?;
+            match &file.text {
+                None => writeln!(f, "# {} bytes, not kept in memory", file.bytes)?,
+                Some(text) if text.is_empty() || text.ends_with('\n') => f.write_str(text)?,
+                Some(text) => writeln!(f, "{text}")?,
             }
         }
         Ok(())
@@ -63,6 +66,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_file_is_named_and_what_was_not_kept_is_said_to_be_missing() {
+        let file = |path: &str, text: Option<&str>| SourceFile {
+            path: path.to_owned(),
+            text: text.map(str::to_owned),
+            bytes: 9,
+        };
+        let report = ConfigReport {
+            is_boot_file_current: true,
+            files: vec![file("a.yaml", Some("version: 1\n")), file("b.yaml", None)],
+            ..ConfigReport::default()
+        };
+        let text = report.to_string();
+        let files = "\n# a.yaml\nversion: 1\n\n# b.yaml\n# 9 bytes, not kept in memory\n";
+        assert!(text.ends_with(files), "{text}");
+    }
+
+    #[test]
     fn a_file_that_says_something_else_is_pointed_out() {
         let same = ConfigReport {
             boot_file: "/etc/adit.yaml".to_owned(),
@@ -72,7 +92,8 @@ mod tests {
             difference: None,
             files: vec![SourceFile {
                 path: "/etc/adit.yaml".to_owned(),
-                text: "version: 1".to_owned(),
+                text: Some("version: 1".to_owned()),
+                bytes: 10,
             }],
         };
         let expected = "# generation 3, applied from /etc/adit.yaml\n\

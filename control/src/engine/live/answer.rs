@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Live;
 use crate::api::{Answer, Applied, Call, Cleared, Problem, Request};
-use crate::config::{self, Purpose};
+use crate::config::{self, LoadedFile, Purpose};
 use crate::engine::{PoolFacts, WorkerFacts};
 use crate::neighbor::Filter;
 use crate::report::config::SourceFile;
@@ -21,18 +21,16 @@ const LATENCY_LIMIT: Duration = Duration::from_millis(200);
 /// Between two looks at whether workers have done something.
 const LOOK: Duration = Duration::from_micros(100);
 
-/// The file that was put in force last, as it was then.
+/// The file that was put in force last and those that it included, as they were then.
 pub(super) struct AppliedFile {
     path: PathBuf,
-    text: String,
+    files: Vec<LoadedFile>,
     generation: u64,
 }
 
 impl AppliedFile {
-    /// Keeps what the file says now.
-    pub(super) fn read(path: &Path, generation: u64) -> Self {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        Self { path: path.to_owned(), text, generation }
+    pub(super) fn new(path: &Path, files: Vec<LoadedFile>, generation: u64) -> Self {
+        Self { path: path.to_owned(), files, generation }
     }
 }
 
@@ -109,7 +107,7 @@ impl Live {
         let generation = self.controller.apply(loaded.config, now).map_err(|error| {
             Problem::new(422, "the configuration does not fit", error.to_string())
         })?;
-        self.applied = AppliedFile::read(path, generation);
+        self.applied = AppliedFile::new(path, loaded.files, generation);
         self.wait_for(generation)?;
         Ok(Applied::new(generation, changes, &loaded.warnings))
     }
@@ -162,17 +160,18 @@ impl Live {
             }
             Err(mistakes) => Some(mistakes.to_string()),
         };
-        let file = SourceFile {
-            path: self.applied.path.display().to_string(),
-            text: self.applied.text.clone(),
-        };
+        let files = self.applied.files.iter().map(|file| SourceFile {
+            path: file.name.to_string(),
+            text: file.text.clone(),
+            bytes: file.bytes,
+        });
         ConfigReport {
             boot_file: self.boot_file.display().to_string(),
             applied_file: self.applied.path.display().to_string(),
             generation: self.applied.generation,
             is_boot_file_current: difference.is_none(),
             difference,
-            files: vec![file],
+            files: files.collect(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use super::{CompileError, Controller, ControllerSettings, PortFacts, PortState};
 use crate::api::{self, Call, Flaw, Server, SocketError};
-use crate::config::{self, Config, Hugepages, Mistake, Mistakes, Purpose};
+use crate::config::{self, Config, Hugepages, Loaded, Mistake, Mistakes, Purpose};
 use spreading::Spreading;
 use worker::{Place, WorkerThread};
 
@@ -146,7 +146,7 @@ pub fn run(file: &Path) -> Result<(), RunError> {
     let server = Server::start(&socket, caller)?;
     let (rim, devices) = start_rim(&loaded.config, cores.len())?;
     let clock = Clock::calibrate();
-    let mut live = Live::new(file, loaded.config, rim, clock, cores.len())?;
+    let mut live = Live::new(file, loaded, rim, clock, cores.len())?;
     live.controller.start(clock.now());
     live.start_workers(devices, &cores)?;
     live.look_at_links();
@@ -231,7 +231,7 @@ fn secret() -> u64 {
 impl Live {
     fn new(
         file: &Path,
-        config: Config,
+        loaded: Loaded,
         rim: Rim,
         clock: Clock,
         workers: usize,
@@ -241,11 +241,12 @@ impl Live {
         let worker_count = u16::try_from(workers).unwrap_or(1);
         let settings = ControllerSettings { seed: secret(), workers: worker_count };
         let hertz = clock.scale.hertz();
-        let spreading = Spreading::new(&config.dataplane, worker_count, hertz, clock.now());
+        let spreading = Spreading::new(&loaded.config.dataplane, worker_count, hertz, clock.now());
         let links = vec![false; facts.len()];
-        let controller = Controller::new(config, facts, &settings)?;
+        let controller = Controller::new(loaded.config, facts, &settings)?;
         let boot_file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        let applied = answer::AppliedFile::read(&boot_file, controller.generation());
+        let generation = controller.generation();
+        let applied = answer::AppliedFile::new(&boot_file, loaded.files, generation);
         let next_link_look = Instant::now();
         let workers = Vec::new();
         Ok(Self {
