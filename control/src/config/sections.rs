@@ -79,6 +79,11 @@ impl<'t> Sections<'t> {
         }
     }
 
+    /// The name of a file that has sections, for as long as the file is there.
+    pub(super) fn file_named(&self, name: &Arc<str>) -> Option<&'t Arc<str>> {
+        self.sections.iter().map(|section| section.file).find(|file| *file == name)
+    }
+
     /// Hands the settings of a section of settings to `read`, each key once over all files.
     pub(super) fn settings(
         &self,

@@ -18,6 +18,7 @@ use super::settings::{Setting, SharedSettings};
 use super::tunnel::{Family, Tunnel};
 use super::vocabulary::{self, NOT_IN_DEFAULTS};
 use super::words::{Mode, Payload, Profile, Word as _};
+use crate::yaml::Mark;
 
 const COMMENT_LIMIT: usize = 1024;
 
@@ -69,10 +70,10 @@ pub(super) struct WrittenTunnel<'t> {
 /// Puts together the tunnels of all files; `defaults` are what is said for all of them.
 pub(super) fn resolve<'t>(
     report: &mut Report,
-    defaults: &Said,
+    defaults: &Defaults<'_>,
     files: Vec<Vec<WrittenTunnel<'t>>>,
 ) -> (Vec<TunnelDraft<'t>>, TunnelNames) {
-    let mut shared = SharedSettings::new(&defaults.settings);
+    let mut shared = SharedSettings::new(&defaults.said.settings);
     let count = files.iter().map(Vec::len).sum();
     let mut drafts: Vec<TunnelDraft<'t>> = Vec::with_capacity(count);
     let mut names = TunnelNames::with_capacity_and_hasher(count, rustc_hash::FxBuildHasher);
@@ -82,14 +83,22 @@ pub(super) fn resolve<'t>(
             continue;
         }
         names.insert(written.name.clone(), drafts.len());
-        drafts.push(written.resolve(report, defaults, &mut shared));
+        drafts.push(written.resolve(report, &defaults.said, &mut shared));
     }
+    defaults.warn_of_idle(report, &drafts);
     (drafts, names)
 }
 
+/// What is said for every tunnel.
+pub(super) struct Defaults<'t> {
+    said: Said,
+    /// Keys that mean something to tunnels of some modes alone, and where they are.
+    minded: Vec<(&'static str, &'t Arc<str>, Mark)>,
+}
+
 /// Reads what is said for every tunnel.
-pub(super) fn read_defaults(report: &mut Report, sections: &Sections<'_>) -> Said {
-    let mut defaults = Said::default();
+pub(super) fn read_defaults<'t>(report: &mut Report, sections: &Sections<'t>) -> Defaults<'t> {
+    let mut defaults = Defaults { said: Said::default(), minded: Vec::new() };
     sections.settings(report, "defaults", vocabulary::DEFAULTS, |report, _, field| {
         for entry in known_entries(report, field, vocabulary::TUNNEL) {
             let place = field.place.key(&entry.key);
@@ -100,11 +109,46 @@ pub(super) fn read_defaults(report: &mut Report, sections: &Sections<'_>) -> Sai
                     .advise("write it in each tunnel");
                 continue;
             }
-            defaults.read(report, &entry.key, Field { place: &place, node: &entry.value });
+            defaults.said.read(report, &entry.key, Field { place: &place, node: &entry.value });
+            let key = MINDED.iter().find(|key| **key == entry.key);
+            let file = sections.file_named(field.place.file);
+            defaults.minded.extend(key.zip(file).map(|(key, file)| (*key, file, entry.mark)));
         }
     });
-    Setting::sort(&mut defaults.settings);
+    Setting::sort(&mut defaults.said.settings);
     defaults
+}
+
+impl Defaults<'_> {
+    /// Points out what is meant for tunnels of a mode that no tunnel has.
+    fn warn_of_idle(&self, report: &mut Report, drafts: &[TunnelDraft<'_>]) {
+        for &(key, file, mark) in &self.minded {
+            let is_meant = |draft: &TunnelDraft<'_>| why_idle(key, draft.tunnel.mode).is_none();
+            if drafts.is_empty() || drafts.iter().any(is_meant) {
+                continue;
+            }
+            let root = Place::root(file);
+            let (section, message) =
+                (root.key("defaults"), "this means nothing for any tunnel here");
+            report
+                .warn(&section.key("tunnels").key(key), mark, MistakeKind::DoesNotApply, message)
+                .advise("leave it out until a tunnel has a mode that takes it");
+        }
+    }
+}
+
+/// Why a key means nothing for tunnels of a mode; `None`: it means something.
+fn why_idle(key: &str, mode: Mode) -> Option<&'static str> {
+    let is_ipv4 = mode.outer() == Family::Ipv4;
+    match key {
+        "encap-limit" | "flow-label" if is_ipv4 => Some(": the outer header is IPv4"),
+        "dont-fragment" if !is_ipv4 => Some(": IPv6 has no such bit"),
+        "static-mtu" if mode != Mode::Sit => Some(", only for sit"),
+        "payload" if !matches!(mode, Mode::Sit | Mode::Any) => {
+            Some(", which says itself what it carries")
+        }
+        _ => None,
+    }
 }
 
 impl<'t> WrittenTunnel<'t> {
@@ -292,33 +336,16 @@ fn comment(report: &mut Report, field: Field<'_, '_>) -> Option<Box<str>> {
 
 /// Keys written for this tunnel that mean nothing for its mode. Defaults for all are exempt.
 fn refuse_keys_of_other_modes(report: &mut Report, said: &Said, written: &Written<'_>, mode: Mode) {
-    const IPV6_OUTER: &[&str] = &["encap-limit", "flow-label"];
-    let outer = mode.outer();
-    let mut refuse = |key: &str, message: String| {
-        if !said.minds(key) {
-            return;
-        }
+    for key in MINDED.iter().filter(|key| said.minds(key)) {
+        let Some(why) = why_idle(key, mode) else { continue };
         let spot = written.spot(report);
-        let Some(entry) = spot.node.entry(key) else { return };
+        let Some(entry) = spot.node.entry(key) else { continue };
         spot.at(key, |place, _| {
+            let message = format!("{key:?} means nothing for mode {mode}{why}");
             report
                 .error(place, entry.mark, MistakeKind::DoesNotApply, message)
                 .advise("leave it out");
         });
-    };
-    let about = |key: &str| format!("{key:?} means nothing for mode {mode}");
-    if outer == Family::Ipv4 {
-        for key in IPV6_OUTER {
-            refuse(key, format!("{}: the outer header is IPv4", about(key)));
-        }
-    } else {
-        refuse("dont-fragment", format!("{}: IPv6 has no such bit", about("dont-fragment")));
-    }
-    if mode != Mode::Sit {
-        refuse("static-mtu", format!("{}, only for sit", about("static-mtu")));
-        if mode != Mode::Any {
-            refuse("payload", format!("{}, which says itself what it carries", about("payload")));
-        }
     }
 }
 
