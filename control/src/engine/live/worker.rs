@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use adit_dataplane::clock::cycles;
+use adit_dataplane::clock::{Nanos, cycles};
 use adit_dataplane::dpdk::{WorkerPorts, register_thread};
 use adit_dataplane::worker::exchange::Shared;
 use adit_dataplane::worker::spread::Member;
@@ -119,44 +119,75 @@ fn work(mut worker: Worker<WorkerPorts>, core: u16, idle: Idle, clock: Clock, st
     }
     let mut rest = Rest::default();
     while !stop.load(Ordering::Relaxed) {
-        let count = worker.poll(clock.now());
-        if idle == Idle::Sleep {
-            rest.after(count);
-        } else if count == 0 {
-            std::hint::spin_loop();
+        let now = clock.now();
+        let count = worker.poll(now);
+        if idle == Idle::Poll {
+            if count == 0 {
+                std::hint::spin_loop();
+            }
+        } else if let Some(length) = rest.after(count, now) {
+            thread::sleep(length);
         }
     }
     drop(worker.into_device(clock.now()));
     drop(registration);
 }
 
-/// How a worker backs off when no packet arrives.
+/// How a worker backs off when no packet arrives: the longer nothing came, the longer it rests.
+///
+/// What a rest costs is the waking, some 15 µs on a virtual machine; so few long ones are what makes idleness cheap.
 #[derive(Default)]
 struct Rest {
-    empty_rounds: u32,
+    last_packet: Nanos,
 }
 
-/// Empty rounds until a worker rests at all: a few microseconds.
-const ROUNDS_AWAKE: u32 = 64;
+/// How long a worker polls on after a packet: others of its burst may follow.
+const AWAKE: Duration = Duration::from_micros(20);
 
-/// Empty rounds until it rests for longer.
-const ROUNDS_LIGHT: u32 = 2000;
+/// A rest is this part of the silence so far, so what ends a short silence waits little.
+const PART_OF_SILENCE: u32 = 8;
 
-/// Rests. The kernel adds its timer slack of 50 µs; the sum stays below a millisecond.
-const LIGHT_REST: Duration = Duration::from_micros(50);
-const LONG_REST: Duration = Duration::from_micros(700);
+/// The kernel adds its timer slack of 50 µs; the sum stays below a millisecond, which is what `idle: sleep` may
+/// add to the first packet.
+const REST_MAX: Duration = Duration::from_micros(920);
 
 impl Rest {
-    fn after(&mut self, count: usize) {
+    /// For how long to rest after a round that took `count` packets.
+    fn after(&mut self, count: usize, now: Nanos) -> Option<Duration> {
         if count > 0 {
-            self.empty_rounds = 0;
-            return;
+            self.last_packet = now;
         }
-        self.empty_rounds = self.empty_rounds.saturating_add(1);
-        match self.empty_rounds {
-            0..ROUNDS_AWAKE => std::hint::spin_loop(),
-            ROUNDS_AWAKE..ROUNDS_LIGHT => thread::sleep(LIGHT_REST),
-            _ => thread::sleep(LONG_REST),
+        let silence = now.since(self.last_packet);
+        (silence > AWAKE).then(|| (silence / PART_OF_SILENCE).min(REST_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rest_is_a_part_of_the_silence_and_at_most_nine_tenths_of_a_millisecond() {
+        let mut rest = Rest::default();
+        let start = Nanos(5_000_000_000);
+        assert_eq!(rest.after(1, start), None);
+        assert_eq!(rest.after(0, start + AWAKE), None);
+        assert_eq!(rest.after(0, Nanos(start.0 + 80_000)), Some(Duration::from_micros(10)));
+        assert_eq!(rest.after(0, Nanos(start.0 + 4_000_000)), Some(Duration::from_micros(500)));
+        assert_eq!(rest.after(0, Nanos(start.0 + 9_000_000_000)), Some(Duration::from_micros(920)));
+        assert_eq!(rest.after(32, Nanos(start.0 + 9_000_001_000)), None);
+    }
+
+    #[test]
+    fn a_second_of_silence_wakes_a_worker_about_as_often_as_its_longest_rest_allows() {
+        let (mut rest, mut now, mut wakes) = (Rest::default(), Nanos(1_000_000), 0);
+        rest.after(1, now);
+        while now.0 < 1_000_000_000 {
+            // A round takes a microsecond.
+            let length = rest.after(0, now).unwrap_or_default();
+            wakes += usize::from(!length.is_zero());
+            now = now + length + Duration::from_micros(1);
         }
+        assert!(wakes < 1200, "{wakes}");
     }
 }
