@@ -1,6 +1,8 @@
 //! What the benchmarks of adit share; see `benches/`.
 
 pub mod case;
+pub mod court;
+pub mod hot_queue;
 pub mod measure;
 pub mod numbers;
 pub mod paced;

@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use super::Packet;
+use super::{Packet, prefetch_to_write};
 
 /// The most packets that one burst can hold.
 pub const BURST_MAX: usize = 256;
@@ -67,6 +67,14 @@ impl Burst {
             len += 1;
         }
         self.len = len;
+    }
+
+    /// Asks for the place that the packet gets which is added after `count` others, in a burst that another core has used.
+    #[inline]
+    pub fn prefetch_place(&self, count: usize) {
+        if let Some(slot) = self.slots.get(self.len + count) {
+            prefetch_to_write(slot);
+        }
     }
 
     /// Takes the last packet.

@@ -16,7 +16,7 @@ mod prefetch;
 
 pub use burst::{BURST_MAX, Burst, Drain};
 pub use pool::MemoryPool;
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_to_write};
 
 use core::ptr::NonNull;
 

@@ -86,7 +86,7 @@ pub(super) enum Advice {
 }
 
 /// Parcels in a lane from which on its worker is given less to do.
-const DEEP: u64 = 24;
+const DEEP: u64 = 8;
 
 /// Parcels in a lane up to which its worker could do more.
 const SHALLOW: u64 = 2;
@@ -153,12 +153,12 @@ mod tests {
         for (is_hot, helpers, depths, expected) in [
             (true, 0b1, [0, 0], Advice::Move { from: here, to: lane(0) }),
             (false, 0b1, [0, 0], Advice::Stay),
-            (true, 0b1, [10, 0], Advice::Stay),
-            (false, 0b1, [30, 0], Advice::Move { from: lane(0), to: here }),
+            (true, 0b1, [DEEP - 1, 0], Advice::Stay),
+            (false, 0b1, [DEEP, 0], Advice::Move { from: lane(0), to: here }),
             (true, 0b1, [30, 0], Advice::Move { from: lane(0), to: here }),
             (true, 0b11, [30, 0], Advice::Move { from: lane(0), to: lane(1) }),
-            (true, 0b11, [10, 1], Advice::Move { from: here, to: lane(1) }),
-            (true, 0b10, [0, 10], Advice::Stay),
+            (true, 0b11, [5, 1], Advice::Move { from: here, to: lane(1) }),
+            (true, 0b10, [0, 5], Advice::Stay),
             (true, 0, [0, 0], Advice::Stay),
         ] {
             assert_eq!(advise(is_hot, helpers, &depths), expected, "{is_hot} {depths:?}");

@@ -11,7 +11,7 @@ use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
 use crate::interface::PortId;
-use crate::packet::{Burst, Packet};
+use crate::packet::{Burst, Packet, prefetch};
 
 /// Parcels that can be on their way in one lane.
 pub const LANE_PARCELS: usize = 32;
@@ -21,6 +21,12 @@ const WORTH_SENDING: usize = 32;
 
 /// Parcels that keep the other worker busy while the next one is filled.
 const PARCELS_AHEAD: u64 = 4;
+
+/// Packets that a cache line of a parcel holds.
+const PACKETS_A_LINE: usize = 64 / size_of::<Packet>();
+
+/// How far ahead of its use a place in a parcel is asked for, which the other core has had last.
+const PLACES_AHEAD: usize = 8;
 
 /// A burst on its way.
 pub(super) struct Parcel {
@@ -57,7 +63,9 @@ impl Lane {
     /// Receiver: the next parcel. It must come back by [`complete`](Self::complete).
     #[inline]
     pub(super) fn take(&self) -> Option<Parcel> {
-        self.full.pop()
+        let parcel = self.full.pop()?;
+        parcel.burst.packets().chunks(PACKETS_A_LINE).for_each(|line| prefetch(&line[0]));
+        Some(parcel)
     }
 
     /// Receiver: the packets of the oldest parcel that is outstanding have been seen through, and
@@ -100,6 +108,7 @@ impl Outbound {
         } else if (self.port != port || self.open.is_full()) && !self.send(port, start) {
             return Err(packet);
         }
+        self.open.prefetch_place(PLACES_AHEAD);
         self.open.push(packet)
     }
 

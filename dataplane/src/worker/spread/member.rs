@@ -134,6 +134,7 @@ impl Member {
         self.load.bursts += 1;
         self.load.full += u64::from(is_full);
         self.load.port = port.index();
+        super::prefetch_headers(burst);
         let mut buckets = [NO_BUCKET; BURST_MAX];
         for (bucket, packet) in buckets.iter_mut().zip(burst.packets()) {
             if let Some(hash) = self.flows.hash(packet.data(), tables) {

@@ -26,8 +26,11 @@ use crate::clock::{Nanos, cycles};
 use crate::counters::Counter;
 use crate::device::Device;
 use crate::interface::PortId;
-use crate::packet::BURST_MAX;
+use crate::packet::{BURST_MAX, Burst, prefetch_to_write};
 use lane::Lane;
+
+/// Bytes that a processor fetches at a time. Two such lines hold the headers of any tunnel packet up to the ports inside.
+const CACHE_LINE: usize = 64;
 
 /// Parcels that a worker takes from each lane in a round, at most.
 const PARCELS_PER_ROUND: usize = 4;
@@ -112,6 +115,7 @@ impl<D: Device> Worker<D> {
             self.take_handbacks(now);
         }
         core::mem::swap(&mut self.burst, &mut parcel.burst);
+        prefetch_headers(&self.burst);
         self.process(parcel.port, parcel.start, now);
         core::mem::swap(&mut self.burst, &mut parcel.burst);
         if let Some(lane) = self.member.as_ref().and_then(|member| member.inbound(lane)) {
@@ -134,6 +138,21 @@ impl<D: Device> Worker<D> {
             member.leave();
         }
         self.take_parcels(now, LANE_PARCELS + 1);
+    }
+}
+
+/// Asks for the headers of all packets of a burst, which another core or a device has written: the
+/// answers come together instead of one after the other. They are going to be written, here or by
+/// the worker they are handed to.
+#[inline]
+fn prefetch_headers(burst: &Burst) {
+    for packet in burst.packets() {
+        let data = packet.data();
+        for at in [0, CACHE_LINE] {
+            if let Some(byte) = data.get(at) {
+                prefetch_to_write(byte);
+            }
+        }
     }
 }
 
