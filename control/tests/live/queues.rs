@@ -44,6 +44,9 @@ fn a_worker_without_a_queue_helps_the_one_that_receives_a_whole_tunnel() {
     let free_before = [&a, &b].map(Appliance::free_buffers);
     let run = iperf(&network.host1, &network.host2, HOST2, "-t 2 -P 16");
     assert!(run.megabits_per_second > 10.0, "{} Mbit/s", run.megabits_per_second);
+    let datagrams = iperf(&network.host1, &network.host2, HOST2, "-u -b 2M -l 200 -t 2 -P 16");
+    assert!(datagrams.megabits_per_second > 10.0, "{} Mbit/s", datagrams.megabits_per_second);
+    assert!(datagrams.out_of_order < 0.5, "{} datagrams came late", datagrams.out_of_order);
     for (appliance, free_before) in [&a, &b].into_iter().zip(free_before) {
         appliance.settle(free_before);
         let workers = appliance.json("workers");

@@ -103,6 +103,8 @@ pub(crate) fn read(asked: usize, text: &str) -> Pings {
 pub(crate) struct Throughput {
     pub(crate) megabits_per_second: f64,
     pub(crate) lost_percent: f64,
+    /// Of UDP: datagrams that came after a later one of their stream.
+    pub(crate) out_of_order: f64,
 }
 
 /// Runs iperf3 from `client` to `server_address` on `server`; `options` are of the client's command line.
@@ -122,9 +124,13 @@ pub(crate) fn iperf(
     let report: Value = serde_json::from_str(&text).expect("iperf3 -J prints JSON");
     let number = |path: &str| report.pointer(path).and_then(Value::as_f64).unwrap_or(0.0);
     let received = if options.contains("-u") { "/end/sum" } else { "/end/sum_received" };
+    let streams = report["end"]["streams"].as_array().into_iter().flatten();
     let throughput = Throughput {
         megabits_per_second: number(&format!("{received}/bits_per_second")) / 1e6,
         lost_percent: number("/end/sum/lost_percent"),
+        out_of_order: streams
+            .map(|stream| stream["udp"]["out_of_order"].as_f64().unwrap_or(0.0))
+            .sum(),
     };
     listening.finish();
     throughput
