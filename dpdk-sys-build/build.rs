@@ -36,6 +36,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_get_name_by_port",
     "rte_eth_dev_get_port_by_name",
     "rte_eth_dev_info_get",
+    "rte_eth_dev_rss_hash_conf_get",
     "rte_eth_dev_set_link_up",
     "rte_eth_dev_set_mtu",
     "rte_eth_dev_socket_id",
@@ -89,6 +90,7 @@ const FUNCTIONS: &[&str] = &[
 const TYPES: &[&str] = &[
     "rte_eth_conf",
     "rte_eth_dev_info",
+    "rte_eth_rss_conf",
     "rte_eth_rx_mq_mode",
     "rte_eth_stats",
     "rte_eth_xstat",

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use adit_dataplane::clock::{CycleScale, cycles};
 use adit_dataplane::device::Device;
-use adit_dataplane::dpdk::{Hugepages, PortConfig, Rim, RimConfig, WorkerPorts, register_thread};
+use adit_dataplane::dpdk::{
+    Hugepages, Offloads, PortConfig, Rim, RimConfig, Rss, WorkerPorts, register_thread,
+};
 use adit_dataplane::interface::PortId;
 use adit_dataplane::packet::Burst;
 
@@ -39,6 +41,8 @@ fn config(from: &str, to: &str) -> RimConfig {
         mac: None,
         mtu: 1500,
         queues: None,
+        offloads: Offloads::Auto,
+        rss: Rss::Auto,
     };
     RimConfig {
         hugepages: Hugepages::Auto,

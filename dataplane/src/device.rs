@@ -19,8 +19,8 @@ pub trait Device {
     /// Takes up to `limit` frames that have arrived on this worker's queues of `port` and adds
     /// them to `burst`. Returns how many. Each frame starts at its destination MAC, has
     /// [`HEADROOM`](crate::packet::HEADROOM) bytes in front where the device can, no FCS, and
-    /// fresh metadata with `ingress` set to the port and the flag `BAD_CHECKSUM` where the device
-    /// found the IPv4 header checksum wrong.
+    /// fresh metadata with `ingress` set to the port and, where the device has checked the IPv4
+    /// header checksum, one of the flags `GOOD_CHECKSUM` and `BAD_CHECKSUM`.
     fn receive(&mut self, port: PortId, burst: &mut Burst, limit: usize) -> usize;
 
     /// Sends the packets of `burst` on `port`, in order, as many as the device takes; those stay

@@ -12,6 +12,7 @@
 #include <rte_ethdev.h>
 #include <rte_fib.h>
 #include <rte_fib6.h>
+#include <rte_flow.h>
 #include <rte_hash.h>
 #include <rte_ip_frag.h>
 #include <rte_lcore.h>
@@ -31,6 +32,7 @@ enum {
 	SHIM_MBUF_DATA_OFF = offsetof(struct rte_mbuf, data_off),
 	SHIM_MBUF_NB_SEGS = offsetof(struct rte_mbuf, nb_segs),
 	SHIM_MBUF_OL_FLAGS = offsetof(struct rte_mbuf, ol_flags),
+	SHIM_MBUF_PACKET_TYPE = offsetof(struct rte_mbuf, packet_type),
 	SHIM_MBUF_PKT_LEN = offsetof(struct rte_mbuf, pkt_len),
 	SHIM_MBUF_DATA_LEN = offsetof(struct rte_mbuf, data_len),
 	SHIM_MBUF_BUF_LEN = offsetof(struct rte_mbuf, buf_len),
@@ -43,14 +45,24 @@ enum {
 enum {
 	SHIM_RX_IP_CKSUM_MASK = RTE_MBUF_F_RX_IP_CKSUM_MASK,
 	SHIM_RX_IP_CKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD,
+	SHIM_RX_IP_CKSUM_GOOD = RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+};
+enum {
+	/* What all kinds of IPv4 and none of IPv6 have among the bits of the third layer. */
+	SHIM_PTYPE_L3_IPV4 = RTE_PTYPE_L3_IPV4,
+	SHIM_PTYPE_TUNNEL_MASK = RTE_PTYPE_TUNNEL_MASK,
 };
 enum {
 	SHIM_RSS_IP = RTE_ETH_RSS_IP,
 	SHIM_RSS_TCP = RTE_ETH_RSS_TCP,
 	SHIM_RSS_UDP = RTE_ETH_RSS_UDP,
 	SHIM_RSS_LEVEL_INNERMOST = RTE_ETH_RSS_LEVEL_INNERMOST,
+	SHIM_RSS_LEVEL_MASK = RTE_ETH_RSS_LEVEL_MASK,
 };
 enum {
+	SHIM_RX_OFFLOAD_IPV4_CKSUM = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM,
+	SHIM_TX_OFFLOAD_IPV4_CKSUM = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM,
+	SHIM_TX_OFFLOAD_OUTER_IPV4_CKSUM = RTE_ETH_TX_OFFLOAD_OUTER_IPV4_CKSUM,
 	SHIM_RX_OFFLOAD_SCATTER = RTE_ETH_RX_OFFLOAD_SCATTER,
 	SHIM_TX_OFFLOAD_MULTI_SEGS = RTE_ETH_TX_OFFLOAD_MULTI_SEGS,
 };
@@ -73,6 +85,22 @@ unsigned int shim_lcore_id(void);
 int shim_log_to(shim_log_line line);
 /* 0 or -errno. */
 int shim_link_get(uint16_t port, struct shim_link *link);
+
+/* A rule that spreads the packets of IP in IP over queues by the addresses and ports of the inner
+ * packet. The families are 4 and 6; `types` is a set of RTE_ETH_RSS_*. */
+struct shim_spread {
+	uint8_t outer;
+	uint8_t inner;
+	uint16_t queue_count;
+	const uint16_t *queues;
+	uint64_t types;
+};
+
+/* Asks the device whether it would take the rule. 0 or -errno, and then in `text`, of `room` bytes,
+ * what the driver says about it. */
+int shim_spread_validate(uint16_t port, const struct shim_spread *rule, char *text, size_t room);
+/* Makes the rule, which goes with the port. As above. */
+int shim_spread_create(uint16_t port, const struct shim_spread *rule, char *text, size_t room);
 
 uint16_t shim_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count);
 uint16_t shim_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count);

@@ -47,6 +47,7 @@ mod tests {
             SHIM_MBUF_DATA_OFF,
             SHIM_MBUF_NB_SEGS,
             SHIM_MBUF_OL_FLAGS,
+            SHIM_MBUF_PACKET_TYPE,
             SHIM_MBUF_PKT_LEN,
             SHIM_MBUF_DATA_LEN,
             SHIM_MBUF_BUF_LEN,
@@ -54,5 +55,6 @@ mod tests {
             assert!(offset < 64, "{offset}");
         }
         assert_eq!(SHIM_RSS_LEVEL_INNERMOST.count_ones(), 1);
+        assert_eq!(SHIM_RSS_LEVEL_INNERMOST & SHIM_RSS_LEVEL_MASK, SHIM_RSS_LEVEL_INNERMOST);
     }
 }

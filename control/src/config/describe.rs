@@ -75,6 +75,8 @@ pub fn describe_port(port: &Port) -> Value {
     }
     map.insert("mtu".into(), port.mtu.into());
     map.insert("queues".into(), number_or("auto", port.queues.map(u16::from)));
+    map.insert("offloads".into(), port.offloads.as_str().into());
+    map.insert("rss".into(), port.rss.as_str().into());
     // Duplicate address detection is the default that this version does not know yet.
     if !port.dad {
         map.insert("dad".into(), false.into());
@@ -261,7 +263,7 @@ mod tests {
     fn a_description_loads_as_the_configuration_it_describes() {
         let text = r#"
 ports:
-  wan: { device: net_tap0, mtu: 9000, queues: 2, dad: off, addresses: [198.51.100.1/24],
+  wan: { device: net_tap0, mtu: 9000, queues: 2, offloads: on, rss: inner, dad: off, addresses: [198.51.100.1/24],
          neighbors: { 198.51.100.2: "02:00:00:00:00:02" } }
   six: { device: net_tap1, macaddress: "02:00:00:00:00:09", addresses: ["2001:db8:1::1/64"] }
 dataplane: { control-core: 0, worker-cores: [1, 3], idle: sleep, latency: off, eal-args: [--no-pci] }

@@ -303,6 +303,12 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<Restart> {
         if was.queues != port.queues {
             need(path(".queues"), "queues are set up at the start");
         }
+        if was.offloads != port.offloads {
+            need(path(".offloads"), "the device learns at the start what it does for us");
+        }
+        if was.rss != port.rss {
+            need(path(".rss"), "the device learns at the start by what it spreads");
+        }
     }
     let names =
         |config: &Config| -> Vec<_> { config.ports.iter().map(|port| port.name.clone()).collect() };
@@ -380,6 +386,8 @@ routes:
             ("net_tap1", "net_tap2", "ports.lan.device"),
             ("10.1.0.1/24]", "10.1.0.1/24], mtu: 9000", "ports.lan.mtu"),
             ("10.1.0.1/24]", "10.1.0.1/24], queues: 2", "ports.lan.queues"),
+            ("10.1.0.1/24]", "10.1.0.1/24], offloads: off", "ports.lan.offloads"),
+            ("10.1.0.1/24]", "10.1.0.1/24], rss: outer", "ports.lan.rss"),
             ("  lan:", "  dmz: { device: net_tap9 }\n  lan:", "ports.dmz"),
             ("ports:", "dataplane: { burst: 16 }\nports:", "dataplane.burst"),
             ("ports:", "api: { socket: /tmp/s }\nports:", "api.socket"),

@@ -41,8 +41,8 @@ pub use model::{
 pub use store::{Edit, Ids, Store, Touched};
 pub use tunnel::{Family, InnerSource, Settings, Tunnel};
 pub use words::{
-    DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Payload, Profile,
-    Refusal, Spread, UnmatchedIcmp, Word,
+    DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Offloads, Payload,
+    Profile, Refusal, Rss, Spread, UnmatchedIcmp, Word,
 };
 
 use check::{Drafts, Misspelled};

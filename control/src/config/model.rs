@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::mistake::Origin;
 use super::tunnel::Tunnel;
-use super::words::{Hugepages, Idle, Spread, UnmatchedIcmp};
+use super::words::{Hugepages, Idle, Offloads, Rss, Spread, UnmatchedIcmp};
 
 /// The name of a port or tunnel. Shared, because routes and tables repeat it.
 pub type Name = Arc<str>;
@@ -103,6 +103,10 @@ pub struct Port {
     pub mtu: u16,
     /// Receive and transmit queues; `None`: one per worker, as many as the device has.
     pub queues: Option<NonZeroU16>,
+    /// Checksums that the device looks after.
+    pub offloads: Offloads,
+    /// By what the device spreads packets over its receive queues.
+    pub rss: Rss,
     /// Duplicate address detection.
     pub dad: bool,
     /// With the prefix length of their net.

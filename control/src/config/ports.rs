@@ -13,6 +13,7 @@ use super::read;
 use super::report::{Field, Part, Place, Report, Spot};
 use super::sections::{Sections, set};
 use super::vocabulary;
+use super::words::{Offloads, Rss};
 
 /// DPDK's own limit (`RTE_MAX_ETHPORTS`) as distributions build it.
 const PORT_LIMIT: usize = 32;
@@ -64,6 +65,8 @@ fn read_port<'t>(
         mac_is_configured: false,
         mtu: DEFAULT_MTU,
         queues: None,
+        offloads: Offloads::Auto,
+        rss: Rss::Auto,
         dad: true,
         addresses: Vec::new(),
         neighbors: Vec::new(),
@@ -87,6 +90,8 @@ fn read_port<'t>(
                 let queues = read::word_or_number(report, field, "auto", 1..=QUEUE_LIMIT);
                 set(&mut port.queues, queues.map(|count| count.number().and_then(NonZeroU16::new)));
             }
+            "offloads" => set(&mut port.offloads, read::word(report, field)),
+            "rss" => set(&mut port.rss, read::word(report, field)),
             "dad" => set(&mut port.dad, read::boolean(report, field)),
             "addresses" => {
                 set(

@@ -89,6 +89,8 @@ pub(super) const PORT: &[Key] = &[
     key("macaddress"),
     key("mtu"),
     key("queues"),
+    key("offloads"),
+    key("rss"),
     except("dad", &["yes"]),
     key("addresses"),
     key("neighbors"),

@@ -74,6 +74,32 @@ words!(
 );
 
 words!(
+    /// `ports.*.offloads`: checksums that a device looks after.
+    Offloads {
+        /// What hardware does.
+        Auto = "auto",
+        /// What a driver does in software too.
+        On = "on",
+        /// None.
+        Off = "off",
+    }
+);
+
+words!(
+    /// `ports.*.rss`: by what a device spreads packets over its receive queues.
+    Rss {
+        /// By the inner flow where hardware can, otherwise by the outer one.
+        Auto = "auto",
+        /// By the inner flow, also where a driver does it in software.
+        Inner = "inner",
+        /// By the outer addresses and ports.
+        Outer = "outer",
+        /// Not at all.
+        Off = "off",
+    }
+);
+
+words!(
     /// `limits.unmatched-icmp`: the answer to a tunnel packet that belongs to no tunnel.
     UnmatchedIcmp {
         /// Silence, which discloses nothing.

@@ -36,6 +36,10 @@ pub struct PortState {
     pub rx_no_mbuf: u64,
     /// Frames that could not be sent.
     pub tx_errors: u64,
+    /// Frames whose IPv4 header checksum the device calls wrong.
+    pub rx_bad_checksum: u64,
+    /// What the device could do in place of the packet path, and does.
+    pub offloads: Vec<report::Offload>,
 }
 
 /// What is known of a worker's thread.
@@ -313,6 +317,8 @@ impl Controller {
                 tx_packets: count("tx_packets"),
                 tx_bytes: count("tx_bytes"),
                 tx_errors: state.tx_errors,
+                rx_bad_checksum: state.rx_bad_checksum,
+                offloads: state.offloads.clone(),
             }
         });
         report::Ports { ports: ports.collect() }

@@ -29,7 +29,7 @@ pub use counters::{CounterSet, Counters};
 pub use drops::{Drop, Drops};
 pub use latency::{Latency, LatencyPath, LatencyRow};
 pub use neighbors::{Neighbor, Neighbors};
-pub use ports::{Link, Port, Ports};
+pub use ports::{Link, Offload, Port, Ports};
 pub use routes::{NextHop, Route, RouteOrigin, Routes};
 pub use tunnels::{Tunnel, TunnelState, Tunnels, Underlay};
 pub use workers::{Mempool, Sharing, Worker, Workers};
@@ -177,7 +177,7 @@ impl Report {
     /// Everything about the few things that were asked for by name, a line for each property.
     pub fn detail(&self) -> String {
         let entries = match self {
-            Self::Ports(report) => details(&report.ports),
+            Self::Ports(report) => report.details(),
             Self::Tunnels(report) => details(&report.tunnels),
             Self::Workers(report) => details(&report.workers),
             other => return other.to_string(),

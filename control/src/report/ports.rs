@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{Align::Left, Align::Right, Table};
+use super::table::{Align::Left, Align::Right, Detail, Table};
 use super::units::{bytes, megabits_per_second};
 
 /// All ports, in the order of the configuration.
@@ -66,6 +66,27 @@ pub struct Port {
     pub tx_bytes: u64,
     /// Frames the device could not send.
     pub tx_errors: u64,
+    /// Frames whose IPv4 header checksum the device called wrong, where it was asked to check. Those
+    /// that are wrong indeed are dropped and counted as any other.
+    pub rx_bad_checksum: u64,
+    /// What the device could do in place of the packet path.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub offloads: Vec<Offload>,
+}
+
+/// One thing that a device may do in place of the packet path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Offload {
+    /// What it is, such as `rss-inner`.
+    pub name: String,
+    /// Whether the device says that it can.
+    pub offered: bool,
+    /// Whether it does.
+    pub used: bool,
+    /// Why not, or how far.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 impl fmt::Display for Ports {
@@ -107,6 +128,74 @@ impl fmt::Display for Ports {
                 port.device.clone().unwrap_or_default(),
             ]);
         }
-        table.fmt(f)
+        table.fmt(f)?;
+        let offloads = self.offloads();
+        if offloads.is_empty() { Ok(()) } else { write!(f, "\n{offloads}") }
+    }
+}
+
+impl Ports {
+    /// Everything about each port, the device's abilities as a table.
+    pub(super) fn details(&self) -> Vec<String> {
+        let detail = |port: &Port| {
+            let plain = Port { offloads: Vec::new(), ..port.clone() };
+            let properties = serde_json::to_value(plain).unwrap_or_default();
+            let one = Self { ports: vec![port.clone()] };
+            let separator = if port.offloads.is_empty() { "" } else { "\n" };
+            format!("{}{separator}{}", Detail(&properties), one.offloads())
+        };
+        self.ports.iter().map(detail).collect()
+    }
+
+    /// What each device could do, does, and why not; nothing where that is unknown.
+    fn offloads(&self) -> String {
+        let mut table = Table::new(&[
+            ("port", Left),
+            ("offload", Left),
+            ("offered", Left),
+            ("used", Left),
+            ("why", Left),
+        ]);
+        let yes_or_no = |yes| if yes { "yes" } else { "no" }.to_owned();
+        for port in &self.ports {
+            for offload in &port.offloads {
+                table.row([
+                    port.name.clone(),
+                    offload.name.clone(),
+                    yes_or_no(offload.offered),
+                    yes_or_no(offload.used),
+                    offload.note.clone(),
+                ]);
+            }
+        }
+        let is_empty = self.ports.iter().all(|port| port.offloads.is_empty());
+        if is_empty { String::new() } else { table.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_device_does_and_why_not_stands_below_the_ports() {
+        let offload = |name: &str, offered, used, note: &str| {
+            let (name, note) = (name.to_owned(), note.to_owned());
+            Offload { name, offered, used, note }
+        };
+        let offloads = vec![
+            offload("rss-inner", false, false, "the device does not offer it"),
+            offload("rss-outer", true, true, ""),
+        ];
+        let port = |name: &str| Port { name: name.to_owned(), ..Port::default() };
+        let mut ports = Ports { ports: vec![port("wan"), port("lan")] };
+        assert_eq!(ports.to_string().lines().count(), 3, "a replay has no devices");
+        ports.ports[0].offloads = offloads;
+        let text = ports.to_string();
+        let rows: Vec<Vec<&str>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
+        let inner = ["wan", "rss-inner", "no", "no", "the", "device", "does", "not", "offer", "it"];
+        assert_eq!(rows[5], inner);
+        assert_eq!(rows[6], ["wan", "rss-outer", "yes", "yes", "-"]);
+        assert_eq!(rows.len(), 7);
     }
 }

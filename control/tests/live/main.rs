@@ -26,5 +26,6 @@ mod idle;
 mod lifetime;
 mod linux_peer;
 mod node;
+mod offloads;
 mod queues;
 mod tunnel;

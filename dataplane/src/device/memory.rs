@@ -7,7 +7,7 @@ use crossbeam::queue::ArrayQueue;
 
 use super::Device;
 use crate::interface::{Interface, PortId};
-use crate::packet::{Burst, MemoryPool, Packet};
+use crate::packet::{Burst, Flags, MemoryPool, Packet};
 
 /// A frame that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,9 +79,15 @@ impl MemoryDevice {
 
     /// Lets a frame arrive on `port`. False: there is no such port, no buffer, or it is too long.
     pub fn inject(&mut self, port: PortId, frame: &[u8]) -> bool {
+        self.inject_checked(port, frame, Flags::NONE)
+    }
+
+    /// As [`inject`](Self::inject), from a device that has looked at the frame and says `flags` of it.
+    pub fn inject_checked(&mut self, port: PortId, frame: &[u8], flags: Flags) -> bool {
         self.reclaim();
         let Some(queue) = self.arriving.get_mut(port.index()) else { return false };
-        let Some(packet) = self.pool.allocate_with(frame) else { return false };
+        let Some(mut packet) = self.pool.allocate_with(frame) else { return false };
+        packet.meta.flags = flags;
         queue.push_back(packet);
         true
     }

@@ -4,6 +4,7 @@
 //! segment: what arrives in several is made linear, or counted and dropped.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use dpdk_sys as sys;
 
@@ -21,6 +22,15 @@ unsafe impl Send for Mbuf {}
 /// Set in the handle of every packet over an mbuf. Handles of memory pools don't have it and user
 /// space has no addresses there, so a packet of ordinary memory is recognised without a read.
 const HANDLE_TAG: usize = 1 << (usize::BITS - 1);
+
+/// Whether a device was asked to check the IPv4 header checksum of what it receives.
+#[derive(Clone, Copy)]
+pub(super) enum Checksums<'a> {
+    /// What it says is not to be believed.
+    Unasked,
+    /// It was; what it calls wrong is counted here.
+    Asked(&'a AtomicU64),
+}
 
 impl Mbuf {
     /// # Safety
@@ -59,7 +69,7 @@ impl Mbuf {
 
     /// The packet in a linear mbuf, which owns it from now on.
     #[inline]
-    pub(super) fn into_packet(self, ingress: Interface) -> Packet {
+    pub(super) fn into_packet(self, ingress: Interface, checksums: Checksums<'_>) -> Packet {
         let base = self.read::<NonNull<u8>>(sys::SHIM_MBUF_BUF_ADDR);
         let capacity = self.read::<u16>(sys::SHIM_MBUF_BUF_LEN);
         let offset = self.read::<u16>(sys::SHIM_MBUF_DATA_OFF);
@@ -70,10 +80,31 @@ impl Mbuf {
         // its memory is mapped zeroed, hence initialised.
         let mut packet = unsafe { Packet::from_raw_parts(base, capacity, offset, len, handle) };
         packet.meta.ingress = ingress;
-        if flags & u64::from(sys::SHIM_RX_IP_CKSUM_MASK) == u64::from(sys::SHIM_RX_IP_CKSUM_BAD) {
-            packet.meta.flags.set(Flags::BAD_CHECKSUM);
+        // Zero where the device was not asked, and where it does not know.
+        let told = flags & u64::from(sys::SHIM_RX_IP_CKSUM_MASK);
+        if told != 0 {
+            packet.meta.flags.set(self.checksum_flags(told, checksums));
         }
         packet
+    }
+
+    /// What the device's word about the IPv4 header checksum is worth.
+    fn checksum_flags(self, told: u64, checksums: Checksums<'_>) -> Flags {
+        if told == u64::from(sys::SHIM_RX_IP_CKSUM_BAD) {
+            if let Checksums::Asked(bad) = checksums {
+                bad.fetch_add(1, Ordering::Relaxed);
+            }
+            return Flags::BAD_CHECKSUM;
+        }
+        let is_good = told == u64::from(sys::SHIM_RX_IP_CKSUM_GOOD);
+        // Of a tunnel's packet that the device has recognised, its word is about the inner header.
+        let kind = self.read::<u32>(sys::SHIM_MBUF_PACKET_TYPE);
+        let is_plain_ipv4 =
+            kind & sys::SHIM_PTYPE_L3_IPV4 != 0 && kind & sys::SHIM_PTYPE_TUNNEL_MASK == 0;
+        match checksums {
+            Checksums::Asked(_) if is_good && is_plain_ipv4 => Flags::GOOD_CHECKSUM,
+            _ => Flags::NONE,
+        }
     }
 
     /// The mbuf of a packet, without a look at what the packet has become. `None`: the packet is

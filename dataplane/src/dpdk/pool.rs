@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use dpdk_sys as sys;
 
 use super::error::{EalError, last_error};
-use super::mbuf::Mbuf;
+use super::mbuf::{Checksums, Mbuf};
 use crate::interface::Interface;
 use crate::packet::{HEADROOM, Packet};
 
@@ -102,7 +102,7 @@ impl Pool {
         }
         // SAFETY: a fresh mbuf of our pool, ours from now on.
         let mbuf = unsafe { Mbuf::from_raw(NonNull::new(mbuf)?) };
-        Some(mbuf.into_packet(Interface::NONE))
+        Some(mbuf.into_packet(Interface::NONE, Checksums::Unasked))
     }
 }
 

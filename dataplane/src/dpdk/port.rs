@@ -7,6 +7,7 @@ use dpdk_sys as sys;
 
 use super::host;
 use super::name::DeviceName;
+use super::offload::Offload;
 use super::queue::{HandOver, PortQueues, Transmit};
 use crate::interface::PortId;
 use crate::wire::ethernet::MacAddress;
@@ -16,6 +17,8 @@ use crate::wire::ethernet::MacAddress;
 pub(super) struct RimCounters {
     /// Frames in several segments that fit no buffer.
     pub(super) receive_too_long: AtomicU64,
+    /// Frames of which the device says that their IPv4 header checksum is wrong.
+    pub(super) receive_bad_checksum: AtomicU64,
     /// Frames handed over by a worker without a queue, which the device did not take.
     pub(super) handed_over_dropped: AtomicU64,
 }
@@ -32,6 +35,9 @@ pub struct Port {
     pub(super) receive_queues: u16,
     pub(super) transmit_queues: u16,
     pub(super) notices: Vec<String>,
+    pub(super) offloads: Vec<Offload>,
+    /// It says of received frames whether their IPv4 header checksum is right.
+    pub(super) checks_received: bool,
     pub(super) counters: Arc<RimCounters>,
     /// One for each transmit queue that workers share; empty when there are enough.
     pub(super) hand_overs: Vec<Arc<HandOver>>,
@@ -64,6 +70,9 @@ pub struct PortStats {
     pub transmit_errors: u64,
     /// Frames longer than a buffer, in several segments.
     pub receive_too_long: u64,
+    /// Frames whose IPv4 header checksum the device called wrong. What the packet path finds wrong,
+    /// it drops and counts itself.
+    pub receive_bad_checksum: u64,
     /// Frames handed to another worker's transmit queue and not taken by the device.
     pub handed_over_dropped: u64,
 }
@@ -104,6 +113,11 @@ impl Port {
         &self.notices
     }
 
+    /// What the device could do in place of the packet path, what it does, and why not.
+    pub fn offloads(&self) -> &[Offload] {
+        &self.offloads
+    }
+
     /// Whether the link is up. Does not wait.
     pub fn link(&self) -> Link {
         let mut link = sys::shim_link::default();
@@ -135,6 +149,7 @@ impl Port {
             receive_errors: stats.ierrors,
             receive_no_buffer: stats.rx_nombuf,
             transmit_errors: stats.oerrors,
+            receive_bad_checksum: self.counters.receive_bad_checksum.load(Ordering::Relaxed),
             receive_too_long: self.counters.receive_too_long.load(Ordering::Relaxed),
             handed_over_dropped: self.counters.handed_over_dropped.load(Ordering::Relaxed),
         }
@@ -172,7 +187,7 @@ impl Port {
             Some(through) if worker >= self.transmit_queues => Transmit::Through(through),
             handed => Transmit::Own { queue: worker, handed },
         };
-        PortQueues::new(self.id, number, receive, transmit, Arc::clone(&self.counters))
+        PortQueues::new(self, number, receive, transmit)
     }
 }
 

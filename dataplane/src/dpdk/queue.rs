@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 use dpdk_sys as sys;
 
-use super::mbuf::{self, Mbuf};
-use super::port::RimCounters;
+use super::mbuf::{self, Checksums, Mbuf};
+use super::port::{Port, RimCounters};
 use super::rim::Shared;
 use crate::device::Device;
 use crate::interface::{Interface, PortId};
@@ -85,18 +85,22 @@ pub(super) struct PortQueues {
     receive: Box<[u16]>,
     next: usize,
     transmit: Transmit,
+    /// The device was asked to check the IPv4 header checksum of what it receives.
+    checks_received: bool,
     counters: Arc<RimCounters>,
 }
 
 impl PortQueues {
+    /// The queues of `port`, whose number is `number`, that a worker receives from and sends on.
     pub(super) fn new(
-        id: u16,
+        port: &Port,
         number: PortId,
         receive: Box<[u16]>,
         transmit: Transmit,
-        counters: Arc<RimCounters>,
     ) -> Self {
-        Self { id, ingress: Interface::port(number), receive, next: 0, transmit, counters }
+        let (ingress, counters) = (Interface::port(number), Arc::clone(&port.counters));
+        let checks_received = port.checks_received;
+        Self { id: port.id, ingress, receive, next: 0, transmit, checks_received, counters }
     }
 
     /// One turn over the queues, starting behind the one that was first last time.
@@ -133,8 +137,18 @@ impl PortQueues {
         });
         let linear = mbufs.filter(|mbuf| mbuf.is_linear() || self.linearize(*mbuf));
         // There is room for `limit`, which bounds `count`.
-        burst.extend(linear.map(|mbuf| mbuf.into_packet(self.ingress)));
+        let checksums = self.checksums();
+        burst.extend(linear.map(|mbuf| mbuf.into_packet(self.ingress, checksums)));
         burst.len() - before
+    }
+
+    #[inline]
+    fn checksums(&self) -> Checksums<'_> {
+        if self.checks_received {
+            Checksums::Asked(&self.counters.receive_bad_checksum)
+        } else {
+            Checksums::Unasked
+        }
     }
 
     /// False: it fits no buffer, and is gone.

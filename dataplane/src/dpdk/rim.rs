@@ -7,6 +7,7 @@ use super::arguments::{self, Arguments};
 use super::eal::{Eal, Hugepages};
 use super::error::{PortError, StartError};
 use super::name::DeviceName;
+use super::offload::{Offloads, Rss};
 use super::pool::{self, Pool};
 use super::port::Port;
 use super::queue::WorkerPorts;
@@ -46,6 +47,10 @@ pub struct PortConfig {
     pub mtu: u16,
     /// Receive and transmit queues; `None`: one per worker, as many as the device has.
     pub queues: Option<NonZeroU16>,
+    /// Checksums that the device looks after.
+    pub offloads: Offloads,
+    /// By what it spreads packets over its receive queues.
+    pub rss: Rss,
 }
 
 /// What control and all workers share; the ports close when the last of them lets go.

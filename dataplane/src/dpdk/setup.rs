@@ -8,11 +8,12 @@ use dpdk_sys as sys;
 use super::diagnosis;
 use super::error::{Errno, PortError, Said, errno};
 use super::name::DeviceName;
+use super::offload::{Outcome, Terms};
 use super::pool::Pool;
 use super::port::Port;
 use super::queue::HandOver;
 use super::rim::PortConfig;
-use super::{host, leftovers, log};
+use super::{host, leftovers, log, steering};
 use crate::wire::ethernet::MacAddress;
 
 /// Descriptors of a queue of hardware; a driver rounds it to what it can.
@@ -28,9 +29,6 @@ const ETHERNET_LEN: u32 = 14 + 4;
 /// asked for or not, so all are polled even by a single worker.
 const FIXED_QUEUE_DRIVERS: &[&str] =
     &["net_af_packet", "net_af_xdp", "net_pcap", "net_ring", "net_vhost"];
-
-/// What to hash where a device has several queues; what it can't is left out.
-const RSS_FIELDS: u64 = sys::SHIM_RSS_IP | sys::SHIM_RSS_TCP | sys::SHIM_RSS_UDP;
 
 /// A port half way.
 struct Setup<'a> {
@@ -67,6 +65,8 @@ pub(super) fn start(
         receive_queues,
         transmit_queues,
         notices: Vec::new(),
+        offloads: Vec::new(),
+        checks_received: false,
         counters: std::sync::Arc::default(),
         hand_overs: Vec::new(),
         device: device.clone(),
@@ -74,7 +74,9 @@ pub(super) fn start(
     if transmit_queues < workers {
         port.hand_overs.resize_with(usize::from(transmit_queues), HandOver::new);
     }
-    setup.configure(receive_queues, transmit_queues)?;
+    let terms = setup.terms(receive_queues);
+    let mut outcome = setup.configure(&terms, transmit_queues)?;
+    port.checks_received = outcome.taken.receive != 0;
     setup.set_up_queues(receive_queues, transmit_queues)?;
     setup.set_mtu()?;
     let promiscuous = setup.program_mac(port.mac);
@@ -82,6 +84,8 @@ pub(super) fn start(
     let result = unsafe { sys::rte_eth_dev_start(id) };
     setup.checked("starting the device", result)?;
     setup.receive_what_is_ours(promiscuous);
+    setup.ask_what_is_hashed(&terms, &mut outcome);
+    port.offloads = terms.report(&outcome);
     port.notices = setup.notices;
     Ok(port)
 }
@@ -167,32 +171,62 @@ impl Setup<'_> {
         }
     }
 
-    /// Tells the device its queues; hashing over inner headers where it says it can, and where it
-    /// then can't, over outer ones, and at last none.
-    fn configure(&mut self, receive: u16, transmit: u16) -> Result<(), PortError> {
-        let offered = self.info.flow_type_rss_offloads;
-        let outer = if receive > 1 && !self.is_tap() { RSS_FIELDS & offered } else { 0 };
-        let inner = if outer == 0 { 0 } else { outer | sys::SHIM_RSS_LEVEL_INNERMOST & offered };
+    /// What is wanted of the device, and what it says it can.
+    fn terms(&self, receive_queues: u16) -> Terms {
+        Terms {
+            offloads: self.config.offloads,
+            rss: self.config.rss,
+            receive_queues,
+            hash: self.info.flow_type_rss_offloads,
+            receive: self.info.rx_offload_capa,
+            transmit: self.info.tx_offload_capa,
+            is_software: self.device.driver().is_some(),
+            is_tap: self.is_tap(),
+        }
+    }
+
+    /// Tells the device its queues and what to do for us, less and less until it takes it.
+    fn configure(&mut self, terms: &Terms, transmit: u16) -> Result<Outcome, PortError> {
         let mtu = u32::from(self.config.mtu);
+        let wishes = terms.wishes();
+        let without_mtu = wishes.last().map(|least| (*least, 0));
         let mut result = 0;
-        for (fields, mtu) in [(inner, mtu), (outer, mtu), (0, mtu), (0, 0)] {
-            let mut wish = sys::rte_eth_conf::default();
-            wish.rxmode.mtu = mtu;
-            if fields != 0 {
-                wish.rxmode.mq_mode = sys::RTE_ETH_MQ_RX_RSS;
-                wish.rx_adv_conf.rss_conf.rss_hf = fields;
+        for (wish, mtu) in wishes.iter().map(|wish| (*wish, mtu)).chain(without_mtu) {
+            let mut conf = sys::rte_eth_conf::default();
+            conf.rxmode.mtu = mtu;
+            conf.rxmode.offloads = wish.receive;
+            if wish.hash != 0 {
+                conf.rxmode.mq_mode = sys::RTE_ETH_MQ_RX_RSS;
+                conf.rx_adv_conf.rss_conf.rss_hf = wish.hash;
             }
+            let receive = terms.receive_queues;
             // SAFETY: an open port that is stopped, and a filled structure.
             result =
-                unsafe { sys::rte_eth_dev_configure(self.id, receive, transmit, &raw const wish) };
+                unsafe { sys::rte_eth_dev_configure(self.id, receive, transmit, &raw const conf) };
             if result == 0 {
-                if fields != inner {
-                    self.notices.push("the device hashes less than it offers".to_owned());
+                if wishes.first() != Some(&wish) {
+                    self.notices.push("the device does less than it offers".to_owned());
                 }
-                return Ok(());
+                return Ok(Outcome { taken: wish, hash: wish.hash, ..Outcome::default() });
             }
         }
-        self.checked("configuring the device", result)
+        self.checked("configuring the device", result)?;
+        Ok(Outcome::default())
+    }
+
+    /// After the start: what the device hashes by its own word, and rules where that falls short.
+    fn ask_what_is_hashed(&mut self, terms: &Terms, outcome: &mut Outcome) {
+        if outcome.hash != 0 {
+            let mut conf = sys::rte_eth_rss_conf::default();
+            // SAFETY: a started port, and a structure to fill, without room for a key.
+            let result = unsafe { sys::rte_eth_dev_rss_hash_conf_get(self.id, &raw mut conf) };
+            // A driver that can't be asked is believed.
+            outcome.hash = if result == 0 { conf.rss_hf } else { outcome.hash };
+        }
+        if terms.wants_rules(outcome.is_inner()) {
+            let hash = self.info.flow_type_rss_offloads;
+            outcome.rules = steering::spread_tunnels(self.id, terms.receive_queues, hash);
+        }
     }
 
     fn set_up_queues(&self, receive: u16, transmit: u16) -> Result<(), PortError> {

@@ -39,7 +39,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// Nothing known yet.
-    pub const NEW: Self = Self { ingress: Interface::NONE, encap_len: 0, flags: Flags(0) };
+    pub const NEW: Self = Self { ingress: Interface::NONE, encap_len: 0, flags: Flags::NONE };
 }
 
 /// One-bit facts about a packet.
@@ -51,8 +51,13 @@ impl Flags {
     pub const L2_GROUP: Self = Self(1);
     /// This node made the packet: its TTL is not decremented, and no error answers it.
     pub const LOCAL: Self = Self(2);
-    /// The device found the IPv4 header checksum to be wrong.
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// The device says that the IPv4 header checksum is wrong. Devices err: the packet path looks
+    /// itself, and off the fast path.
     pub const BAD_CHECKSUM: Self = Self(4);
+    /// The device was asked to check the checksum of the outermost IPv4 header, and found it right.
+    pub const GOOD_CHECKSUM: Self = Self(1 << 9);
     /// It was cut from a packet that the tunnel it enters has counted as a whole.
     pub const PIECE: Self = Self(1 << 8);
 

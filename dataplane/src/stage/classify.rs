@@ -56,10 +56,10 @@ fn classify(packet: &mut Packet, port_id: PortId, port: &Port, round: &Round<'_>
 
 #[inline]
 fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdict {
-    if packet.meta.flags.has(Flags::BAD_CHECKSUM) {
-        return Verdict::drop(Counter::Ip4BadHeader);
-    }
-    let header = match Ipv4::parse(packet.data()) {
+    let has_good_checksum = packet.meta.flags.has(Flags::GOOD_CHECKSUM);
+    // That was about this header, and no other that the packet may stand at later.
+    packet.meta.flags.clear(Flags::GOOD_CHECKSUM);
+    let header = match Ipv4::parse_received(packet.data(), has_good_checksum) {
         Ok(header) => header,
         Err(Ipv4Error::Truncated) => return Verdict::drop(Counter::Ip4Truncated),
         Err(_) => return Verdict::drop(Counter::Ip4BadHeader),

@@ -64,6 +64,13 @@ impl<'a> Ipv4<'a> {
     /// the total length (Ethernet padding) are left out of the result.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Ipv4Error> {
+        Self::parse_received(bytes, false)
+    }
+
+    /// As [`parse`](Self::parse), but the checksum of a header that somebody has found right
+    /// (`has_good_checksum`) is not summed up again.
+    #[inline]
+    pub fn parse_received(bytes: &'a [u8], has_good_checksum: bool) -> Result<Self, Ipv4Error> {
         //= RFC 1812 §5.2.2: link length, checksum, version, header length, total length, in this
         //= order of importance; any failure discards silently.
         let Some(first) = bytes.first_chunk::<HEADER_LEN>() else { return Err(Ipv4Error::Short) };
@@ -73,12 +80,13 @@ impl<'a> Ipv4<'a> {
         let header_len = usize::from(first[0] & 15) * 4;
         let total_len = usize::from(u16::from_be_bytes([first[2], first[3]]));
         if header_len == HEADER_LEN {
-            if checksum_of_20(first) != 0 {
+            if !has_good_checksum && checksum_of_20(first) != 0 {
                 return Err(Ipv4Error::Checksum);
             }
         } else {
             let header = bytes.get(..header_len).filter(|header| header.len() > HEADER_LEN);
-            if checksum(header.ok_or(Ipv4Error::Length)?) != 0 {
+            let header = header.ok_or(Ipv4Error::Length)?;
+            if !has_good_checksum && checksum(header) != 0 {
                 return Err(Ipv4Error::Checksum);
             }
         }

@@ -7,6 +7,7 @@ mod appliance;
 #[allow(dead_code, reason = "shared by two test programs, each of which uses a part")]
 mod frames;
 
+mod checksums;
 mod conservation;
 mod delivery;
 mod drop_counters;

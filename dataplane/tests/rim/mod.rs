@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use adit_dataplane::device::Device;
 pub(crate) use adit_dataplane::dpdk::{
-    Hugepages, PortConfig, Rim, RimConfig, StartError, WorkerPorts, register_thread,
+    Hugepages, Offloads, PortConfig, Rim, RimConfig, Rss, StartError, WorkerPorts, register_thread,
 };
 use adit_dataplane::interface::{Interface, PortId};
 use adit_dataplane::packet::Burst;
@@ -28,6 +28,8 @@ pub(crate) fn config(devices: &[&str], workers: u16) -> RimConfig {
         mac: None,
         mtu: 1500,
         queues: None,
+        offloads: Offloads::Auto,
+        rss: Rss::Auto,
     });
     RimConfig {
         hugepages: if in_hugepages { Hugepages::Required } else { Hugepages::Off },

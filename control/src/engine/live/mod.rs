@@ -20,7 +20,8 @@ use crossbeam::channel::Receiver;
 
 use super::{CompileError, Controller, ControllerSettings, PortFacts, PortState};
 use crate::api::{self, Call, Flaw, Server, SocketError};
-use crate::config::{self, Config, Hugepages, Loaded, Mistake, Mistakes, Purpose};
+use crate::config::{self, Config, Hugepages, Loaded, Mistake, Mistakes, Offloads, Purpose, Rss};
+use crate::report;
 use spreading::Spreading;
 use worker::{Place, WorkerThread};
 
@@ -190,6 +191,17 @@ fn start_rim(config: &Config, workers: usize) -> Result<(Rim, Vec<dpdk::WorkerPo
         mac: port.mac_is_configured.then_some(port.mac),
         mtu: port.mtu,
         queues: port.queues,
+        offloads: match port.offloads {
+            Offloads::Auto => dpdk::Offloads::Auto,
+            Offloads::On => dpdk::Offloads::On,
+            Offloads::Off => dpdk::Offloads::Off,
+        },
+        rss: match port.rss {
+            Rss::Auto => dpdk::Rss::Auto,
+            Rss::Inner => dpdk::Rss::Inner,
+            Rss::Outer => dpdk::Rss::Outer,
+            Rss::Off => dpdk::Rss::Off,
+        },
     });
     let rim_config = RimConfig {
         hugepages: match config.dataplane.hugepages {
@@ -214,6 +226,15 @@ fn start_rim(config: &Config, workers: usize) -> Result<(Rim, Vec<dpdk::WorkerPo
         }
     }
     Ok((rim, devices))
+}
+
+fn offload(said: &dpdk::Offload) -> report::Offload {
+    report::Offload {
+        name: said.name.to_owned(),
+        offered: said.is_offered,
+        used: said.is_used,
+        note: said.note.clone(),
+    }
 }
 
 /// What tells this appliance's files from another's on the same host: its socket.
@@ -356,6 +377,8 @@ impl Live {
                 rx_errors: stats.receive_errors + stats.receive_too_long,
                 rx_no_mbuf: stats.receive_no_buffer,
                 tx_errors: stats.transmit_errors + stats.handed_over_dropped,
+                rx_bad_checksum: stats.receive_bad_checksum,
+                offloads: port.offloads().iter().map(offload).collect(),
             }
         };
         self.rim.ports().iter().map(state).collect()
