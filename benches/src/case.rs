@@ -139,6 +139,7 @@ impl Case {
             rates: rate_limit::Limits::DEFAULT,
             seed: SEED,
             measured_tunnels: 0,
+            fast_path: true,
         };
         let shared = Arc::new(Shared::new(self.tunnels.max(1) as usize));
         Worker::new(device, Arc::new(Publication::new(Arc::new(self.tables()))), shared, settings)

@@ -56,6 +56,7 @@ impl Simulation {
             rates: worker_rates(&controller.config().limits, 1),
             seed: SEED,
             measured_tunnels: 0,
+            fast_path: true,
         };
         let shared = Arc::clone(&controller.workers()[0]);
         let publication = Arc::clone(controller.publication());

@@ -38,7 +38,12 @@ impl Bench {
     }
 
     /// Lets time pass up to the next look. Returns what it decides.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole counts")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "whole counts"
+    )]
     fn look(&mut self) -> Vec<Decision> {
         let seconds = 0.1;
         let has_help = self.helpers() != 0;

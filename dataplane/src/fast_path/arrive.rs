@@ -1,190 +1,186 @@
-//! Packets of a protocol that tunnels use: which tunnel each came through, and what is inside.
+//! The second loop, over what a tunnel may have brought: whose it is, and where the addresses inside
+//! lead. Nothing inside is checked yet: whatever the bytes are, a lookup of them gives some answer and
+//! does no harm.
 
-use super::header::{IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
-use super::{Arrival, FastPath, Inside, Transit};
+use super::FastPath;
+use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
+use super::leave::{leave_ipv4, leave_ipv6};
+use super::link::LastLink;
+use super::list::List;
+use super::lookups::Lookups;
+use super::sort::{may_pass_ipv4, may_pass_ipv6};
+use crate::fib::NextHopId;
 use crate::interface::{PortId, TunnelId};
-use crate::packet::Packet;
+use crate::packet::{Packet, prefetch};
 use crate::stage::Round;
-use crate::stage::decap::{source_is_believed_ipv4, source_is_believed_ipv6};
-use crate::tables::NextHop;
-use crate::tunnel::Tunnel;
-use crate::tunnel::ecn;
+use crate::tables::Tables;
 use crate::tunnel::lookup::{Found, Protocols};
-use crate::tunnel::plain::Facts;
-use crate::wire::{ipv4, ipv6, protocol};
+use crate::wire::{ipv4, ipv6, protocol, read_u32, read_u128};
+
+/// A packet whose tunnel is known, with what the lookups made of the addresses inside.
+#[derive(Clone, Copy)]
+pub(super) struct Inside {
+    pub(super) at: u16,
+    pub(super) tunnel: TunnelId,
+    /// Where the inner destination and, for IPv4, the inner source lead.
+    pub(super) next_hop: NextHopId,
+    pub(super) way_back: NextHopId,
+}
+
+/// Packets whose tunnels have one family outside, by the family inside.
+pub(super) struct Insides {
+    pub(super) ipv4: List<Inside>,
+    pub(super) ipv6: List<Inside>,
+    /// The destinations of the latter.
+    destinations6: Lookups,
+}
+
+impl Default for Insides {
+    fn default() -> Self {
+        let nothing = NextHopId::NONE;
+        let filler = Inside { at: 0, tunnel: TunnelId(0), next_hop: nothing, way_back: nothing };
+        Self { ipv4: List::new(filler), ipv6: List::new(filler), destinations6: Lookups::default() }
+    }
+}
 
 impl FastPath {
-    /// Finds the tunnels, and sorts what is inside into the lists. What belongs to no tunnel of ours
-    /// is transit like anything else.
-    #[inline]
-    pub(super) fn arrive(&mut self, packets: &[Packet], port: PortId, round: &Round<'_>) {
-        self.inside4.clear();
-        self.inside6.clear();
-        if !self.arrivals4.items().is_empty() {
-            self.arrive_ipv4(packets, port, round);
+    /// Sees to the packets of protocols that tunnels use, with IPv4 outside. Those of other people's
+    /// tunnels are sorted like any other packet.
+    pub(super) fn arrive_in_ipv4(
+        &mut self,
+        packets: &mut [Packet],
+        port: PortId,
+        last: &mut LastLink,
+        round: &mut Round<'_>,
+    ) {
+        let Self { ipv4, arrivals4, insides, outcomes, .. } = self;
+        let tables = round.tables;
+        insides.clear();
+        if tables.fib4.is_large() | tables.tunnels_by_ipv4.is_large() {
+            prefetch_ipv4(packets, arrivals4, tables);
         }
-        if !self.arrivals6.items().is_empty() {
-            self.arrive_ipv6(packets, port, round);
-        }
-    }
-
-    fn arrive_ipv4(&mut self, packets: &[Packet], port: PortId, round: &Round<'_>) {
-        let Self { transit4, arrivals4, inside4, inside6, .. } = self;
-        for arrival in arrivals4.items() {
-            let Arrival { at, total_len, local, remote, .. } = *arrival;
-            let protocols = Protocols::of(arrival.protocol);
-            let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, Some(port));
-            let Found::Tunnel(id) = found else {
-                if arrival.is_between_hosts && !round.tables.local.contains_ipv4(remote) {
-                    let next_hop = NextHop::NoRoute;
-                    transit4.push(Transit { at, total_len, destination: local, next_hop });
-                }
-                continue;
-            };
-            let Some(tunnel) = round.tables.tunnel(id) else { continue };
+        for &at in arrivals4.items() {
             let Some(packet) = packets.get(usize::from(at)) else { continue };
-            if tunnel.rewrite.local_ipv4() != local {
-                continue;
-            }
-            let outer = Outer::of(arrival, IPV4_END, ipv4::HEADER_LEN);
-            if arrival.protocol == protocol::IPV4 {
-                if let Some(inside) = inside_ipv4(packet, tunnel, id, outer, remote, round) {
-                    inside4.push(inside);
+            let Some(start) = packet.data().first_chunk::<IPV4_END>() else { continue };
+            let outer = PlainIpv4::of(header::behind_ethernet(start));
+            let (local, remote) = (outer.destination(), outer.source());
+            let protocols = Protocols::of(outer.protocol());
+            match tables.tunnels_by_ipv4.find(local, remote, protocols, Some(port)) {
+                Found::Tunnel(id) => {
+                    let inner = packet.data().get(IPV4_END..).unwrap_or(&[]);
+                    insides.push(at, id, outer.protocol(), inner, tables);
                 }
-            } else if let Some(inside) = inside_ipv6(packet, tunnel, id, outer, 0, round) {
-                inside6.push(inside);
+                _ if may_pass_ipv4(outer, tables) => {
+                    ipv4.push(at, tables.fib4.lookup(local), tables);
+                }
+                _ => {}
             }
         }
+        insides.look_up(tables);
+        leave_ipv4::<IPV4_END>((packets, outcomes), insides, last, round);
+        leave_ipv6::<IPV4_END>((packets, outcomes), insides, last, round);
     }
 
-    fn arrive_ipv6(&mut self, packets: &[Packet], port: PortId, round: &Round<'_>) {
-        let Self { transit6, arrivals6, inside4, inside6, .. } = self;
-        for arrival in arrivals6.items() {
-            let Arrival { at, total_len, local, remote, .. } = *arrival;
-            let protocols = Protocols::of(arrival.protocol);
-            let found = round.tables.tunnels_by_ipv6.find(local, remote, protocols, Some(port));
-            let Found::Tunnel(id) = found else {
-                if arrival.is_between_hosts && !round.tables.local.contains_ipv6(remote) {
-                    let next_hop = NextHop::NoRoute;
-                    transit6.push(Transit { at, total_len, destination: local, next_hop });
-                }
-                continue;
-            };
-            let Some(tunnel) = round.tables.tunnel(id) else { continue };
+    /// The same with IPv6 outside.
+    pub(super) fn arrive_in_ipv6(
+        &mut self,
+        packets: &mut [Packet],
+        port: PortId,
+        last: &mut LastLink,
+        round: &mut Round<'_>,
+    ) {
+        let Self { ipv6, arrivals6, insides, outcomes, .. } = self;
+        let tables = round.tables;
+        insides.clear();
+        if tables.fib4.is_large() | tables.tunnels_by_ipv6.is_large() {
+            prefetch_ipv6(packets, arrivals6, tables);
+        }
+        for &at in arrivals6.items() {
             let Some(packet) = packets.get(usize::from(at)) else { continue };
-            if tunnel.rewrite.local_ipv6() != local {
-                continue;
-            }
-            let outer = Outer::of(arrival, IPV6_END, ipv6::HEADER_LEN);
-            if arrival.protocol == protocol::IPV4 {
-                if let Some(inside) = inside_ipv4(packet, tunnel, id, outer, 0, round) {
-                    inside4.push(inside);
+            let Some(start) = packet.data().first_chunk::<IPV6_END>() else { continue };
+            let outer = PlainIpv6::of(header::behind_ethernet(start));
+            let (local, remote) = (outer.destination(), outer.source());
+            let protocols = Protocols::of(outer.next_header());
+            match tables.tunnels_by_ipv6.find(local, remote, protocols, Some(port)) {
+                Found::Tunnel(id) => {
+                    let inner = packet.data().get(IPV6_END..).unwrap_or(&[]);
+                    insides.push(at, id, outer.next_header(), inner, tables);
                 }
-            } else if let Some(inside) = inside_ipv6(packet, tunnel, id, outer, remote, round) {
-                inside6.push(inside);
+                _ if may_pass_ipv6(outer, tables) => {
+                    ipv6.push(at, tables.fib6.lookup(local), tables);
+                }
+                _ => {}
             }
         }
+        insides.look_up(tables);
+        leave_ipv4::<IPV6_END>((packets, outcomes), insides, last, round);
+        leave_ipv6::<IPV6_END>((packets, outcomes), insides, last, round);
     }
 }
 
-/// What counts of an outer header once the tunnel is known.
-#[derive(Clone, Copy)]
-struct Outer {
-    at: u16,
-    tos: u8,
-    ttl: u8,
-    /// Where it ends in the frame.
-    end: usize,
-    /// Bytes behind it.
-    payload_len: usize,
+/// Asks for the tunnels of packets, and for the routes of what is inside if that is IPv4.
+fn prefetch_ipv4(packets: &[Packet], arrivals: &List<u16>, tables: &Tables) {
+    const INNER_END: usize = IPV4_END + ipv4::HEADER_LEN;
+    for packet in arrivals.items().iter().filter_map(|&at| packets.get(usize::from(at))) {
+        let Some(start) = packet.data().first_chunk::<INNER_END>() else { continue };
+        let Some(outer) = start.first_chunk::<IPV4_END>() else { continue };
+        let outer = PlainIpv4::of(header::behind_ethernet(outer));
+        tables.tunnels_by_ipv4.prefetch(outer.destination(), outer.source());
+        prefetch_inside(start.last_chunk(), tables);
+    }
 }
 
-impl Outer {
+/// The same with IPv6 outside.
+fn prefetch_ipv6(packets: &[Packet], arrivals: &List<u16>, tables: &Tables) {
+    const INNER_END: usize = IPV6_END + ipv4::HEADER_LEN;
+    for packet in arrivals.items().iter().filter_map(|&at| packets.get(usize::from(at))) {
+        let Some(start) = packet.data().first_chunk::<INNER_END>() else { continue };
+        let Some(outer) = start.first_chunk::<IPV6_END>() else { continue };
+        let outer = PlainIpv6::of(header::behind_ethernet(outer));
+        tables.tunnels_by_ipv6.prefetch(outer.destination(), outer.source());
+        prefetch_inside(start.last_chunk(), tables);
+    }
+}
+
+#[inline]
+fn prefetch_inside(inner: Option<&[u8; ipv4::HEADER_LEN]>, tables: &Tables) {
+    if let Some(inner) = inner.map(PlainIpv4::of) {
+        tables.fib4.prefetch(inner.destination());
+        tables.fib4.prefetch(inner.source());
+    }
+}
+
+impl Insides {
+    fn clear(&mut self) {
+        self.ipv4.clear();
+        self.ipv6.clear();
+        self.destinations6.clear();
+    }
+
+    /// Sorts a packet that came through a tunnel by the family inside, and looks up its addresses or
+    /// notes them for [`look_up`](Self::look_up).
     #[inline]
-    fn of<A>(arrival: &Arrival<A>, end: usize, header_len: usize) -> Self {
-        let payload_len = usize::from(arrival.total_len) - header_len;
-        Self { at: arrival.at, tos: arrival.tos, ttl: arrival.ttl, end, payload_len }
+    fn push(&mut self, at: u16, tunnel: TunnelId, carries: u8, inner: &[u8], tables: &Tables) {
+        if let Some(place) = tables.tunnel(tunnel) {
+            prefetch(place);
+        }
+        if carries == protocol::IPV4 {
+            let next_hop = tables.fib4.lookup(read_u32(inner, ipv4::offset::DESTINATION));
+            let way_back = tables.fib4.lookup(read_u32(inner, ipv4::offset::SOURCE));
+            self.ipv4.push(Inside { at, tunnel, next_hop, way_back });
+        } else {
+            let (next_hop, way_back) = (NextHopId::NONE, NextHopId::NONE);
+            self.ipv6.push(Inside { at, tunnel, next_hop, way_back });
+            self.destinations6.push(read_u128(inner, ipv6::offset::DESTINATION));
+        }
     }
 
-    /// Whether nothing but the inner header decides about the packet, and its ECN field stays.
+    /// Looks up the destinations of IPv6 together.
     #[inline]
-    fn is_plain(self, tunnel: &Tunnel, fact: Facts, inner_tos: u8) -> bool {
-        //= RFC 6040 §4.2: an outer Not-ECT, or the same field outside as inside, leaves the inner
-        //= one as it is.
-        let outer_ecn = self.tos & ecn::MASK;
-        let keeps_ecn = outer_ecn == 0 || outer_ecn == inner_tos & ecn::MASK;
-        tunnel.plain.facts.has(fact) & (self.ttl >= tunnel.plain.min_outer_ttl) & keeps_ecn
+    fn look_up(&mut self, tables: &Tables) {
+        let next_hops = self.destinations6.look_up(&tables.fib6);
+        for (item, &next_hop) in self.ipv6.items_mut().iter_mut().zip(next_hops) {
+            item.next_hop = next_hop;
+        }
     }
-}
-
-/// The plain IPv4 packet inside, if it is one. `outer_source`: of an IPv4 header, else 0.
-#[inline]
-fn inside_ipv4(
-    packet: &Packet,
-    tunnel: &Tunnel,
-    id: TunnelId,
-    outer: Outer,
-    outer_source: u32,
-    round: &Round<'_>,
-) -> Option<Inside<u32>> {
-    let header = packet.data().get(outer.end..)?.first_chunk()?;
-    let plain = PlainIpv4::read(header, outer.payload_len)?;
-    let PlainIpv4 { total_len, source, destination, .. } = plain;
-    let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV4, plain.tos)
-        & plain.is_between_hosts()
-        & (plain.ttl > 1)
-        & (destination != outer_source);
-    if !is_plain {
-        return None;
-    }
-    let believed = if tunnel.plain.facts.has(Facts::ROUTED_SOURCE) {
-        round.tables.route_ipv4(source) == NextHop::Tunnel(id)
-    } else {
-        source_is_believed_ipv4(tunnel, id, source, round)
-    };
-    believed.then_some(Inside {
-        at: outer.at,
-        total_len,
-        offset: offset(outer),
-        tunnel: id,
-        destination,
-        next_hop: NextHop::NoRoute,
-    })
-}
-
-/// The plain IPv6 packet inside, if it is one. `outer_source`: of an IPv6 header, else 0.
-#[inline]
-fn inside_ipv6(
-    packet: &Packet,
-    tunnel: &Tunnel,
-    id: TunnelId,
-    outer: Outer,
-    outer_source: u128,
-    round: &Round<'_>,
-) -> Option<Inside<u128>> {
-    let header = packet.data().get(outer.end..)?.first_chunk()?;
-    let plain = PlainIpv6::read(header, outer.payload_len)?;
-    let PlainIpv6 { total_len, source, destination, .. } = plain;
-    let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV6, plain.traffic_class)
-        & plain.is_between_hosts()
-        & (plain.hop_limit > 1)
-        & (destination != outer_source);
-    if !is_plain || !source_is_believed_ipv6(tunnel, id, source, destination, round) {
-        return None;
-    }
-    Some(Inside {
-        at: outer.at,
-        total_len,
-        offset: offset(outer),
-        tunnel: id,
-        destination,
-        next_hop: NextHop::NoRoute,
-    })
-}
-
-/// Where the inner header begins in the frame.
-#[inline]
-fn offset(outer: Outer) -> u8 {
-    const { assert!(IPV6_END <= u8::MAX as usize) };
-    u8::try_from(outer.end).unwrap_or(0)
 }

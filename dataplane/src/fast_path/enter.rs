@@ -1,116 +1,20 @@
 //! Plain packets that go into a tunnel.
 
-use super::header::{IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_ttl};
-use super::{Leaving, Transit};
-use crate::interface::{PortId, TunnelId};
+use super::Outcome;
+use super::header::{
+    self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_hop_limit, decrement_ttl,
+};
+use super::link::{LastLink, Link};
+use super::list::List;
+use crate::interface::TunnelId;
 use crate::node::flow::flow_label;
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
 use crate::tunnel::Tunnel;
 use crate::tunnel::plain::Facts;
-use crate::tunnel::rewrite::Patch;
+use crate::tunnel::rewrite::{OuterIpv4, OuterIpv6};
 use crate::wire::ethernet::{self, ether_type};
-use crate::wire::{ipv6, protocol};
-
-impl Leaving<'_> {
-    #[inline]
-    pub(super) fn enter_ipv4(
-        &mut self,
-        item: &Transit<u32>,
-        id: TunnelId,
-        round: &mut Round<'_>,
-    ) -> Option<()> {
-        let tunnel = round.tables.tunnel(id)?;
-        let (port, macs) = self.way(tunnel, Facts::ENCAP_IPV4, item.total_len, round)?;
-        let packet = self.packets.get_mut(usize::from(item.at))?;
-        if packet.headroom() < tunnel.rewrite.len() {
-            return None;
-        }
-        let start = packet.data_mut().first_chunk_mut::<IPV4_END>()?;
-        let header = start.last_chunk_mut()?;
-        let inner = PlainIpv4::trusted(header);
-        if tunnel.goes_round_ipv4(inner.source, inner.destination) {
-            return None;
-        }
-        decrement_ttl(header);
-        let inner = Inner {
-            total_len: item.total_len,
-            protocol: protocol::IPV4,
-            tos: inner.tos,
-            ttl: inner.ttl - 1,
-            dont_fragment: Some(inner.dont_fragment()),
-        };
-        cover(packet, tunnel, inner, macs, round);
-        self.entered(item.at, inner, tunnel, port, round);
-        Some(())
-    }
-
-    #[inline]
-    pub(super) fn enter_ipv6(
-        &mut self,
-        item: &Transit<u128>,
-        id: TunnelId,
-        round: &mut Round<'_>,
-    ) -> Option<()> {
-        let tunnel = round.tables.tunnel(id)?;
-        let (port, macs) = self.way(tunnel, Facts::ENCAP_IPV6, item.total_len, round)?;
-        let packet = self.packets.get_mut(usize::from(item.at))?;
-        if packet.headroom() < tunnel.rewrite.len() {
-            return None;
-        }
-        let start = packet.data_mut().first_chunk_mut::<IPV6_END>()?;
-        let inner = PlainIpv6::trusted(start.last_chunk()?);
-        if tunnel.goes_round_ipv6(inner.source, inner.destination) {
-            return None;
-        }
-        start[ethernet::HEADER_LEN + ipv6::offset::HOP_LIMIT] -= 1;
-        let inner = Inner {
-            total_len: item.total_len,
-            protocol: protocol::IPV6,
-            tos: inner.traffic_class,
-            ttl: inner.hop_limit - 1,
-            dont_fragment: None,
-        };
-        cover(packet, tunnel, inner, macs, round);
-        self.entered(item.at, inner, tunnel, port, round);
-        Some(())
-    }
-
-    /// How an inner packet of some size leaves once it is in the tunnel, if it may enter as it is.
-    #[inline]
-    fn way<'t>(
-        &mut self,
-        tunnel: &Tunnel,
-        fact: Facts,
-        total_len: u16,
-        round: &Round<'t>,
-    ) -> Option<(PortId, &'t [u8; 12])> {
-        let may_enter = tunnel.plain.facts.has(fact)
-            & (total_len <= tunnel.plain.mtu)
-            & (round.tables.limits.nested_encaps > 0);
-        if !may_enter {
-            return None;
-        }
-        let outer_len = total_len.saturating_add(u16::try_from(tunnel.rewrite.len()).ok()?);
-        let host = self.host_of(tunnel.plain.underlay, outer_len, round)?;
-        Some((host.port, host.macs))
-    }
-
-    /// Counts a packet that entered a tunnel, and marks it as ready.
-    #[inline]
-    fn entered(
-        &mut self,
-        at: u16,
-        inner: Inner,
-        tunnel: &Tunnel,
-        port: PortId,
-        round: &mut Round<'_>,
-    ) {
-        let inner_len = usize::from(inner.total_len);
-        round.count_tx(tunnel.plain.slot, tunnel.measured_as(), inner_len);
-        self.ready(at, Path::Encap, port);
-    }
-}
+use crate::wire::protocol;
 
 /// What the outer header takes from the inner one.
 #[derive(Clone, Copy)]
@@ -118,53 +22,210 @@ struct Inner {
     total_len: u16,
     protocol: u8,
     tos: u8,
+    /// As it is inside, one less than it came.
     ttl: u8,
-    /// `None` for IPv6.
-    dont_fragment: Option<bool>,
+    /// The outer flags, where the outer header is IPv4.
+    fragment: u16,
 }
 
-/// Puts the headers in front of a packet that stands at its old Ethernet header.
+/// Puts the IPv4 packets that were sorted as such into their tunnels.
 #[inline]
-fn cover(
-    packet: &mut Packet,
-    tunnel: &Tunnel,
-    inner: Inner,
-    macs: &[u8; 12],
+pub(super) fn enter_ipv4(
+    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    entries: &List<(u16, TunnelId)>,
+    last: &mut LastLink,
     round: &mut Round<'_>,
 ) {
-    let plain = &tunnel.plain;
-    let mut patch = Patch {
-        inner_len: inner.total_len,
-        tos: plain.outer_tos(inner.tos),
-        ttl: plain.outer_ttl(inner.ttl),
-        protocol: inner.protocol,
-        identification: 0,
-        dont_fragment: false,
-        flow_label: 0,
-    };
-    let kind = if plain.facts.has(Facts::IPV6_OUTSIDE) {
-        let inner = packet.data().get(ethernet::HEADER_LEN..).unwrap_or(&[]);
-        patch.flow_label = plain.outer_flow_label(|| flow_label(round.tables.flow.hash(inner)));
-        ether_type::IPV6
-    } else {
-        patch.dont_fragment = plain.outer_dont_fragment(inner.dont_fragment);
-        if !patch.dont_fragment {
-            patch.identification = round.identifications.next(plain.slot);
-        }
-        ether_type::IPV4
-    };
-    let header_len = ethernet::HEADER_LEN + tunnel.rewrite.len();
-    packet.prepend(tunnel.rewrite.len());
-    packet.truncate(header_len + usize::from(inner.total_len));
-    let Some((link, room)) = packet.data_mut().split_first_chunk_mut::<{ ethernet::HEADER_LEN }>()
-    else {
+    if round.tables.limits.nested_encaps == 0 {
         return;
-    };
-    link[..12].copy_from_slice(macs);
-    link[12..].copy_from_slice(&kind.to_be_bytes());
-    if plain.facts.has(Facts::IPV6_OUTSIDE) {
-        tunnel.rewrite.write_ipv6(room, patch, None);
-    } else {
-        tunnel.rewrite.write_ipv4(room, patch);
     }
+    for &(at, id) in entries.items() {
+        let at = usize::from(at);
+        let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
+            continue;
+        };
+        if let Some(taken) = enter_one_ipv4(packet, id, last, round) {
+            *outcome = taken;
+        }
+    }
+}
+
+/// The same for IPv6.
+#[inline]
+pub(super) fn enter_ipv6(
+    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    entries: &List<(u16, TunnelId)>,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) {
+    if round.tables.limits.nested_encaps == 0 {
+        return;
+    }
+    for &(at, id) in entries.items() {
+        let at = usize::from(at);
+        let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
+            continue;
+        };
+        if let Some(taken) = enter_one_ipv6(packet, id, last, round) {
+            *outcome = taken;
+        }
+    }
+}
+
+#[inline]
+fn enter_one_ipv4(
+    packet: &mut Packet,
+    id: TunnelId,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    let tunnel = round.tables.tunnel(id)?;
+    let start = packet.data().first_chunk::<IPV4_END>()?;
+    let plain = PlainIpv4::of(header::behind_ethernet(start));
+    let link = way(tunnel, Facts::ENCAP_IPV4, plain.total_len(), last, round)?;
+    let inner = Inner {
+        total_len: plain.total_len(),
+        protocol: protocol::IPV4,
+        tos: plain.tos(),
+        ttl: plain.ttl() - 1,
+        fragment: tunnel.plain.fragment.apply(plain.fragment()),
+    };
+    if tunnel.plain.facts.has(Facts::IPV6_OUTSIDE) {
+        decrement_ttl(cover_with_ipv6(packet, tunnel, inner, link, round)?);
+    } else {
+        let remote = tunnel.rewrite.remote_ipv4();
+        if (plain.source() == remote) | (plain.destination() == remote) {
+            return None;
+        }
+        decrement_ttl(cover_with_ipv4(packet, tunnel, inner, link, round)?);
+    }
+    Some(entered(inner, tunnel, link, round))
+}
+
+#[inline]
+fn enter_one_ipv6(
+    packet: &mut Packet,
+    id: TunnelId,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    let tunnel = round.tables.tunnel(id)?;
+    let start = packet.data().first_chunk::<IPV6_END>()?;
+    let plain = PlainIpv6::of(header::behind_ethernet(start));
+    let link = way(tunnel, Facts::ENCAP_IPV6, plain.total_len(), last, round)?;
+    let inner = Inner {
+        total_len: plain.total_len(),
+        protocol: protocol::IPV6,
+        tos: plain.traffic_class(),
+        ttl: plain.hop_limit() - 1,
+        fragment: tunnel.plain.fragment_ipv6,
+    };
+    if tunnel.plain.facts.has(Facts::IPV6_OUTSIDE) {
+        let remote = tunnel.rewrite.remote_ipv6();
+        if (plain.source() == remote) | (plain.destination() == remote) {
+            return None;
+        }
+        decrement_hop_limit(cover_with_ipv6(packet, tunnel, inner, link, round)?);
+    } else {
+        decrement_hop_limit(cover_with_ipv4(packet, tunnel, inner, link, round)?);
+    }
+    Some(entered(inner, tunnel, link, round))
+}
+
+/// How an inner packet of some size leaves once it is in the tunnel, if it may enter as it is.
+#[inline]
+fn way<'l>(
+    tunnel: &Tunnel,
+    fact: Facts,
+    total_len: u16,
+    last: &'l mut LastLink,
+    round: &Round<'_>,
+) -> Option<&'l Link> {
+    // What fits the tunnel fits the underlay port around it: that is in the plain MTU.
+    if !tunnel.plain.facts.has(fact) || total_len > tunnel.plain.mtu {
+        return None;
+    }
+    last.link(tunnel.plain.underlay, round)
+}
+
+/// Counts a packet that entered a tunnel.
+#[inline]
+fn entered(inner: Inner, tunnel: &Tunnel, link: &Link, round: &mut Round<'_>) -> Outcome {
+    let inner_len = usize::from(inner.total_len);
+    round.count_tx(tunnel.plain.slot, tunnel.measured_as(), inner_len);
+    Outcome::taken(Path::Encap, link.port)
+}
+
+/// Puts an IPv4 header and a new Ethernet header in front of a packet that stands at its old one.
+/// Returns the inner header, or `None` when there is no room; then nothing has changed.
+#[inline]
+fn cover_with_ipv4<'p, const INNER: usize>(
+    packet: &'p mut Packet,
+    tunnel: &Tunnel,
+    inner: Inner,
+    link: &Link,
+    round: &mut Round<'_>,
+) -> Option<&'p mut [u8; INNER]> {
+    let plain = &tunnel.plain;
+    let mut identification = 0;
+    if inner.fragment == 0 {
+        //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
+        identification = round.identifications.next(plain.slot);
+    }
+    let (outer, rest) = link_header(packet, inner, link, ether_type::IPV4)?;
+    tunnel.rewrite.write_plain_ipv4(
+        outer,
+        OuterIpv4 {
+            inner_len: inner.total_len,
+            tos: plain.tos.apply(inner.tos),
+            ttl: plain.ttl.apply(inner.ttl),
+            protocol: inner.protocol,
+            identification,
+            fragment: inner.fragment,
+        },
+    );
+    rest.first_chunk_mut()
+}
+
+/// The same with an IPv6 header.
+#[inline]
+fn cover_with_ipv6<'p, const INNER: usize>(
+    packet: &'p mut Packet,
+    tunnel: &Tunnel,
+    inner: Inner,
+    link: &Link,
+    round: &Round<'_>,
+) -> Option<&'p mut [u8; INNER]> {
+    let plain = &tunnel.plain;
+    let inner_bytes = packet.data().get(ethernet::HEADER_LEN..).unwrap_or(&[]);
+    let flow_label = plain.outer_flow_label(|| flow_label(round.tables.flow.hash(inner_bytes)));
+    let (outer, rest) = link_header(packet, inner, link, ether_type::IPV6)?;
+    tunnel.rewrite.write_plain_ipv6(
+        outer,
+        OuterIpv6 {
+            inner_len: inner.total_len,
+            traffic_class: plain.tos.apply(inner.tos),
+            hop_limit: plain.ttl.apply(inner.ttl),
+            next_header: inner.protocol,
+            flow_label,
+        },
+    );
+    rest.first_chunk_mut()
+}
+
+/// Makes room for an outer header, cuts the packet to what belongs to it and writes its Ethernet
+/// header. Returns the room for the outer header, and what is behind that.
+#[inline]
+fn link_header<'p, const OUTER: usize>(
+    packet: &'p mut Packet,
+    inner: Inner,
+    link: &Link,
+    kind: u16,
+) -> Option<(&'p mut [u8; OUTER], &'p mut [u8])> {
+    let len = ethernet::HEADER_LEN + OUTER + usize::from(inner.total_len);
+    let frame = packet.reframe(packet.headroom().checked_sub(OUTER)?, len)?;
+    let (header, rest) = frame.split_first_chunk_mut::<{ ethernet::HEADER_LEN }>()?;
+    header[..12].copy_from_slice(&link.macs);
+    header[12..].copy_from_slice(&kind.to_be_bytes());
+    rest.split_first_chunk_mut()
 }

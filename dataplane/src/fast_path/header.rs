@@ -3,6 +3,8 @@
 //! fault: the stages look at it closely.
 
 use crate::node::options::is_extension;
+use crate::tunnel::lookup::Protocols;
+use crate::wire::checksum::sum_of_20;
 use crate::wire::ethernet::MacAddress;
 use crate::wire::{ethernet, ipv4, ipv6};
 
@@ -47,15 +49,12 @@ pub(super) enum Carried {
     Other,
 }
 
-/// What the start of a frame says. `own`: see [`mac_word`].
+/// What a frame carries, to whomever it is addressed.
 #[inline]
-pub(super) fn carried(frame: &[u8; IPV4_END], own: u64) -> Carried {
+pub(super) fn kind(frame: &[u8; IPV4_END]) -> Carried {
     // Type 0x0800 and the byte 0x45; type 0x86dd and the version, as they stand in memory.
     const PLAIN_IPV4: u32 = 0x0045_0008;
     const IPV6: u32 = 0x0060_dd86;
-    if (eight::<0, IPV4_END>(frame) ^ own) << 16 != 0 {
-        return Carried::Other;
-    }
     let kind = four::<12, IPV4_END>(frame);
     if kind & 0x00ff_ffff == PLAIN_IPV4 {
         Carried::Ipv4
@@ -66,140 +65,205 @@ pub(super) fn carried(frame: &[u8; IPV4_END], own: u64) -> Carried {
     }
 }
 
-/// A plain IPv4 header, checked as far as RFC 1812 §5.2.2 wants it, but for the TTL.
-#[derive(Clone, Copy)]
-pub(super) struct PlainIpv4 {
-    pub(super) total_len: u16,
-    pub(super) tos: u8,
-    pub(super) ttl: u8,
-    pub(super) protocol: u8,
-    /// Flags and offset, in the order in which they stand.
-    fragment: u16,
-    pub(super) source: u32,
-    pub(super) destination: u32,
+/// What a frame carries, if it is addressed to this node; `own`: see [`mac_word`].
+#[inline]
+pub(super) fn carried(frame: &[u8; IPV4_END], own: u64) -> Carried {
+    if (eight::<0, IPV4_END>(frame) ^ own) << 16 == 0 { kind(frame) } else { Carried::Other }
 }
 
+/// The header that ends where `start`, of a frame, ends.
+#[inline]
+pub(super) fn behind_ethernet<const END: usize, const LEN: usize>(start: &[u8; END]) -> &[u8; LEN] {
+    const { assert!(END == ethernet::HEADER_LEN + LEN) };
+    match start.last_chunk() {
+        Some(header) => header,
+        None => const { &[0; LEN] },
+    }
+}
+
+/// The same, to be changed.
+#[inline]
+pub(super) fn behind_ethernet_mut<const END: usize, const LEN: usize>(
+    start: &mut [u8; END],
+) -> &mut [u8; LEN] {
+    const { assert!(END == ethernet::HEADER_LEN + LEN) };
+    start.last_chunk_mut().expect("a header, because END is so long")
+}
+
+/// Whether tunnels use a protocol.
+#[inline]
+pub(super) fn is_tunnels(protocol: u8) -> bool {
+    Protocols::of(protocol) != Protocols::NONE
+}
+
+/// A plain IPv4 header: its bytes in three words, from which fields are cut when they are wanted.
+#[derive(Clone, Copy)]
+pub(super) struct PlainIpv4 {
+    first: u64,
+    second: u64,
+    third: u32,
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
 impl PlainIpv4 {
-    /// Reads and checks a header; `room` is how many bytes there are from its start on.
+    /// Reads a header. Only one that [`is_sound`](Self::is_sound) is to be believed.
     #[inline]
-    pub(super) fn read(header: &[u8; ipv4::HEADER_LEN], room: usize) -> Option<Self> {
-        let plain = Self::trusted(header);
-        let total_len = usize::from(plain.total_len);
-        let is_right =
-            ones_sum(eight::<0, 20>(header), eight::<8, 20>(header), four::<16, 20>(header));
-        let fits = (total_len >= ipv4::HEADER_LEN) & (total_len <= room);
-        ((is_right == u16::MAX) & fits & (header[0] == 0x45)).then_some(plain)
+    pub(super) fn of(header: &[u8; ipv4::HEADER_LEN]) -> Self {
+        let (first, second) = (eight::<0, 20>(header), eight::<8, 20>(header));
+        Self { first, second, third: four::<16, 20>(header) }
     }
 
-    /// Reads a header that has been checked.
+    /// Whether it passes what RFC 1812 §5.2.2 asks, and has no options; `room` is how many bytes
+    /// there are from its start on.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
-    pub(super) fn trusted(header: &[u8; ipv4::HEADER_LEN]) -> Self {
-        let first = eight::<0, 20>(header);
-        let second = eight::<8, 20>(header);
-        Self {
-            total_len: ((first >> 16) as u16).swap_bytes(),
-            tos: (first >> 8) as u8,
-            ttl: second as u8,
-            protocol: (second >> 8) as u8,
-            fragment: (first >> 48) as u16,
-            source: ((second >> 32) as u32).swap_bytes(),
-            destination: four::<16, 20>(header).swap_bytes(),
-        }
+    pub(super) fn is_sound(self, room: usize) -> bool {
+        let total_len = usize::from(self.total_len());
+        let fits = total_len >= ipv4::HEADER_LEN && total_len <= room;
+        let sum = sum_of_20([self.first, self.second], self.third);
+        sum == u16::MAX && fits && self.first as u8 == 0x45
+    }
+
+    #[inline]
+    pub(super) const fn total_len(self) -> u16 {
+        ((self.first >> 16) as u16).swap_bytes()
+    }
+
+    #[inline]
+    pub(super) const fn tos(self) -> u8 {
+        (self.first >> 8) as u8
+    }
+
+    /// Flags and offset, as a little-endian word of what stands there.
+    #[inline]
+    pub(super) const fn fragment(self) -> u16 {
+        (self.first >> 48) as u16
+    }
+
+    #[inline]
+    pub(super) const fn ttl(self) -> u8 {
+        self.second as u8
+    }
+
+    #[inline]
+    pub(super) const fn protocol(self) -> u8 {
+        (self.second >> 8) as u8
+    }
+
+    #[inline]
+    pub(super) const fn source(self) -> u32 {
+        ((self.second >> 32) as u32).swap_bytes()
+    }
+
+    #[inline]
+    pub(super) const fn destination(self) -> u32 {
+        self.third.swap_bytes()
     }
 
     /// Whether it is a piece of a packet.
     #[inline]
-    pub(super) fn is_fragment(&self) -> bool {
-        self.fragment & (ipv4::MORE_FRAGMENTS | ipv4::OFFSET_MASK).swap_bytes() != 0
+    pub(super) const fn is_fragment(self) -> bool {
+        self.fragment() & (ipv4::MORE_FRAGMENTS | ipv4::OFFSET_MASK).swap_bytes() != 0
     }
 
-    /// Whether it may not be cut.
+    /// Whether it may be forwarded: its TTL lasts, and both addresses are those of hosts (RFC 1812
+    /// §5.3.1, §5.3.7).
     #[inline]
-    pub(super) fn dont_fragment(&self) -> bool {
-        self.fragment & ipv4::DONT_FRAGMENT.swap_bytes() != 0
-    }
-
-    /// Whether both addresses are those of hosts (RFC 1812 §5.3.7).
-    #[inline]
-    pub(super) fn is_between_hosts(&self) -> bool {
-        is_host_ipv4(self.source) & is_host_ipv4(self.destination)
+    pub(super) fn may_pass(self) -> bool {
+        let source_net = HOST_NETS[usize::from((self.second >> 32) as u8)];
+        (self.ttl() > 1) & source_net & HOST_NETS[usize::from(self.third as u8)]
     }
 }
 
-/// 1/8 to 223/8 without 127/8.
-#[inline]
-fn is_host_ipv4(address: u32) -> bool {
-    let net = address >> 24;
-    (net.wrapping_sub(1) < 223) & (net != 127)
-}
+/// Whether a first byte is one of hosts: 1/8 to 223/8 without 127/8.
+static HOST_NETS: [bool; 256] = {
+    let mut nets = [false; 256];
+    let mut net = 1;
+    while net < 224 {
+        nets[net] = net != 127;
+        net += 1;
+    }
+    nets
+};
 
-/// The ones-complement sum of 20 bytes, folded. The order of bytes in the words changes nothing of
-/// it but the order of its own (RFC 1071 §2).
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the upper half has been added to the lower")]
-fn ones_sum(first: u64, second: u64, third: u32) -> u16 {
-    let (sum, carry) = first.overflowing_add(second);
-    let (sum, more) = sum.overflowing_add(u64::from(third) + u64::from(carry));
-    let sum = sum.wrapping_add(u64::from(more));
-    // The halves added with the carry brought round: the upper half of the sum of both turns.
-    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
-    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
-}
-
-/// An IPv6 header that nothing but an upper layer follows.
+/// An IPv6 header that an upper layer follows: its bytes in words, from which fields are cut when
+/// they are wanted.
 #[derive(Clone, Copy)]
 pub(super) struct PlainIpv6 {
-    /// Header and payload.
-    pub(super) total_len: u16,
-    pub(super) traffic_class: u8,
-    pub(super) next_header: u8,
-    pub(super) hop_limit: u8,
-    pub(super) source: u128,
-    pub(super) destination: u128,
+    first: u64,
+    source: [u64; 2],
+    destination: [u64; 2],
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
 impl PlainIpv6 {
-    /// Reads and checks a header; `room` is how many bytes there are from its start on.
+    /// Reads a header. Only one that [`is_sound`](Self::is_sound) is to be believed.
     #[inline]
-    pub(super) fn read(header: &[u8; ipv6::HEADER_LEN], room: usize) -> Option<Self> {
-        let plain = Self::trusted(header);
-        let payload_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        let fits = payload_len + ipv6::HEADER_LEN <= room;
-        (fits & (header[0] >> 4 == 6) & !is_extension(plain.next_header)).then_some(plain)
-    }
-
-    /// Reads a header that has been checked.
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of words")]
-    pub(super) fn trusted(header: &[u8; ipv6::HEADER_LEN]) -> Self {
-        let first = eight::<0, 40>(header);
-        let address = |high: u64, low: u64| {
-            u128::from(high.swap_bytes()) << 64 | u128::from(low.swap_bytes())
-        };
+    pub(super) fn of(header: &[u8; ipv6::HEADER_LEN]) -> Self {
         Self {
-            total_len: ((first >> 32) as u16).swap_bytes().saturating_add(40),
-            traffic_class: ((first as u16).swap_bytes() >> 4) as u8,
-            next_header: (first >> 48) as u8,
-            hop_limit: (first >> 56) as u8,
-            source: address(eight::<8, 40>(header), eight::<16, 40>(header)),
-            destination: address(eight::<24, 40>(header), eight::<32, 40>(header)),
+            first: eight::<0, 40>(header),
+            source: [eight::<8, 40>(header), eight::<16, 40>(header)],
+            destination: [eight::<24, 40>(header), eight::<32, 40>(header)],
         }
     }
 
-    /// Whether both addresses are of a kind that is forwarded: not multicast, link-local,
-    /// unspecified, loopback or an IPv4 address in disguise.
+    /// Whether it is one, and no extension header follows; `room` is how many bytes there are from
+    /// its start on.
     #[inline]
-    pub(super) fn is_between_hosts(&self) -> bool {
-        is_host_ipv6(self.source) & is_host_ipv6(self.destination)
+    pub(super) fn is_sound(self, room: usize) -> bool {
+        let fits = usize::from(self.payload_len()) + ipv6::HEADER_LEN <= room;
+        fits && self.first as u8 >> 4 == 6 && !is_extension(self.next_header())
+    }
+
+    #[inline]
+    pub(super) const fn payload_len(self) -> u16 {
+        ((self.first >> 32) as u16).swap_bytes()
+    }
+
+    /// Header and payload; a sound one is no longer than a packet.
+    #[inline]
+    pub(super) const fn total_len(self) -> u16 {
+        self.payload_len().wrapping_add(ipv6::HEADER_LEN_U16)
+    }
+
+    #[inline]
+    pub(super) const fn traffic_class(self) -> u8 {
+        ((self.first as u16).swap_bytes() >> 4) as u8
+    }
+
+    #[inline]
+    pub(super) const fn next_header(self) -> u8 {
+        (self.first >> 48) as u8
+    }
+
+    #[inline]
+    pub(super) const fn hop_limit(self) -> u8 {
+        (self.first >> 56) as u8
+    }
+
+    #[inline]
+    pub(super) const fn source(self) -> u128 {
+        address(self.source)
+    }
+
+    #[inline]
+    pub(super) const fn destination(self) -> u128 {
+        address(self.destination)
+    }
+
+    /// Whether it may be forwarded: its hop limit lasts, and both addresses are of a kind that is
+    /// forwarded: not multicast, link-local, unspecified, loopback or an IPv4 address in disguise.
+    #[inline]
+    pub(super) fn may_pass(self) -> bool {
+        // 0100::/8 to fdff::/8 is what is between the odd ends of the address space.
+        let is_host = |first: u8| first.wrapping_sub(1) < 0xfd;
+        (self.hop_limit() > 1) & is_host(self.source[0] as u8) & is_host(self.destination[0] as u8)
     }
 }
 
-/// 0100::/8 to fdff::/8: what is between the odd ends of the address space.
+/// An address from its words as they stand in memory.
 #[inline]
-fn is_host_ipv6(address: u128) -> bool {
-    let [first, ..] = address.to_be_bytes();
-    first.wrapping_sub(1) < 0xfd
+const fn address([high, low]: [u64; 2]) -> u128 {
+    (high.swap_bytes() as u128) << 64 | low.swap_bytes() as u128
 }
 
 /// Takes one off the TTL of an IPv4 header, and mends the checksum.
@@ -212,6 +276,12 @@ pub(super) fn decrement_ttl(header: &mut [u8; ipv4::HEADER_LEN]) {
     let checksum = grown + u32::from(grown >= 0xffff);
     let word = (word & 0xffff).wrapping_sub(1) & 0xffff | checksum << 16;
     header[8..12].copy_from_slice(&word.to_le_bytes());
+}
+
+/// Takes one off the hop limit of an IPv6 header.
+#[inline]
+pub(super) fn decrement_hop_limit(header: &mut [u8; ipv6::HEADER_LEN]) {
+    header[ipv6::offset::HOP_LIMIT] = header[ipv6::offset::HOP_LIMIT].wrapping_sub(1);
 }
 
 #[cfg(test)]
@@ -233,18 +303,19 @@ mod tests {
                 let checksum = crate::wire::checksum::checksum(&bytes[..20]);
                 bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
             }
-            let plain = PlainIpv4::read(bytes.first_chunk().unwrap(), bytes.len());
+            let plain = Some(PlainIpv4::of(bytes.first_chunk().unwrap()));
+            let plain = plain.filter(|plain| plain.is_sound(bytes.len()));
             let full = Ipv4::parse(&bytes);
             prop_assert_eq!(plain.is_some(), full.is_ok());
             let (Some(plain), Ok(full)) = (plain, full) else { return Ok(()) };
-            prop_assert_eq!(plain.total_len, full.total_len());
-            prop_assert_eq!(plain.tos, full.tos());
-            prop_assert_eq!(plain.ttl, full.ttl());
-            prop_assert_eq!(plain.protocol, full.protocol());
+            prop_assert_eq!(plain.total_len(), full.total_len());
+            prop_assert_eq!(plain.tos(), full.tos());
+            prop_assert_eq!(plain.ttl(), full.ttl());
+            prop_assert_eq!(plain.protocol(), full.protocol());
             prop_assert_eq!(plain.is_fragment(), full.is_fragment());
-            prop_assert_eq!(plain.dont_fragment(), full.dont_fragment());
-            prop_assert_eq!(plain.source, full.source());
-            prop_assert_eq!(plain.destination, full.destination());
+            prop_assert_eq!(plain.fragment().swap_bytes(), full.fragment_field());
+            prop_assert_eq!(plain.source(), full.source());
+            prop_assert_eq!(plain.destination(), full.destination());
         }
 
         #[test]
@@ -253,16 +324,17 @@ mod tests {
         ) {
             bytes[0] = 0x60 | bytes[0] & 15;
             bytes[4..6].copy_from_slice(&len.to_be_bytes());
-            let plain = PlainIpv6::read(bytes.first_chunk().unwrap(), bytes.len());
+            let plain = Some(PlainIpv6::of(bytes.first_chunk().unwrap()));
+            let plain = plain.filter(|plain| plain.is_sound(bytes.len()));
             let full = Ipv6::parse(&bytes).ok().filter(|full| !is_extension(full.next_header()));
             prop_assert_eq!(plain.is_some(), full.is_some());
             let (Some(plain), Some(full)) = (plain, full) else { return Ok(()) };
-            prop_assert_eq!(usize::from(plain.total_len), full.total_len());
-            prop_assert_eq!(plain.traffic_class, full.traffic_class());
-            prop_assert_eq!(plain.next_header, full.next_header());
-            prop_assert_eq!(plain.hop_limit, full.hop_limit());
-            prop_assert_eq!(plain.source, full.source());
-            prop_assert_eq!(plain.destination, full.destination());
+            prop_assert_eq!(usize::from(plain.total_len()), full.total_len());
+            prop_assert_eq!(plain.traffic_class(), full.traffic_class());
+            prop_assert_eq!(plain.next_header(), full.next_header());
+            prop_assert_eq!(plain.hop_limit(), full.hop_limit());
+            prop_assert_eq!(plain.source(), full.source());
+            prop_assert_eq!(plain.destination(), full.destination());
         }
 
         #[test]

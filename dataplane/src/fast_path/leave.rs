@@ -1,191 +1,197 @@
-//! The last loops: every plain packet gets its header, and is ready to leave.
+//! Plain packets that came through a tunnel: checked, and forwarded to a host.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use super::header::{IPV4_END, IPV6_END, decrement_ttl};
-use super::list::List;
-use super::{Inside, Leaving, Transit};
-use crate::interface::PortId;
+use super::Outcome;
+use super::arrive::{Inside, Insides};
+use super::header::{
+    self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_hop_limit, decrement_ttl,
+};
+use super::link::{LastLink, Link};
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
-use crate::tables::NextHop;
-use crate::tables::neighbor::AdjacencyId;
+use crate::stage::decap::{source_is_believed_ipv4, source_is_believed_ipv6};
+use crate::tunnel::plain::Facts;
+use crate::tunnel::{Tunnel, ecn};
 use crate::wire::ethernet::{self, ether_type};
-use crate::wire::{ipv4, ipv6};
+use crate::wire::{ipv4, ipv6, read_u128};
 
-/// The host that a packet leaves to.
-pub(super) struct Host<'a> {
-    pub(super) port: PortId,
-    /// Destination and source.
-    pub(super) macs: &'a [u8; 12],
-}
-
-impl Leaving<'_> {
-    /// Forwards packets, or puts them into tunnels.
-    #[inline]
-    pub(super) fn transit(
-        &mut self,
-        transit4: &List<Transit<u32>>,
-        transit6: &List<Transit<u128>>,
-        round: &mut Round<'_>,
-    ) {
-        for item in transit4.items() {
-            match item.next_hop {
-                NextHop::Tunnel(id) => self.enter_ipv4(item, id, round),
-                next_hop => self.forward_ipv4(item, next_hop, round),
-            };
-        }
-        for item in transit6.items() {
-            match item.next_hop {
-                NextHop::Tunnel(id) => self.enter_ipv6(item, id, round),
-                next_hop => self.forward_ipv6(item, next_hop, round),
-            };
-        }
-    }
-
-    #[inline]
-    fn forward_ipv4(
-        &mut self,
-        item: &Transit<u32>,
-        next_hop: NextHop,
-        round: &Round<'_>,
-    ) -> Option<()> {
-        let to = || Ipv4Addr::from(item.destination).into();
-        let host = self.host(next_hop, to, item.total_len, round)?;
-        let packet = self.packets.get_mut(usize::from(item.at))?;
-        let start = packet.data_mut().first_chunk_mut::<IPV4_END>()?;
-        start[..12].copy_from_slice(host.macs);
-        decrement_ttl(start.last_chunk_mut()?);
-        packet.truncate(ethernet::HEADER_LEN + usize::from(item.total_len));
-        self.ready(item.at, Path::Forward, host.port);
-        Some(())
-    }
-
-    #[inline]
-    fn forward_ipv6(
-        &mut self,
-        item: &Transit<u128>,
-        next_hop: NextHop,
-        round: &Round<'_>,
-    ) -> Option<()> {
-        let to = || Ipv6Addr::from(item.destination).into();
-        let host = self.host(next_hop, to, item.total_len, round)?;
-        let packet = self.packets.get_mut(usize::from(item.at))?;
-        let start = packet.data_mut().first_chunk_mut::<IPV6_END>()?;
-        start[..12].copy_from_slice(host.macs);
-        start[ethernet::HEADER_LEN + ipv6::offset::HOP_LIMIT] -= 1;
-        packet.truncate(ethernet::HEADER_LEN + usize::from(item.total_len));
-        self.ready(item.at, Path::Forward, host.port);
-        Some(())
-    }
-
-    /// Forwards what came out of a tunnel to a host.
-    #[inline]
-    pub(super) fn inside(
-        &mut self,
-        inside4: &List<Inside<u32>>,
-        inside6: &List<Inside<u128>>,
-        round: &mut Round<'_>,
-    ) {
-        for item in inside4.items() {
-            self.leave_ipv4(item, round);
-        }
-        for item in inside6.items() {
-            self.leave_ipv6(item, round);
-        }
-    }
-
-    #[inline]
-    fn leave_ipv4(&mut self, item: &Inside<u32>, round: &mut Round<'_>) -> Option<()> {
-        let to = || Ipv4Addr::from(item.destination).into();
-        let host = self.host(item.next_hop, to, item.total_len, round)?;
-        let packet = self.packets.get_mut(usize::from(item.at))?;
-        let frame = uncover(packet, item.offset, item.total_len);
-        let start = frame.first_chunk_mut::<IPV4_END>()?;
-        start[..12].copy_from_slice(host.macs);
-        start[12..14].copy_from_slice(&ether_type::IPV4.to_be_bytes());
-        decrement_ttl(start.last_chunk_mut::<{ ipv4::HEADER_LEN }>()?);
-        self.left(item, host.port, round)
-    }
-
-    #[inline]
-    fn leave_ipv6(&mut self, item: &Inside<u128>, round: &mut Round<'_>) -> Option<()> {
-        let to = || Ipv6Addr::from(item.destination).into();
-        let host = self.host(item.next_hop, to, item.total_len, round)?;
-        let packet = self.packets.get_mut(usize::from(item.at))?;
-        let frame = uncover(packet, item.offset, item.total_len);
-        let start = frame.first_chunk_mut::<IPV6_END>()?;
-        start[..12].copy_from_slice(host.macs);
-        start[12..14].copy_from_slice(&ether_type::IPV6.to_be_bytes());
-        start[ethernet::HEADER_LEN + ipv6::offset::HOP_LIMIT] -= 1;
-        self.left(item, host.port, round)
-    }
-
-    /// Counts a packet that left a tunnel, and marks it as ready.
-    #[inline]
-    fn left<A>(&mut self, item: &Inside<A>, port: PortId, round: &mut Round<'_>) -> Option<()> {
-        let tunnel = round.tables.tunnel(item.tunnel)?;
-        let latency = tunnel.measured_as();
-        round.count_rx(tunnel.plain.slot, latency, usize::from(item.total_len));
-        self.ready(item.at, Path::Decap, port);
-        Some(())
-    }
-
-    /// The host that a next hop stands for, if it is known and takes a packet of this size.
-    #[inline]
-    pub(super) fn host<'t>(
-        &mut self,
-        next_hop: NextHop,
-        destination: impl FnOnce() -> IpAddr,
-        total_len: u16,
-        round: &Round<'t>,
-    ) -> Option<Host<'t>> {
-        let id = match next_hop {
-            NextHop::Via(id) => id,
-            NextHop::Connected(port) => self.neighbor(port, destination(), round)?,
-            _ => return None,
-        };
-        self.host_of(id, total_len, round)
-    }
-
-    /// The host of an adjacency, if it is resolved and its port takes a packet of this size.
-    #[inline]
-    pub(super) fn host_of<'t>(
-        &self,
-        id: AdjacencyId,
-        total_len: u16,
-        round: &Round<'t>,
-    ) -> Option<Host<'t>> {
-        let tables = round.tables;
-        let adjacency = tables.neighbors.adjacency(id)?;
-        let macs = adjacency.macs.as_ref()?;
-        let port = adjacency.port;
-        (total_len <= tables.port(port)?.mtu).then_some(Host { port, macs })
-    }
-
-    /// The neighbor with an address; the last one that was asked for is remembered.
-    #[inline]
-    fn neighbor(
-        &mut self,
-        port: PortId,
-        address: IpAddr,
-        round: &Round<'_>,
-    ) -> Option<AdjacencyId> {
-        match self.last_neighbor {
-            Some((last_port, last, id)) if last_port == port && last == address => Some(id),
-            _ => {
-                let id = round.tables.neighbors.find(port, address)?;
-                self.last_neighbor = Some((port, address, id));
-                Some(id)
-            }
-        }
-    }
-}
-
-/// Takes off what is in front of the inner header, but for room for an Ethernet header.
+/// Forwards the IPv4 packets that came through tunnels, behind outer headers that end at `END`.
 #[inline]
-fn uncover(packet: &mut Packet, offset: u8, total_len: u16) -> &mut [u8] {
-    packet.strip(usize::from(offset) - ethernet::HEADER_LEN);
-    packet.truncate(ethernet::HEADER_LEN + usize::from(total_len));
-    packet.data_mut()
+pub(super) fn leave_ipv4<const END: usize>(
+    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    insides: &Insides,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) {
+    for item in insides.ipv4.items() {
+        let at = usize::from(item.at);
+        let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
+            continue;
+        };
+        if let Some(taken) = leave_one_ipv4::<END>(packet, item, last, round) {
+            *outcome = taken;
+        }
+    }
+}
+
+/// The same for IPv6.
+#[inline]
+pub(super) fn leave_ipv6<const END: usize>(
+    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    insides: &Insides,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) {
+    for item in insides.ipv6.items() {
+        let at = usize::from(item.at);
+        let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
+            continue;
+        };
+        if let Some(taken) = leave_one_ipv6::<END>(packet, item, last, round) {
+            *outcome = taken;
+        }
+    }
+}
+
+#[inline]
+fn leave_one_ipv4<const END: usize>(
+    packet: &mut Packet,
+    item: &Inside,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    let tunnel = round.tables.tunnel(item.tunnel)?;
+    let frame = packet.data();
+    let outer = Outer::read::<END>(frame, tunnel)?;
+    let plain = PlainIpv4::of(frame.get(END..)?.first_chunk()?);
+    let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV4, plain.tos())
+        & plain.is_sound(usize::from(outer.payload_len))
+        & plain.may_pass()
+        & (plain.destination() != outer.source_ipv4);
+    if !is_plain {
+        return None;
+    }
+    let is_believed = if tunnel.plain.facts.has(Facts::ROUTED_SOURCE) {
+        item.way_back.as_tunnel() == Some(item.tunnel)
+    } else {
+        source_is_believed_ipv4(tunnel, item.tunnel, plain.source(), round)
+    };
+    if !is_believed {
+        return None;
+    }
+    let link = last.link_ipv4(item.next_hop, plain.destination(), round)?;
+    if plain.total_len() > link.mtu {
+        return None;
+    }
+    let start = uncover::<END, IPV4_END>(packet, plain.total_len())?;
+    start[..12].copy_from_slice(&link.macs);
+    start[12..14].copy_from_slice(&ether_type::IPV4.to_be_bytes());
+    decrement_ttl(header::behind_ethernet_mut(start));
+    Some(left(plain.total_len(), tunnel, link, round))
+}
+
+#[inline]
+fn leave_one_ipv6<const END: usize>(
+    packet: &mut Packet,
+    item: &Inside,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    let tunnel = round.tables.tunnel(item.tunnel)?;
+    let frame = packet.data();
+    let outer = Outer::read::<END>(frame, tunnel)?;
+    let plain = PlainIpv6::of(frame.get(END..)?.first_chunk()?);
+    let (source, destination) = (plain.source(), plain.destination());
+    let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV6, plain.traffic_class())
+        & plain.is_sound(usize::from(outer.payload_len))
+        & plain.may_pass();
+    if !is_plain
+        || is_from::<END>(frame, destination)
+        || !source_is_believed_ipv6(tunnel, item.tunnel, source, destination, round)
+    {
+        return None;
+    }
+    let link = last.link_ipv6(item.next_hop, destination, round)?;
+    if plain.total_len() > link.mtu {
+        return None;
+    }
+    let start = uncover::<END, IPV6_END>(packet, plain.total_len())?;
+    start[..12].copy_from_slice(&link.macs);
+    start[12..14].copy_from_slice(&ether_type::IPV6.to_be_bytes());
+    decrement_hop_limit(header::behind_ethernet_mut(start));
+    Some(left(plain.total_len(), tunnel, link, round))
+}
+
+/// Counts a packet that left a tunnel.
+#[inline]
+fn left(total_len: u16, tunnel: &Tunnel, link: &Link, round: &mut Round<'_>) -> Outcome {
+    round.count_rx(tunnel.plain.slot, tunnel.measured_as(), usize::from(total_len));
+    Outcome::taken(Path::Decap, link.port)
+}
+
+/// What counts of an outer header, which has been checked.
+struct Outer {
+    tos: u8,
+    ttl: u8,
+    /// Bytes behind it.
+    payload_len: u16,
+    /// 0 for IPv6.
+    source_ipv4: u32,
+    /// Whether its destination is the tunnel's own address, so that nobody needs to ask whether it
+    /// is one of this node's.
+    is_to_tunnel: bool,
+}
+
+impl Outer {
+    /// Reads the one that ends at `END`.
+    #[inline]
+    fn read<const END: usize>(frame: &[u8], tunnel: &Tunnel) -> Option<Self> {
+        if END == IPV4_END {
+            let outer = PlainIpv4::of(frame.first_chunk::<IPV4_END>()?.last_chunk()?);
+            Some(Self {
+                tos: outer.tos(),
+                ttl: outer.ttl(),
+                payload_len: outer.total_len() - ipv4::HEADER_LEN_U16,
+                source_ipv4: outer.source(),
+                is_to_tunnel: outer.destination() == tunnel.rewrite.local_ipv4(),
+            })
+        } else {
+            let outer = PlainIpv6::of(frame.first_chunk::<IPV6_END>()?.last_chunk()?);
+            Some(Self {
+                tos: outer.traffic_class(),
+                ttl: outer.hop_limit(),
+                payload_len: outer.payload_len(),
+                source_ipv4: 0,
+                is_to_tunnel: outer.destination() == tunnel.rewrite.local_ipv6(),
+            })
+        }
+    }
+
+    /// Whether nothing but the inner header decides about the packet, and its ECN field stays.
+    #[inline]
+    fn is_plain(&self, tunnel: &Tunnel, fact: Facts, inner_tos: u8) -> bool {
+        //= RFC 6040 §4.2: an outer Not-ECT, or the same field outside as inside, leaves the inner
+        //= one as it is.
+        let outer_ecn = self.tos & ecn::MASK;
+        let keeps_ecn = (outer_ecn == 0) || (outer_ecn == inner_tos & ecn::MASK);
+        let is_near_enough = self.ttl >= tunnel.plain.min_outer_ttl;
+        tunnel.plain.facts.has(fact) & is_near_enough & keeps_ecn & self.is_to_tunnel
+    }
+}
+
+/// Whether an address is the source of the outer header, which is IPv6 if `END` says so.
+#[inline]
+fn is_from<const END: usize>(frame: &[u8], address: u128) -> bool {
+    END == IPV6_END && read_u128(frame, ethernet::HEADER_LEN + ipv6::offset::SOURCE) == address
+}
+
+/// Takes off what is in front of the inner header at `END`, but for room for an Ethernet header.
+/// Returns the start of what is left, up to the inner header's end.
+#[inline]
+fn uncover<const END: usize, const INNER_END: usize>(
+    packet: &mut Packet,
+    total_len: u16,
+) -> Option<&mut [u8; INNER_END]> {
+    let start = packet.headroom() + END - ethernet::HEADER_LEN;
+    let len = ethernet::HEADER_LEN + usize::from(total_len);
+    packet.reframe(start, len)?.first_chunk_mut()
 }

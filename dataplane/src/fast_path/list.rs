@@ -29,6 +29,11 @@ impl<T: Copy> List<T> {
     }
 
     #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline]
     pub(super) fn items(&self) -> &[T] {
         self.items.get(..self.len).unwrap_or(&[])
     }

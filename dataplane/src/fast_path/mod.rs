@@ -2,9 +2,13 @@
 //!
 //! A packet is plain when its headers have no options, it is whole, its addresses are those of
 //! hosts, it fits where it goes, and what it meets (route, neighbor, tunnel) is settled. Plain packets
-//! of a burst are taken together through a few short loops: sort the frames, find the tunnels of
-//! those that arrive through one, look up all routes, write all headers. Loops are short so that the
-//! processor has many packets in flight, and loads that miss a cache overlap.
+//! of a burst are taken together through a few loops, each short enough for the processor to have
+//! many packets in flight, so that loads that miss a cache overlap:
+//!
+//! 1. check the headers, look up the destinations, and sort by what is to be done (`sort`);
+//! 2. find the tunnels of what one may have brought, and look up what is inside (`arrive`);
+//! 3. forward what came through a tunnel (`leave`), or comes from a host (`forward`), and put into
+//!    a tunnel what goes through one (`enter`).
 //!
 //! The fast path decides before it writes: a packet that turns out not to be plain is left as it
 //! came, with nothing counted, for the [stages](crate::stage), which know every rule. It has no
@@ -12,199 +16,151 @@
 
 mod arrive;
 mod enter;
+mod forward;
 mod header;
 mod leave;
+mod link;
 mod list;
+mod lookups;
 mod sort;
 
-use crate::interface::{PortId, TunnelId};
-use crate::packet::{Burst, Packet, Path};
+use crate::interface::{PORTS_MAX, PortId};
+use crate::packet::{BURST_MAX, Burst, Path};
 use crate::stage::{Round, Verdict, Verdicts};
-use crate::tables::neighbor::AdjacencyId;
-use crate::tables::{NextHop, Port};
+use crate::tables::Port;
+use arrive::Insides;
+use enter::{enter_ipv4, enter_ipv6};
+use forward::{forward_ipv4, forward_ipv6};
+use link::LastLink;
 use list::List;
+use lookups::Lookups;
+use sort::Sorted;
 
-/// A plain packet that is to be routed as it is.
-#[derive(Clone, Copy)]
-struct Transit<A> {
-    at: u16,
-    total_len: u16,
-    destination: A,
-    next_hop: NextHop,
-}
+/// What became of a packet: the port that it leaves by, and its path; or it was not taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Outcome(u16);
 
-/// A plain packet of a protocol that tunnels use.
-#[derive(Clone, Copy)]
-struct Arrival<A> {
-    at: u16,
-    total_len: u16,
-    protocol: u8,
-    tos: u8,
-    ttl: u8,
-    is_between_hosts: bool,
-    local: A,
-    remote: A,
-}
+const _: () = assert!(PORTS_MAX < PORT_BITS as usize);
+const PORT_BITS: u16 = 0xff;
 
-/// A plain packet inside one that came through a tunnel.
-#[derive(Clone, Copy)]
-struct Inside<A> {
-    at: u16,
-    total_len: u16,
-    /// Where its header begins in the frame.
-    offset: u8,
-    tunnel: TunnelId,
-    destination: A,
-    next_hop: NextHop,
-}
-
-/// What became of the packets that the fast path took.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Taken {
-    /// How many, by [`Path`].
-    pub paths: [u16; Path::ALL.len()],
-    /// The port by which they all leave, if it is one.
-    pub port: Option<PortId>,
-    count: u16,
-    ports_differ: bool,
-}
-
-impl Taken {
-    /// How many packets.
-    pub fn count(&self) -> usize {
-        usize::from(self.count)
-    }
+impl Outcome {
+    const NOT_TAKEN: Self = Self(u16::MAX);
 
     #[inline]
-    fn note(&mut self, path: Path, port: PortId) {
-        self.paths[path as usize] += 1;
-        self.ports_differ |= self.port.is_some_and(|one| one != port);
-        self.port = Some(port);
-        self.count += 1;
+    const fn taken(path: Path, port: PortId) -> Self {
+        Self((path as u16) << 8 | port.0 as u16)
+    }
+
+    fn get(self) -> Option<(Path, PortId)> {
+        let [path, port] = self.0.to_be_bytes();
+        let path = Path::ALL.get(usize::from(path)).copied()?;
+        Some((path, PortId(port)))
     }
 }
 
-/// Room for the lists that the loops hand each other.
+/// A burst whose packets were all taken, and leave by one port.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole {
+    /// The port.
+    pub port: PortId,
+    /// How many packets, by [`Path`].
+    pub paths: [u16; Path::ALL.len()],
+}
+
+impl Whole {
+    #[inline]
+    fn of(outcomes: &[Outcome]) -> Option<Self> {
+        let any = outcomes.iter().fold(0, |any, outcome| any | outcome.0) & PORT_BITS;
+        let all = outcomes.iter().fold(u16::MAX, |all, outcome| all & outcome.0) & PORT_BITS;
+        if any != all || any == PORT_BITS {
+            return None;
+        }
+        let count = |path: Path| {
+            outcomes.iter().fold(0, |count, o| count + u16::from(o.0 >> 8 == path as u16))
+        };
+        let port = PortId(u8::try_from(any).ok()?);
+        Some(Self { port, paths: Path::ALL.map(count) })
+    }
+}
+
+/// Room for what the loops hand each other.
 pub struct FastPath {
-    transit4: List<Transit<u32>>,
-    transit6: List<Transit<u128>>,
-    arrivals4: List<Arrival<u32>>,
-    arrivals6: List<Arrival<u128>>,
-    inside4: List<Inside<u32>>,
-    inside6: List<Inside<u128>>,
+    ipv4: Sorted,
+    ipv6: Sorted,
+    /// Packets of protocols that tunnels use, by their places in the burst.
+    arrivals4: List<u16>,
+    arrivals6: List<u16>,
+    insides: Insides,
+    /// Packets of IPv6 to be sorted, and where they go.
+    transits6: List<u16>,
+    destinations6: Lookups,
+    outcomes: [Outcome; BURST_MAX],
 }
 
 impl Default for FastPath {
     fn default() -> Self {
-        let none = NextHop::NoRoute;
-        let tunnel = TunnelId(0);
         Self {
-            transit4: List::new(Transit { at: 0, total_len: 0, destination: 0, next_hop: none }),
-            transit6: List::new(Transit { at: 0, total_len: 0, destination: 0, next_hop: none }),
-            arrivals4: List::new(no_arrival()),
-            arrivals6: List::new(no_arrival()),
-            inside4: List::new(nothing_inside(tunnel)),
-            inside6: List::new(nothing_inside(tunnel)),
+            ipv4: Sorted::default(),
+            ipv6: Sorted::default(),
+            arrivals4: List::new(0),
+            arrivals6: List::new(0),
+            insides: Insides::default(),
+            transits6: List::new(0),
+            destinations6: Lookups::default(),
+            outcomes: [Outcome::NOT_TAKEN; BURST_MAX],
         }
     }
-}
-
-fn no_arrival<A: Default>() -> Arrival<A> {
-    Arrival {
-        at: 0,
-        total_len: 0,
-        protocol: 0,
-        tos: 0,
-        ttl: 0,
-        is_between_hosts: false,
-        local: A::default(),
-        remote: A::default(),
-    }
-}
-
-fn nothing_inside<A: Default>(tunnel: TunnelId) -> Inside<A> {
-    let (destination, next_hop) = (A::default(), NextHop::NoRoute);
-    Inside { at: 0, total_len: 0, offset: 0, tunnel, destination, next_hop }
 }
 
 impl FastPath {
     /// Takes the plain packets of a burst, which arrived on `port`. Those it took stand at their
-    /// Ethernet header, which is written, and their verdict is [`Verdict::Ready`]; the verdicts and
-    /// the bytes of all others are as they were.
+    /// Ethernet header, which is written; the bytes of all others are as they were. `None`: they
+    /// don't all leave together, and [`tell`](Self::tell) says what became of each.
     pub fn take(
         &mut self,
         burst: &mut Burst,
-        verdicts: &mut Verdicts,
         port_id: PortId,
         port: &Port,
         round: &mut Round<'_>,
-    ) -> Taken {
-        self.sort(burst.packets(), port, &round.tables.local);
-        self.arrive(burst.packets(), port_id, round);
-        self.route(round);
-        let mut leaving = Leaving {
-            packets: burst.packets_mut(),
-            verdicts,
-            taken: Taken::default(),
-            last_neighbor: None,
-        };
-        leaving.transit(&self.transit4, &self.transit6, round);
-        leaving.inside(&self.inside4, &self.inside6, round);
-        let mut taken = leaving.taken;
-        if taken.ports_differ {
-            taken.port = None;
+    ) -> Option<Whole> {
+        let packets = burst.packets_mut();
+        let count = packets.len();
+        self.outcomes.get_mut(..count)?.fill(Outcome::NOT_TAKEN);
+        self.sort(packets, header::mac_word(port.mac), round.tables);
+        let mut last = LastLink::default();
+        if !self.arrivals4.is_empty() {
+            self.arrive_in_ipv4(packets, port_id, &mut last, round);
         }
-        taken
+        if !self.arrivals6.is_empty() {
+            self.arrive_in_ipv6(packets, port_id, &mut last, round);
+        }
+        let Self { ipv4, ipv6, outcomes, .. } = self;
+        let outcomes = outcomes.get_mut(..count)?;
+        forward_ipv4((packets, outcomes), &ipv4.forwards, &mut last, round);
+        forward_ipv6((packets, outcomes), &ipv6.forwards, &mut last, round);
+        enter_ipv4((packets, outcomes), &ipv4.entries, &mut last, round);
+        enter_ipv6((packets, outcomes), &ipv6.entries, &mut last, round);
+        Whole::of(outcomes)
     }
 
-    /// Looks up every destination.
-    #[inline]
-    fn route(&mut self, round: &Round<'_>) {
-        let tables = round.tables;
-        for item in self.transit4.items_mut() {
-            item.next_hop = tables.route_ipv4(item.destination);
-            prefetch_tunnel(item.next_hop, round);
-        }
-        for item in self.transit6.items_mut() {
-            item.next_hop = tables.route_ipv6(item.destination);
-            prefetch_tunnel(item.next_hop, round);
-        }
-        for item in self.inside4.items_mut() {
-            item.next_hop = tables.route_ipv4(item.destination);
-        }
-        for item in self.inside6.items_mut() {
-            item.next_hop = tables.route_ipv6(item.destination);
-        }
+    /// Takes no packet of a burst.
+    pub fn decline(&mut self) -> Option<Whole> {
+        self.outcomes.fill(Outcome::NOT_TAKEN);
+        None
     }
-}
 
-#[inline]
-fn prefetch_tunnel(next_hop: NextHop, round: &Round<'_>) {
-    if let NextHop::Tunnel(id) = next_hop
-        && let Some(tunnel) = round.tables.tunnel(id)
-    {
-        crate::packet::prefetch(tunnel);
-    }
-}
-
-/// The last loops: packets are written, and their verdicts.
-struct Leaving<'a> {
-    packets: &'a mut [Packet],
-    verdicts: &'a mut Verdicts,
-    taken: Taken,
-    /// The neighbor found last; most packets of a burst go to few.
-    last_neighbor: Option<(PortId, core::net::IpAddr, AdjacencyId)>,
-}
-
-impl Leaving<'_> {
-    #[inline]
-    fn ready(&mut self, at: u16, path: Path, port: PortId) {
-        if let Some(verdict) = self.verdicts.get_mut(usize::from(at)) {
-            *verdict = Verdict::Ready(port);
+    /// Says what became of each packet of the burst that [`take`](Self::take) saw last: a verdict
+    /// for every packet, its path for those that were taken.
+    pub fn tell(&self, burst: &mut Burst, verdicts: &mut Verdicts) {
+        let packets = burst.packets_mut().iter_mut();
+        for ((packet, verdict), outcome) in packets.zip(verdicts).zip(&self.outcomes) {
+            *verdict = match outcome.get() {
+                Some((path, port)) => {
+                    packet.path = path;
+                    Verdict::Ready(port)
+                }
+                None => Verdict::Unseen,
+            };
         }
-        if let Some(packet) = self.packets.get_mut(usize::from(at)) {
-            packet.path = path;
-        }
-        self.taken.note(path, port);
     }
 }

@@ -1,84 +1,135 @@
-//! The first loop: which frames of a burst are plain, and what they are.
+//! The first loop: headers are checked, destinations are looked up, and what is plain is sorted by
+//! what is to be done with it.
 
+use super::FastPath;
 use super::header::{self, Carried, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
-use super::{Arrival, FastPath, Transit};
-use crate::packet::{Flags, Packet};
-use crate::tables::local::LocalAddresses;
-use crate::tables::{NextHop, Port};
-use crate::tunnel::lookup::Protocols;
+use super::list::List;
+use crate::fib::NextHopId;
+use crate::interface::TunnelId;
+use crate::packet::{Flags, Packet, prefetch};
+use crate::tables::Tables;
 use crate::wire::ethernet;
 
-impl FastPath {
-    /// Sorts the packets of a burst into the lists. Not plain is what is in none.
+/// Packets of one family, by their places in the burst, and what is to be done with them.
+pub(super) struct Sorted {
+    /// Those that go to a host.
+    pub(super) forwards: List<(u16, NextHopId)>,
+    /// Those that go into a tunnel.
+    pub(super) entries: List<(u16, TunnelId)>,
+}
+
+impl Default for Sorted {
+    fn default() -> Self {
+        Self { forwards: List::new((0, NextHopId::NONE)), entries: List::new((0, TunnelId(0))) }
+    }
+}
+
+impl Sorted {
     #[inline]
-    pub(super) fn sort(&mut self, packets: &[Packet], port: &Port, local: &LocalAddresses) {
-        self.transit4.clear();
-        self.transit6.clear();
-        self.arrivals4.clear();
-        self.arrivals6.clear();
-        let own = header::mac_word(port.mac);
+    fn clear(&mut self) {
+        self.forwards.clear();
+        self.entries.clear();
+    }
+
+    /// Sorts a packet by its next hop, and asks for the tunnel that it goes into.
+    #[inline]
+    pub(super) fn push(&mut self, at: u16, next_hop: NextHopId, tables: &Tables) {
+        if let Some(id) = next_hop.as_tunnel() {
+            if let Some(tunnel) = tables.tunnel(id) {
+                prefetch(tunnel);
+                self.entries.push((at, id));
+            }
+        } else {
+            self.forwards.push((at, next_hop));
+        }
+    }
+}
+
+impl FastPath {
+    /// Sorts the plain packets of a burst. `own`: see [`header::mac_word`].
+    #[inline]
+    pub(super) fn sort(&mut self, packets: &[Packet], own: u64, tables: &Tables) {
+        let Self { ipv4, ipv6, arrivals4, arrivals6, transits6, destinations6, .. } = self;
+        ipv4.clear();
+        ipv6.clear();
+        arrivals4.clear();
+        arrivals6.clear();
+        transits6.clear();
+        destinations6.clear();
+        if tables.fib4.is_large() {
+            prefetch_routes(packets, tables);
+        }
         for (at, packet) in (0_u16..).zip(packets) {
             let frame = packet.data();
             let Some(start) = frame.first_chunk::<IPV4_END>() else { continue };
             match header::carried(start, own) {
-                Carried::Ipv4 if !packet.meta.flags.has(Flags::BAD_CHECKSUM) => {
-                    self.sort_ipv4(at, frame, local);
+                Carried::Ipv4 => {
+                    let room = frame.len() - ethernet::HEADER_LEN;
+                    let is_sound = !packet.meta.flags.has(Flags::BAD_CHECKSUM);
+                    let plain = PlainIpv4::of(header::behind_ethernet(start));
+                    if !(is_sound && plain.is_sound(room)) {
+                        continue;
+                    }
+                    if header::is_tunnels(plain.protocol()) {
+                        if !plain.is_fragment() {
+                            arrivals4.push(at);
+                        }
+                        continue;
+                    }
+                    if may_pass_ipv4(plain, tables) {
+                        ipv4.push(at, tables.fib4.lookup(plain.destination()), tables);
+                    }
                 }
-                Carried::Ipv6 => self.sort_ipv6(at, frame, local),
-                _ => {}
+                Carried::Ipv6 => {
+                    let room = frame.len() - ethernet::HEADER_LEN;
+                    let Some(start) = frame.first_chunk::<IPV6_END>() else { continue };
+                    let plain = PlainIpv6::of(header::behind_ethernet(start));
+                    if !plain.is_sound(room) {
+                        continue;
+                    }
+                    if header::is_tunnels(plain.next_header()) {
+                        arrivals6.push(at);
+                    } else if may_pass_ipv6(plain, tables) {
+                        transits6.push(at);
+                        destinations6.push(plain.destination());
+                    }
+                }
+                Carried::Other => {}
             }
         }
-    }
-
-    #[inline]
-    fn sort_ipv4(&mut self, at: u16, frame: &[u8], local: &LocalAddresses) {
-        let header = frame.first_chunk::<IPV4_END>().and_then(|start| start.last_chunk());
-        let room = frame.len() - ethernet::HEADER_LEN;
-        let Some(plain) = header.and_then(|header| PlainIpv4::read(header, room)) else { return };
-        let is_between_hosts = plain.is_between_hosts() & (plain.ttl > 1);
-        let PlainIpv4 { total_len, protocol, source, destination, .. } = plain;
-        if Protocols::of(protocol) != Protocols::NONE && !plain.is_fragment() {
-            let PlainIpv4 { tos, ttl, .. } = plain;
-            let (local, remote) = (destination, source);
-            return self.arrivals4.push(Arrival {
-                at,
-                total_len,
-                protocol,
-                tos,
-                ttl,
-                is_between_hosts,
-                local,
-                remote,
-            });
-        }
-        if is_between_hosts && !local.contains_ipv4(source) {
-            self.transit4.push(Transit { at, total_len, destination, next_hop: NextHop::NoRoute });
+        if !transits6.is_empty() {
+            self.sort_ipv6(tables);
         }
     }
 
-    #[inline]
-    fn sort_ipv6(&mut self, at: u16, frame: &[u8], local: &LocalAddresses) {
-        let header = frame.first_chunk::<IPV6_END>().and_then(|start| start.last_chunk());
-        let room = frame.len() - ethernet::HEADER_LEN;
-        let Some(plain) = header.and_then(|header| PlainIpv6::read(header, room)) else { return };
-        let is_between_hosts = plain.is_between_hosts() & (plain.hop_limit > 1);
-        let PlainIpv6 { total_len, source, destination, .. } = plain;
-        if Protocols::of(plain.next_header) != Protocols::NONE {
-            let PlainIpv6 { next_header: protocol, traffic_class: tos, hop_limit: ttl, .. } = plain;
-            let (local, remote) = (destination, source);
-            return self.arrivals6.push(Arrival {
-                at,
-                total_len,
-                protocol,
-                tos,
-                ttl,
-                is_between_hosts,
-                local,
-                remote,
-            });
-        }
-        if is_between_hosts && !local.contains_ipv6(source) {
-            self.transit6.push(Transit { at, total_len, destination, next_hop: NextHop::NoRoute });
+    /// Looks up the destinations of IPv6 together, and sorts by them.
+    fn sort_ipv6(&mut self, tables: &Tables) {
+        let Self { ipv6, transits6, destinations6, .. } = self;
+        let next_hops = destinations6.look_up(&tables.fib6);
+        for (&at, &next_hop) in transits6.items().iter().zip(next_hops) {
+            ipv6.push(at, next_hop, tables);
         }
     }
+}
+
+/// Asks for the routes of a burst, whatever its packets are.
+fn prefetch_routes(packets: &[Packet], tables: &Tables) {
+    for packet in packets {
+        if let Some(start) = packet.data().first_chunk::<IPV4_END>() {
+            let plain = PlainIpv4::of(header::behind_ethernet(start));
+            tables.fib4.prefetch(plain.destination());
+        }
+    }
+}
+
+/// Whether a packet from elsewhere may be forwarded, for all that its header says.
+#[inline]
+pub(super) fn may_pass_ipv4(plain: PlainIpv4, tables: &Tables) -> bool {
+    plain.may_pass() && !tables.local.contains_ipv4(plain.source())
+}
+
+/// The same for IPv6.
+#[inline]
+pub(super) fn may_pass_ipv6(plain: PlainIpv6, tables: &Tables) -> bool {
+    plain.may_pass() && !tables.local.contains_ipv6(plain.source())
 }

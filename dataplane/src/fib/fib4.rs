@@ -20,6 +20,9 @@ const DIRECT_LEN: u8 = 24;
 
 const DIRECT_SLOTS: usize = 1 << DIRECT_LEN;
 
+/// What is taken for being in a cache of the core.
+const NEAR_BYTES: usize = 4 << 20;
+
 /// The IPv4 forwarding table that workers look destinations up in.
 #[derive(Clone, Debug)]
 pub struct Fib4 {
@@ -53,6 +56,18 @@ impl Fib4 {
             entry = self.lookup_node(entry, last_byte);
         }
         entry.or(self.short.lookup(first_byte)).next_hop()
+    }
+
+    /// Asks for what the lookup of an address begins with. Worth it where [`is_large`](Self::is_large).
+    #[inline]
+    pub fn prefetch(&self, address: u32) {
+        self.direct.prefetch(address >> 8);
+    }
+
+    /// Whether so much of the table is in use that it is probably in no cache of a core.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        self.direct.bytes_in_use() > NEAR_BYTES
     }
 
     /// Looks up `addresses`, in host order, into as many of `next_hops`; the longer of the two slices

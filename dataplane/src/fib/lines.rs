@@ -39,6 +39,12 @@ impl<const BLOCK: usize> Lines<BLOCK> {
         self.all.get(place as usize).unwrap_or(&NO_LINE)
     }
 
+    /// How many there are, in use or not.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The line at `place`, and those of its block if it begins one.
     pub(super) fn get_mut(&mut self, place: u32) -> &mut [Line] {
         let first = place as usize;

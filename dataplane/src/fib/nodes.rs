@@ -69,6 +69,16 @@ impl<const HEAD: usize> Nodes<HEAD> {
         Entry::from_raw(line.0[word as usize % WORD_COUNT])
     }
 
+    /// What `slot` of `node`, which begins with `line`, holds. As [`Self::locate`] and
+    /// [`Self::read`], with a branch for where the processor can tell in time which kind it is.
+    #[inline]
+    pub(super) fn follow(&self, node: Entry, line: &Line, slot: u8) -> Entry {
+        if node.is_wide() {
+            return self.read((node.place() + 1) * WORDS + u32::from(slot));
+        }
+        Entry::from_raw(line.0[(HEAD + Self::run_of(line, slot) as usize) % WORD_COUNT])
+    }
+
     /// What `slot` of `node` holds.
     #[inline]
     pub(super) fn slot(&self, node: Entry, slot: u8) -> Entry {
@@ -185,6 +195,12 @@ impl<const HEAD: usize> Nodes<HEAD> {
     /// How many nodes there are: of one line, and wide ones.
     pub(super) fn counts(&self) -> (usize, usize) {
         self.lines.counts()
+    }
+
+    /// How many lines there are, in use or not.
+    #[inline]
+    pub(super) fn line_count(&self) -> usize {
+        self.lines.len()
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -239,8 +239,23 @@ impl Packet {
 
     /// Cuts the packet to its first `len` bytes; a packet that is shorter stays as it is.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "no longer than it was")]
     pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(truncate_u16(len));
+        self.len = len.min(usize::from(self.len)) as u16;
+    }
+
+    /// Makes the packet the `len` bytes that begin `start` bytes into its buffer, and returns them, or
+    /// `None` when the buffer ends before; then nothing has changed. Bytes that were not the packet's
+    /// hold whatever was there.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "both are below the capacity")]
+    pub fn reframe(&mut self, start: usize, len: usize) -> Option<&mut [u8]> {
+        if start + len > usize::from(self.capacity) {
+            return None;
+        }
+        self.offset = start as u16;
+        self.len = len as u16;
+        Some(self.data_mut())
     }
 
     /// Makes the packet empty, with `headroom` bytes in front, and lets `fill` write the room that

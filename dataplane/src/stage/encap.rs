@@ -10,7 +10,7 @@ use crate::packet::{Burst, Flags, Packet, Path};
 use crate::tables::NextHop;
 use crate::tunnel::lookup::Protocols;
 use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch};
-use crate::tunnel::{Kind, Tunnel};
+use crate::tunnel::{Kind, Tunnel, ecn, ip_in_ipv4};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::protocol;
@@ -251,26 +251,30 @@ fn underlay(
 
 #[inline]
 fn patch(bytes: &[u8], tunnel: &Tunnel, inner: Inner, round: &mut Round<'_>) -> Patch {
-    let plain = &tunnel.plain;
+    let setup = &tunnel.setup;
+    //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.
+    let field = setup.ecn.table()[usize::from(inner.tos & ecn::MASK)];
+    let dscp = setup.dscp.map_or(inner.tos & !ecn::MASK, |dscp| dscp << 2);
     let mut patch = Patch {
         inner_len: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
-        tos: plain.outer_tos(inner.tos),
-        ttl: plain.outer_ttl(inner.ttl),
+        tos: dscp | field,
+        ttl: setup.ttl.unwrap_or(inner.ttl),
         protocol: inner.protocol,
         identification: 0,
         dont_fragment: false,
         flow_label: 0,
     };
-    match tunnel.setup.kind {
+    match setup.kind {
         Kind::IpInIpv4 => {
-            patch.dont_fragment = plain.outer_dont_fragment(inner.dont_fragment);
+            patch.dont_fragment = ip_in_ipv4::dont_fragment(setup, inner.dont_fragment);
             if !patch.dont_fragment {
                 //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
-                patch.identification = round.identifications.next(plain.slot);
+                patch.identification = round.identifications.next(setup.slot);
             }
         }
         Kind::IpInIpv6 => {
-            patch.flow_label = plain.outer_flow_label(|| flow_label(round.tables.flow.hash(bytes)));
+            let hash = || flow_label(round.tables.flow.hash(bytes));
+            patch.flow_label = setup.flow_label.unwrap_or_else(hash);
         }
     }
     patch

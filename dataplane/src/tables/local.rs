@@ -1,6 +1,7 @@
 //! This node's own addresses, for the question that is asked of every source: is it ours?
 //!
-//! Two hash tables at most half full, so that "no" takes one load for nearly all packets.
+//! Two hash tables, and in front of each a filter that answers "no" for nearly all packets with one
+//! load and hardly any arithmetic.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::HashMap;
@@ -86,7 +87,11 @@ impl LocalAddresses {
 struct Addresses<A> {
     /// Open addressing, a power of two in size, at most half full.
     slots: Box<[A]>,
+    /// A word for each slot. An address that is here has its bit set; of others, at most one in 128.
+    filter: Box<[u64]>,
     count: usize,
+    /// Addresses that were taken out and whose bits are still set.
+    stale: usize,
 }
 
 const SLOTS_MIN: usize = 16;
@@ -96,35 +101,65 @@ const HASH_START: u64 = 0x005e_edad_d2e5_5e50;
 
 impl<A: OuterAddress> Default for Addresses<A> {
     fn default() -> Self {
-        Self { slots: vec![A::default(); SLOTS_MIN].into_boxed_slice(), count: 0 }
+        Self::with_slots(SLOTS_MIN)
     }
 }
 
 impl<A: OuterAddress> Addresses<A> {
     #[inline]
     fn contains(&self, address: A) -> bool {
+        self.may_contain(address) && self.is_there(address)
+    }
+
+    #[inline]
+    fn may_contain(&self, address: A) -> bool {
+        let (word, bit) = Self::place(address, self.filter.len());
+        self.filter.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// The word and the bit of an address in a filter of `words` words, a power of two.
+    #[inline]
+    fn place(address: A, words: usize) -> (usize, u64) {
+        let hash = address.scatter();
+        ((hash >> 32) as usize & (words - 1), 1 << (hash >> 58))
+    }
+
+    fn with_slots(count: usize) -> Self {
+        let slots = vec![A::default(); count].into_boxed_slice();
+        Self { slots, filter: vec![0; count].into_boxed_slice(), count: 0, stale: 0 }
+    }
+
+    /// The same addresses in so many slots.
+    fn rebuild(&mut self, slot_count: usize) {
+        let old = core::mem::replace(self, Self::with_slots(slot_count));
+        old.iter().for_each(|address| self.put(address));
+    }
+
+    /// Puts in an address that is not there, where there is room.
+    fn put(&mut self, address: A) {
+        let at = self.slot_of(address);
+        self.slots[at] = address;
+        let (word, bit) = Self::place(address, self.filter.len());
+        self.filter[word] |= bit;
+        self.count += 1;
+    }
+
+    #[inline(never)]
+    fn is_there(&self, address: A) -> bool {
         let found = self.slots.get(self.slot_of(address)).is_some_and(|&slot| slot == address);
         found && address != A::default()
     }
 
     /// Whether it was not there.
     fn insert(&mut self, address: A) -> bool {
-        if address == A::default() {
+        if address == A::default() || self.contains(address) {
             return false;
         }
         if (self.count + 1) * 2 > self.slots.len() {
-            let doubled = vec![A::default(); self.slots.len() * 2].into_boxed_slice();
-            let old = core::mem::replace(&mut self.slots, doubled);
-            for &address in old.iter().filter(|&&slot| slot != A::default()) {
-                let at = self.slot_of(address);
-                self.slots[at] = address;
-            }
+            self.rebuild(self.slots.len() * 2);
         }
-        let at = self.slot_of(address);
-        let is_new = self.slots[at] != address;
-        self.slots[at] = address;
-        self.count += usize::from(is_new);
-        is_new
+        self.put(address);
+        true
     }
 
     /// Whether it was there.
@@ -136,6 +171,10 @@ impl<A: OuterAddress> Addresses<A> {
         let home = |&slot: &A| (slot != A::default()).then(|| Self::home(slot));
         probing::remove(&mut self.slots, at, A::default(), home);
         self.count -= 1;
+        self.stale += 1;
+        if self.stale * 2 > self.slots.len() {
+            self.rebuild(self.slots.len());
+        }
         true
     }
 

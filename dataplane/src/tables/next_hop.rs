@@ -95,6 +95,39 @@ impl NextHop {
     }
 }
 
+/// Questions about a next hop that are cheaper than all it stands for.
+impl NextHopId {
+    /// The tunnel that it leads into, if it leads into one.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "an id has 24 bits")]
+    pub const fn as_tunnel(self) -> Option<TunnelId> {
+        let raw = self.index() as u32;
+        if raw >> VALUE_BITS == TUNNEL { Some(TunnelId(raw & (VALUE_COUNT - 1))) } else { None }
+    }
+
+    /// The host that it leads to, if it is one that is known in advance.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "an id has 24 bits")]
+    pub const fn as_via(self) -> Option<AdjacencyId> {
+        let raw = self.index() as u32;
+        if raw >> VALUE_BITS == VIA { Some(AdjacencyId(raw & (VALUE_COUNT - 1))) } else { None }
+    }
+
+    /// The port of the connected net that it leads to, if it leads to one.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "an id has 24 bits, a port 8")]
+    pub const fn as_connected(self) -> Option<PortId> {
+        let raw = self.index() as u32;
+        if raw >> VALUE_BITS == CONNECTED { Some(PortId(raw as u8)) } else { None }
+    }
+
+    /// Whether it is this node.
+    #[inline]
+    pub const fn is_local(self) -> bool {
+        self.index() == (SPECIAL << VALUE_BITS | LOCAL) as usize
+    }
+}
+
 impl From<NextHopId> for NextHop {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "an id has 24 bits, a port 8")]

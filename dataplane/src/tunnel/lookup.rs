@@ -6,6 +6,7 @@
 //! ends the search like any other.
 
 use crate::interface::{PortId, TunnelId};
+use crate::packet::prefetch;
 use crate::tables::probing;
 use crate::wire::protocol;
 
@@ -72,6 +73,16 @@ pub struct Pair<A> {
 pub trait OuterAddress: Copy + Eq + Default {
     /// Mixes the address into a hash.
     fn mix(self, hash: u64) -> u64;
+
+    /// Mixes both addresses of a pair into a hash.
+    #[inline]
+    fn mix_pair(pair: Pair<Self>, hash: u64) -> u64 {
+        pair.remote.mix(pair.local.mix(hash))
+    }
+
+    /// A hash whose upper bits are good and cost next to nothing, for sets in which it does no harm
+    /// that addresses can be made to collide.
+    fn scatter(self) -> u64;
 }
 
 #[inline]
@@ -88,6 +99,16 @@ impl OuterAddress for u32 {
     fn mix(self, hash: u64) -> u64 {
         multiply_fold(hash ^ u64::from(self), ODD)
     }
+
+    #[inline]
+    fn mix_pair(pair: Pair<Self>, hash: u64) -> u64 {
+        multiply_fold(hash ^ (u64::from(pair.local) << 32 | u64::from(pair.remote)), ODD)
+    }
+
+    #[inline]
+    fn scatter(self) -> u64 {
+        u64::from(self).wrapping_mul(ODD)
+    }
 }
 
 impl OuterAddress for u128 {
@@ -96,19 +117,29 @@ impl OuterAddress for u128 {
     fn mix(self, hash: u64) -> u64 {
         multiply_fold(multiply_fold(hash ^ self as u64, ODD) ^ (self >> 64) as u64, ODD)
     }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+    fn scatter(self) -> u64 {
+        let high = ((self >> 64) as u64).wrapping_mul(ODD);
+        (self as u64 ^ high.rotate_left(32)).wrapping_mul(ODD)
+    }
 }
 
-/// A tunnel that shares its pair of addresses with the next one in the chain.
+/// A tunnel of a pair of addresses.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     protocols: Protocols,
     link: Option<PortId>,
     tunnel: TunnelId,
-    /// The next candidate of the same pair, or `NO_MORE`.
+    /// The next candidate of the same pair among the others, or `NO_MORE`.
     next: u32,
 }
 
 const NO_MORE: u32 = u32::MAX;
+
+/// How many slots are taken for being in a cache of the core.
+const NEAR_SLOTS: usize = 1 << 14;
 
 /// What a lookup found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,12 +153,15 @@ pub enum Found {
 }
 
 /// The tunnels of one outer family.
+///
+/// Nearly every pair has one tunnel, which stands in the pair's slot: a lookup is one load.
 #[derive(Clone, Debug)]
 pub struct TunnelLookup<A> {
     /// Open addressing, a power of two in size, at most half full.
     slots: Box<[Slot<A>]>,
-    candidates: Vec<Candidate>,
-    /// Places among the candidates that can be used again.
+    /// The second, third … candidates of pairs that have several.
+    others: Vec<Candidate>,
+    /// Places among the others that can be used again.
     free: Vec<u32>,
     pairs: usize,
     /// How many pairs each of the steps with a wildcard has.
@@ -138,7 +172,25 @@ pub struct TunnelLookup<A> {
 #[derive(Clone, Copy, Debug)]
 struct Slot<A> {
     pair: Pair<A>,
-    first: u32,
+    /// One that takes no protocol marks an empty slot.
+    first: Candidate,
+}
+
+impl<A: OuterAddress> Slot<A> {
+    fn empty() -> Self {
+        let first = Candidate {
+            protocols: Protocols::NONE,
+            link: None,
+            tunnel: TunnelId(0),
+            next: NO_MORE,
+        };
+        Self { pair: Pair { local: A::default(), remote: A::default() }, first }
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.first.protocols == Protocols::NONE
+    }
 }
 
 /// Two tunnels that could not be told apart.
@@ -149,15 +201,11 @@ pub struct Indistinguishable(pub TunnelId);
 impl<A: OuterAddress> TunnelLookup<A> {
     /// Without tunnels; `seed` is the secret of the hash.
     pub fn new(seed: u64) -> Self {
-        let slots = vec![Self::empty_slot(); 16].into_boxed_slice();
-        Self { slots, candidates: Vec::new(), free: Vec::new(), pairs: 0, wildcards: [0; 3], seed }
+        let slots = vec![Slot::empty(); 16].into_boxed_slice();
+        Self { slots, others: Vec::new(), free: Vec::new(), pairs: 0, wildcards: [0; 3], seed }
     }
 
-    fn empty_slot() -> Slot<A> {
-        Slot { pair: Pair { local: A::default(), remote: A::default() }, first: NO_MORE }
-    }
-
-    /// Adds a tunnel. An address of 0 stands for any.
+    /// Adds a tunnel. An address of 0 stands for any; one that takes no protocol is found by nobody.
     ///
     /// # Errors
     /// When a tunnel with the same pair, link and an overlapping protocol is there already; nothing
@@ -169,49 +217,67 @@ impl<A: OuterAddress> TunnelLookup<A> {
         link: Option<PortId>,
         tunnel: TunnelId,
     ) -> Result<(), Indistinguishable> {
+        if protocols == Protocols::NONE {
+            return Ok(());
+        }
         if (self.pairs + 1) * 2 > self.slots.len() {
             self.grow();
         }
         let at = self.slot_of(pair);
-        let first = self.slots[at].first;
-        let twin = self.chain(first).find(|c| c.link == link && c.protocols.overlaps(protocols));
-        if let Some(twin) = twin {
-            return Err(Indistinguishable(twin.tunnel));
-        }
-        if first == NO_MORE {
+        let candidate = Candidate { protocols, link, tunnel, next: NO_MORE };
+        let slot = self.slots[at];
+        if slot.is_empty() {
+            self.slots[at] = Slot { pair, first: candidate };
             self.pairs += 1;
             if let Some(step) = Self::wildcard_step(pair) {
                 self.wildcards[step] += 1;
             }
+            return Ok(());
         }
-        let candidate = Candidate { protocols, link, tunnel, next: first };
+        let twin = |c: &Candidate| c.link == link && c.protocols.overlaps(protocols);
+        if let Some(twin) = self.candidates(slot.first).find(twin) {
+            return Err(Indistinguishable(twin.tunnel));
+        }
+        let other = Candidate { next: slot.first.next, ..candidate };
         let position = if let Some(position) = self.free.pop() {
-            self.candidates[position as usize] = candidate;
+            self.others[position as usize] = other;
             position
         } else {
-            self.candidates.push(candidate);
-            u32::try_from(self.candidates.len() - 1).unwrap_or(NO_MORE)
+            self.others.push(other);
+            u32::try_from(self.others.len() - 1).unwrap_or(NO_MORE)
         };
-        self.slots[at] = Slot { pair, first: position };
+        self.slots[at].first.next = position;
         Ok(())
     }
 
     /// Takes a tunnel out; false if it is not there under this pair.
     pub fn remove(&mut self, pair: Pair<A>, tunnel: TunnelId) -> bool {
         let at = self.slot_of(pair);
-        let (mut before, mut position) = (None, self.slots[at].first);
-        while let Some(&candidate) = self.candidates.get(position as usize) {
+        let slot = self.slots[at];
+        if slot.is_empty() {
+            return false;
+        }
+        let second = slot.first.next;
+        if slot.first.tunnel == tunnel {
+            match self.others.get(second as usize) {
+                Some(&candidate) => {
+                    self.slots[at].first = candidate;
+                    self.free.push(second);
+                }
+                None => self.remove_pair(at, pair),
+            }
+            return true;
+        }
+        let (mut before, mut position) = (None, second);
+        while let Some(&candidate) = self.others.get(position as usize) {
             if candidate.tunnel != tunnel {
                 (before, position) = (Some(position), candidate.next);
                 continue;
             }
             self.free.push(position);
             match before {
-                Some(before) => self.candidates[before as usize].next = candidate.next,
-                None => self.slots[at].first = candidate.next,
-            }
-            if self.slots[at].first == NO_MORE {
-                self.remove_pair(at, pair);
+                Some(before) => self.others[before as usize].next = candidate.next,
+                None => self.slots[at].first.next = candidate.next,
             }
             return true;
         }
@@ -225,8 +291,8 @@ impl<A: OuterAddress> TunnelLookup<A> {
             self.wildcards[step] -= 1;
         }
         let seed = self.seed;
-        let home = |slot: &Slot<A>| (slot.first != NO_MORE).then(|| Self::home(seed, slot.pair));
-        probing::remove(&mut self.slots, at, Self::empty_slot(), home);
+        let home = |slot: &Slot<A>| (!slot.is_empty()).then(|| Self::home(seed, slot.pair));
+        probing::remove(&mut self.slots, at, Slot::empty(), home);
     }
 
     /// Which of the steps with a wildcard finds a pair.
@@ -241,9 +307,9 @@ impl<A: OuterAddress> TunnelLookup<A> {
     }
 
     fn grow(&mut self) {
-        let doubled = vec![Self::empty_slot(); self.slots.len() * 2].into_boxed_slice();
+        let doubled = vec![Slot::empty(); self.slots.len() * 2].into_boxed_slice();
         let old = core::mem::replace(&mut self.slots, doubled);
-        for slot in old.iter().filter(|slot| slot.first != NO_MORE) {
+        for slot in old.iter().filter(|slot| !slot.is_empty()) {
             let at = self.slot_of(slot.pair);
             self.slots[at] = *slot;
         }
@@ -255,7 +321,7 @@ impl<A: OuterAddress> TunnelLookup<A> {
         let mask = self.slots.len() - 1;
         let mut at = Self::home(self.seed, pair) & mask;
         while let Some(slot) = self.slots.get(at) {
-            if slot.first == NO_MORE || slot.pair == pair {
+            if slot.pair == pair || slot.is_empty() {
                 break;
             }
             at = (at + 1) & mask;
@@ -267,22 +333,49 @@ impl<A: OuterAddress> TunnelLookup<A> {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "only the masked bits count")]
     fn home(seed: u64, pair: Pair<A>) -> usize {
-        pair.remote.mix(pair.local.mix(seed)) as usize
+        A::mix_pair(pair, seed) as usize
     }
 
+    /// All candidates of a pair, from the first on.
     #[inline]
-    fn chain(&self, first: u32) -> impl Iterator<Item = &Candidate> {
-        let mut next = first;
-        core::iter::from_fn(move || {
-            let candidate = self.candidates.get(next as usize)?;
-            next = candidate.next;
-            Some(candidate)
-        })
+    fn candidates(&self, first: Candidate) -> impl Iterator<Item = Candidate> {
+        let after = |candidate: &Candidate| self.others.get(candidate.next as usize).copied();
+        core::iter::successors(Some(first), after)
     }
 
     /// The tunnel of a packet to `local` from `remote` with one protocol, received on `ingress`.
     #[inline]
     pub fn find(&self, local: A, remote: A, protocol: Protocols, ingress: Option<PortId>) -> Found {
+        let slot = self.slots.get(self.slot_of(Pair { local, remote }));
+        // The only tunnel of both addresses, bound to no port: so are nearly all.
+        if let Some(Slot { first, .. }) = slot
+            && first.protocols.overlaps(protocol)
+            && first.next == NO_MORE
+            && first.link.is_none()
+        {
+            return Found::Tunnel(first.tunnel);
+        }
+        self.search(local, remote, protocol, ingress)
+    }
+
+    /// Asks for what [`find`](Self::find) looks at first. Worth it where [`is_large`](Self::is_large).
+    #[inline]
+    pub fn prefetch(&self, local: A, remote: A) {
+        let mask = self.slots.len() - 1;
+        if let Some(slot) = self.slots.get(Self::home(self.seed, Pair { local, remote }) & mask) {
+            prefetch(slot);
+        }
+    }
+
+    /// Whether the table is probably in no cache of a core.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        self.slots.len() > NEAR_SLOTS
+    }
+
+    /// The same, step by step.
+    #[inline(never)]
+    fn search(&self, local: A, remote: A, protocol: Protocols, ingress: Option<PortId>) -> Found {
         let any = A::default();
         let mut wrong_protocol = false;
         let steps = [
@@ -297,7 +390,7 @@ impl<A: OuterAddress> TunnelLookup<A> {
             }
             // A slot is found by its whole pair, so a wildcard step can only find tunnels whose
             // address really is unset.
-            match self.find_in(self.slots[self.slot_of(pair)].first, protocol, ingress) {
+            match self.search_pair(pair, protocol, ingress) {
                 Found::Tunnel(tunnel) => return Found::Tunnel(tunnel),
                 Found::WrongProtocol => wrong_protocol = true,
                 Found::Nothing => {}
@@ -306,11 +399,14 @@ impl<A: OuterAddress> TunnelLookup<A> {
         if wrong_protocol { Found::WrongProtocol } else { Found::Nothing }
     }
 
-    #[inline]
-    fn find_in(&self, first: u32, protocol: Protocols, ingress: Option<PortId>) -> Found {
+    fn search_pair(&self, pair: Pair<A>, protocol: Protocols, ingress: Option<PortId>) -> Found {
+        let slot = self.slots[self.slot_of(pair)];
+        if slot.is_empty() {
+            return Found::Nothing;
+        }
         let mut unbound = None;
         let mut wrong_protocol = false;
-        for candidate in self.chain(first) {
+        for candidate in self.candidates(slot.first) {
             if candidate.link.is_some() && candidate.link != ingress {
                 continue;
             }

@@ -148,21 +148,6 @@ impl Tunnel {
         if self.plain.facts.has(Facts::MEASURED) { self.setup.latency } else { None }
     }
 
-    /// Whether an IPv4 packet comes from the remote or is addressed to it, so that it might go
-    /// round (RFC 2003 §3.2).
-    #[inline]
-    pub fn goes_round_ipv4(&self, source: u32, destination: u32) -> bool {
-        let remote = self.rewrite.remote_ipv4();
-        !self.plain.facts.has(Facts::IPV6_OUTSIDE) & ((source == remote) | (destination == remote))
-    }
-
-    /// The same for an IPv6 packet.
-    #[inline]
-    pub fn goes_round_ipv6(&self, source: u128, destination: u128) -> bool {
-        let remote = self.rewrite.remote_ipv6();
-        self.plain.facts.has(Facts::IPV6_OUTSIDE) & ((source == remote) | (destination == remote))
-    }
-
     /// Our outer IPv4 address as a number to compare with; 0 when unset or of the other family.
     #[inline]
     pub fn local_ipv4(&self) -> u32 {

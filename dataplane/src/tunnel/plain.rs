@@ -4,7 +4,7 @@
 //! Everything here follows from a [`TunnelSetup`]; nothing is decided here. A tunnel with rules that
 //! the fast path does not know simply leaves a flag out, and the stages take its packets.
 
-use super::ecn;
+use super::ecn::{self, EcnEncap};
 use super::ip_in_ipv4::dont_fragment;
 use super::lookup::Protocols;
 use super::policy::SourceFilter;
@@ -12,7 +12,7 @@ use super::{Kind, TunnelSetup};
 use crate::counters::CounterSlot;
 use crate::tables::NextHop;
 use crate::tables::neighbor::AdjacencyId;
-use crate::wire::{ipv6, protocol};
+use crate::wire::{ipv4, ipv6, protocol};
 
 /// One-bit facts about a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,17 +30,10 @@ impl Facts {
     /// An inner source is believed when the route to it leads into the tunnel; otherwise the filter
     /// is to be asked.
     pub const ROUTED_SOURCE: Self = Self(16);
-    /// The outer DF bit around IPv4 is set.
-    pub const SET_DF: Self = Self(32);
-    /// The outer DF bit around IPv4 is that of the inner header.
-    pub const COPY_DF: Self = Self(64);
-    /// The outer DF bit around IPv6 is set.
-    pub const SET_DF_IPV6: Self = Self(128);
     /// It has a latency histogram of its own.
-    pub const MEASURED: Self = Self(256);
-
+    pub const MEASURED: Self = Self(32);
     /// The outer header is IPv6.
-    pub const IPV6_OUTSIDE: Self = Self(512);
+    pub const IPV6_OUTSIDE: Self = Self(64);
 
     /// Whether all bits of `other` are set.
     #[inline]
@@ -53,6 +46,29 @@ impl Facts {
     }
 }
 
+/// A field of an outer header, made from that of the inner one: what is kept, and what is set.
+#[derive(Clone, Copy, Debug)]
+pub struct Mask<T> {
+    keep: T,
+    set: T,
+}
+
+impl Mask<u8> {
+    /// The outer field.
+    #[inline]
+    pub const fn apply(self, inner: u8) -> u8 {
+        inner & self.keep | self.set
+    }
+}
+
+impl Mask<u16> {
+    /// The outer field.
+    #[inline]
+    pub const fn apply(self, inner: u16) -> u16 {
+        inner & self.keep | self.set
+    }
+}
+
 /// The choices of a tunnel as masks and numbers.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -61,12 +77,15 @@ pub struct Plain {
     pub facts: Facts,
     /// The largest inner packet that needs no cutting anywhere, in bytes.
     pub mtu: u16,
-    /// The outer ECN field for each inner one, two bits each.
-    ecn: u8,
-    dscp_mask: u8,
-    dscp: u8,
-    ttl_mask: u8,
-    ttl: u8,
+    /// DSCP and ECN, wherever a fact says that the fast path may encapsulate.
+    pub tos: Mask<u8>,
+    /// TTL or hop limit.
+    pub ttl: Mask<u8>,
+    /// DF, from the flags of an inner IPv4 header or from 0 for IPv6, as a 16-bit word in the order
+    /// of the wire.
+    pub fragment: Mask<u16>,
+    /// The DF bit around IPv6, in the order of the wire.
+    pub fragment_ipv6: u16,
     /// The least outer TTL that is accepted.
     pub min_outer_ttl: u8,
     /// Where its counters are.
@@ -81,6 +100,9 @@ const HASHED_LABEL: u32 = u32::MAX;
 
 const NO_ADJACENCY: AdjacencyId = AdjacencyId(u32::MAX);
 
+/// DF as it stands on the wire, as a little-endian word.
+const DF: u16 = ipv4::DONT_FRAGMENT.swap_bytes();
+
 impl Plain {
     /// From a setup and the length of its rewrite.
     pub(super) fn new(setup: &TunnelSetup, rewrite_len: usize) -> Self {
@@ -89,44 +111,28 @@ impl Plain {
             _ => NO_ADJACENCY,
         };
         let overhead = u16::try_from(rewrite_len).unwrap_or(u16::MAX);
-        let (ttl, ttl_mask) = setup.ttl.map_or((0, u8::MAX), |ttl| (ttl, 0));
-        let (dscp, dscp_mask) = setup.dscp.map_or((0, !ecn::MASK), |dscp| (dscp << 2, 0));
+        //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.
+        let keep_ecn = if setup.ecn == EcnEncap::Normal { ecn::MASK } else { 0 };
+        let keep_dscp = if setup.dscp.is_none() { !ecn::MASK } else { 0 };
+        let sets_df = dont_fragment(setup, Some(false));
+        let copies_df = dont_fragment(setup, Some(true));
         Self {
             facts: facts(setup, underlay, rewrite_len),
             mtu: setup.mtu.min(setup.underlay_mtu.saturating_sub(overhead)),
-            ecn: (0..4).zip(setup.ecn.table()).fold(0, |all, (at, field)| all | field << (2 * at)),
-            dscp_mask,
-            dscp,
-            ttl_mask,
-            ttl,
+            tos: Mask { keep: keep_dscp | keep_ecn, set: setup.dscp.map_or(0, |dscp| dscp << 2) },
+            ttl: Mask {
+                keep: if setup.ttl.is_none() { u8::MAX } else { 0 },
+                set: setup.ttl.unwrap_or(0),
+            },
+            fragment: Mask {
+                keep: if copies_df { DF } else { 0 },
+                set: if sets_df { DF } else { 0 },
+            },
+            fragment_ipv6: if dont_fragment(setup, None) { DF } else { 0 },
             min_outer_ttl: setup.min_outer_ttl,
             slot: setup.slot,
             underlay,
             flow_label: setup.flow_label.unwrap_or(HASHED_LABEL),
-        }
-    }
-
-    /// The outer DSCP and ECN around a packet with this byte.
-    #[inline]
-    pub const fn outer_tos(&self, inner: u8) -> u8 {
-        //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.
-        inner & self.dscp_mask | self.dscp | self.ecn >> (2 * (inner & ecn::MASK)) & ecn::MASK
-    }
-
-    /// The outer TTL or hop limit around a packet with this one.
-    #[inline]
-    pub const fn outer_ttl(&self, inner: u8) -> u8 {
-        inner & self.ttl_mask | self.ttl
-    }
-
-    /// The outer DF bit. `inner`: of an IPv4 packet; `None` for IPv6.
-    #[inline]
-    pub const fn outer_dont_fragment(&self, inner: Option<bool>) -> bool {
-        match inner {
-            Some(inner) => {
-                self.facts.has(Facts::SET_DF) || (inner && self.facts.has(Facts::COPY_DF))
-            }
-            None => self.facts.has(Facts::SET_DF_IPV6),
         }
     }
 
@@ -140,8 +146,11 @@ impl Plain {
 fn facts(setup: &TunnelSetup, underlay: AdjacencyId, rewrite_len: usize) -> Facts {
     let carries = |ip_protocol| setup.protocols.overlaps(Protocols::of(ip_protocol));
     let has_ends = setup.up && setup.local.is_some() && setup.remote.is_some();
-    // An encapsulation limit makes headers of their own.
-    let sends = has_ends && underlay != NO_ADJACENCY && rewrite_len <= ipv6::HEADER_LEN;
+    // An encapsulation limit makes headers of their own, and RFC 3168's ECN is no mask.
+    let sends = has_ends
+        && underlay != NO_ADJACENCY
+        && rewrite_len <= ipv6::HEADER_LEN
+        && setup.ecn != EcnEncap::Rfc3168;
     let receives = setup.up
         && setup.remote.is_some()
         && !setup.outer_rpf
@@ -158,9 +167,6 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, rewrite_len: usize) -> Fact
         .with(Facts::DECAP_IPV4, receives && carries(protocol::IPV4))
         .with(Facts::DECAP_IPV6, receives && carries(protocol::IPV6))
         .with(Facts::ROUTED_SOURCE, routed)
-        .with(Facts::SET_DF, dont_fragment(setup, Some(false)))
-        .with(Facts::COPY_DF, dont_fragment(setup, Some(true)))
-        .with(Facts::SET_DF_IPV6, dont_fragment(setup, None))
         .with(Facts::MEASURED, setup.latency.is_some())
         .with(Facts::IPV6_OUTSIDE, setup.kind == Kind::IpInIpv6)
 }

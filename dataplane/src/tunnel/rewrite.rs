@@ -6,7 +6,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::wire::checksum::{fold, sum};
+use crate::wire::checksum::{fold, sum, sum_of_20};
 use crate::wire::ipv4::{self, Ipv4Fields};
 use crate::wire::ipv6::{self, Ipv6Fields};
 use crate::wire::{read_u32, read_u128, write_u16, write_u32};
@@ -30,6 +30,38 @@ pub struct Patch {
     /// IPv4: don't fragment.
     pub dont_fragment: bool,
     /// IPv6: flow label.
+    pub flow_label: u32,
+}
+
+/// What differs from packet to packet of plain ones, outside IPv4.
+#[derive(Clone, Copy, Debug)]
+pub struct OuterIpv4 {
+    /// Bytes of the packet that goes inside.
+    pub inner_len: u16,
+    /// DSCP and ECN.
+    pub tos: u8,
+    /// TTL.
+    pub ttl: u8,
+    /// Protocol.
+    pub protocol: u8,
+    /// Identification.
+    pub identification: u16,
+    /// Flags, as a little-endian word of what is to stand there.
+    pub fragment: u16,
+}
+
+/// What differs from packet to packet of plain ones, outside IPv6.
+#[derive(Clone, Copy, Debug)]
+pub struct OuterIpv6 {
+    /// Bytes of the packet that goes inside.
+    pub inner_len: u16,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+    /// Hop limit.
+    pub hop_limit: u8,
+    /// Next header.
+    pub next_header: u8,
+    /// Flow label.
     pub flow_label: u32,
 }
 
@@ -145,6 +177,38 @@ impl Rewrite {
         header[10..12].copy_from_slice(&(!fold(sum)).to_be_bytes());
     }
 
+    /// Writes the outer IPv4 header in three words.
+    #[inline]
+    pub fn write_plain_ipv4(&self, header: &mut [u8; ipv4::HEADER_LEN], outer: OuterIpv4) {
+        let total_len = outer.inner_len.wrapping_add(ipv4::HEADER_LEN_U16).swap_bytes();
+        let first = 0x45
+            | u64::from(outer.tos) << 8
+            | u64::from(total_len) << 16
+            | u64::from(outer.identification.swap_bytes()) << 32
+            | u64::from(outer.fragment) << 48;
+        let second = u32::from(outer.ttl) | u32::from(outer.protocol) << 8;
+        let mut addresses = [0; 8];
+        addresses.copy_from_slice(&self.bytes[ipv4::offset::SOURCE..ipv4::HEADER_LEN]);
+        let addresses = u64::from_le_bytes(addresses);
+        let checksum = !sum_of_20([first, addresses], second);
+        header[..8].copy_from_slice(&first.to_le_bytes());
+        header[8..12].copy_from_slice(&(second | u32::from(checksum) << 16).to_le_bytes());
+        header[12..].copy_from_slice(&addresses.to_le_bytes());
+    }
+
+    /// Writes an outer IPv6 header that no extension header follows.
+    #[inline]
+    pub fn write_plain_ipv6(&self, header: &mut [u8; ipv6::HEADER_LEN], outer: OuterIpv6) {
+        let class = u32::from(outer.traffic_class) << 20;
+        let word = (6 << 28 | class | outer.flow_label & 0xf_ffff).swap_bytes();
+        let first = u64::from(word)
+            | u64::from(outer.inner_len.swap_bytes()) << 32
+            | u64::from(outer.next_header) << 48
+            | u64::from(outer.hop_limit) << 56;
+        header[..8].copy_from_slice(&first.to_le_bytes());
+        header[8..].copy_from_slice(&self.bytes[ipv6::offset::SOURCE..ipv6::HEADER_LEN]);
+    }
+
     /// Writes the outer IPv6 header, and the destination options if there are any, to the start of
     /// `room`. A packet that carries a lower encapsulation limit of its own says so in
     /// `encap_limit`.
@@ -218,6 +282,11 @@ mod tests {
             reference.dont_fragment = dont_fragment;
             reference.header_checksum = reference.calc_header_checksum();
             prop_assert_eq!(&room[..], &reference.to_bytes()[..]);
+            let mut plain = [0xaa; 20];
+            let fragment = if dont_fragment { 0x0040 } else { 0 };
+            let outer = OuterIpv4 { inner_len, tos, ttl, protocol, identification, fragment };
+            rewrite.write_plain_ipv4(&mut plain, outer);
+            prop_assert_eq!(&plain[..], &reference.to_bytes()[..]);
         }
 
         #[test]
@@ -248,6 +317,12 @@ mod tests {
                 prop_assert_eq!(&room[40..], &[protocol, 0, 4, 1, limit, 1, 1, 0][..]);
             } else {
                 prop_assert_eq!(&room[40..], &[0xaa; 8][..]);
+                let mut plain = [0xaa; 40];
+                let outer = OuterIpv6 {
+                    inner_len, traffic_class: tos, hop_limit: ttl, next_header: protocol, flow_label,
+                };
+                rewrite.write_plain_ipv6(&mut plain, outer);
+                prop_assert_eq!(&plain[..], &reference.to_bytes()[..]);
             }
         }
     }

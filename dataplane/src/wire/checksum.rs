@@ -27,6 +27,18 @@ pub const fn fold(sum: u64) -> u16 {
     (sum & 0xffff) as u16
 }
 
+/// The ones-complement sum of 20 bytes, folded: two words of eight bytes and one of four, as they
+/// stand in memory. Its bytes are in memory's order too: the sum does not care (RFC 1071 §2).
+#[inline]
+pub const fn sum_of_20(words: [u64; 2], last: u32) -> u16 {
+    let (sum, carry) = words[0].overflowing_add(words[1]);
+    let (sum, more) = sum.overflowing_add(last as u64 + carry as u64);
+    let sum = sum.wrapping_add(more as u64);
+    // Added to itself with the halves exchanged, the upper half is the sum of both, carry included.
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
+}
+
 /// The checksum of `bytes`: over a header whose checksum field is 0 the value to write, over a
 /// header with its checksum 0 when it is right.
 #[inline]

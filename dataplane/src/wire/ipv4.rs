@@ -7,6 +7,8 @@ use super::{read_u16, read_u32, write_u16};
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
+/// The same, as lengths stand in headers.
+pub const HEADER_LEN_U16: u16 = 20;
 
 /// Don't fragment.
 pub const DONT_FRAGMENT: u16 = 0x4000;

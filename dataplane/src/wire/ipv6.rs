@@ -6,6 +6,8 @@ use super::{protocol, read_u16, read_u32, read_u128, write_u16, write_u32};
 
 /// Bytes of the header.
 pub const HEADER_LEN: usize = 40;
+/// The same, as lengths stand in headers.
+pub const HEADER_LEN_U16: u16 = 40;
 
 /// The smallest MTU that IPv6 allows a link to have.
 pub const MINIMUM_MTU: u16 = 1280;

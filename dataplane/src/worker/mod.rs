@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::clock::{CycleScale, Nanos, cycles};
 use crate::device::Device;
-use crate::fast_path::{FastPath, Taken};
+use crate::fast_path::{FastPath, Whole};
 use crate::interface::PortId;
 use crate::latency::Histograms;
 use crate::node::rate_limit::{self, ErrorLimiter};
@@ -45,6 +45,9 @@ pub struct WorkerSettings {
     pub seed: u64,
     /// Tunnels with a latency histogram of their own.
     pub measured_tunnels: u16,
+    /// Whether plain packets may take the fast path. Without it the stages see to every packet: slower,
+    /// and with the same results, which is what tests hold it to.
+    pub fast_path: bool,
 }
 
 /// One worker over its queues of a device.
@@ -184,7 +187,6 @@ impl<D: Device> Worker<D> {
     #[inline]
     fn process(&mut self, port: PortId, start: u64, now: Nanos) {
         let Self { tables, state, verdicts, fast_path, burst, .. } = self;
-        let count = burst.len();
         let Some(port_table) = tables.port(port) else {
             // A port that the tables don't know yet: nothing can be said about its frames.
             return state.discard(burst);
@@ -196,18 +198,21 @@ impl<D: Device> Worker<D> {
             identifications: &mut state.identifications,
             measured: &mut state.measured,
         };
-        verdicts[..count].fill(Verdict::Unseen);
-        let taken = fast_path.take(burst, verdicts, port, port_table, &mut round);
-        match taken.port {
-            Some(port) if taken.count() == count => state.send_whole(port, burst, &taken),
-            _ => {
-                classify_burst(burst, verdicts, port, port_table, &round);
-                decap_burst(burst, verdicts, &mut round);
-                route_burst(burst, verdicts, &round);
-                encap_burst(burst, verdicts, &mut round);
-                for (packet, verdict) in burst.drain().zip(verdicts.iter()) {
-                    state.settle(packet, *verdict, tables, now);
-                }
+        let whole = if state.settings.fast_path {
+            fast_path.take(burst, port, port_table, &mut round)
+        } else {
+            fast_path.decline()
+        };
+        if let Some(whole) = whole {
+            state.send_whole(burst, whole);
+        } else {
+            fast_path.tell(burst, verdicts);
+            classify_burst(burst, verdicts, port, port_table, &round);
+            decap_burst(burst, verdicts, &mut round);
+            route_burst(burst, verdicts, &round);
+            encap_burst(burst, verdicts, &mut round);
+            for (packet, verdict) in burst.drain().zip(verdicts.iter()) {
+                state.settle(packet, *verdict, tables, now);
             }
         }
         state.flush(Some(start));
@@ -310,16 +315,16 @@ impl<D: Device> State<D> {
         }
     }
 
-    /// Sends a whole burst whose packets are all ready to leave by `port`, behind those that wait
+    /// Sends a whole burst whose packets are all ready to leave by one port, behind those that wait
     /// there already.
     #[inline]
-    fn send_whole(&mut self, port: PortId, burst: &mut Burst, taken: &Taken) {
-        self.send(port);
-        for (total, count) in self.sent_paths.iter_mut().zip(taken.paths) {
+    fn send_whole(&mut self, burst: &mut Burst, whole: Whole) {
+        self.send(whole.port);
+        for (total, count) in self.sent_paths.iter_mut().zip(whole.paths) {
             *total += u64::from(count);
         }
         let Self { device, shared, .. } = self;
-        send_burst(device, shared, port, burst);
+        send_burst(device, shared, whole.port, burst);
     }
 
     /// Sends what has been collected for a port.

@@ -268,6 +268,7 @@ pub(crate) fn settings() -> WorkerSettings {
         rates: rate_limit::Limits::DEFAULT,
         seed: SEED,
         measured_tunnels: 2,
+        fast_path: true,
     }
 }
 

@@ -11,7 +11,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::appliance::{Appliance, BUFFERS, G_MAC, H_MAC, L, L_MAC, U, U_MAC, settings};
-use super::frames::{frame, ip, mend_ipv4};
+use super::frames::{frame, ip};
+use super::mutation::{SPECIMENS, mutation};
 use super::specimens::{crowded, specimens};
 
 /// So many errors that no limit hides the work of making them.
@@ -135,52 +136,6 @@ fn any_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
             (port, super::frames::frame_of(kind, mac, G_MAC, &rest))
         },
     )
-}
-
-/// A change of a valid frame.
-#[derive(Clone, Debug)]
-struct Mutation {
-    specimen: prop::sample::Index,
-    bytes: Vec<(prop::sample::Index, u8)>,
-    cut: Option<prop::sample::Index>,
-    mended: bool,
-}
-
-fn mutation() -> impl Strategy<Value = Mutation> {
-    let byte = (any::<prop::sample::Index>(), any::<u8>());
-    (
-        any::<prop::sample::Index>(),
-        vec(byte, 0..6),
-        any::<Option<prop::sample::Index>>(),
-        any::<bool>(),
-    )
-        .prop_map(|(specimen, bytes, cut, mended)| Mutation { specimen, bytes, cut, mended })
-}
-
-impl Mutation {
-    fn apply(&self, specimens: &[(PortId, Vec<u8>)]) -> (PortId, Vec<u8>) {
-        let (port, mut bytes) = self.specimen.get(specimens).clone();
-        // Most bytes that matter are within the headers.
-        let reach = bytes.len().min(120);
-        for (at, value) in self.bytes.iter().filter(|_| reach > 0) {
-            bytes[at.index(reach)] = *value;
-        }
-        if self.mended {
-            for at in [14, 34, 54] {
-                if bytes.len() >= at + 20 && bytes[at] >> 4 == 4 {
-                    mend_ipv4(&mut bytes[at..]);
-                }
-            }
-        }
-        if let Some(cut) = self.cut {
-            bytes.truncate(cut.index(bytes.len() + 1));
-        }
-        (port, bytes)
-    }
-}
-
-thread_local! {
-    static SPECIMENS: Vec<(PortId, Vec<u8>)> = specimens();
 }
 
 proptest! {

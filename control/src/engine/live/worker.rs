@@ -57,6 +57,7 @@ impl WorkerThread {
             rates: worker_rates(&config.limits, workers),
             seed,
             measured_tunnels: controller.measured_tunnels(),
+            fast_path: true,
         };
         let Some(shared) = controller.workers().get(number).cloned() else {
             return Err(io::Error::other("there are more devices than workers"));

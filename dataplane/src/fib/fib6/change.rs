@@ -39,8 +39,8 @@ impl Fib6 {
             if len <= step.depth() + 8 {
                 return self.paint(&path, entry, change);
             }
-            path.push(Slot::Inside(entry, step.slot(address)));
-            entry = self.nodes.slot(entry, step.slot(address));
+            path.push(Slot::Inside(entry, step.slot(address.to_be_bytes())));
+            entry = self.nodes.slot(entry, step.slot(address.to_be_bytes()));
         }
         if change.removes() {
             return Ok(());
@@ -108,7 +108,7 @@ impl Fib6 {
         let (head, mut slots) = self.nodes.expand(node);
         let step = Step::from_head(head);
         let (paint, len) = paint_of(change, step.depth());
-        let range = covered(step.slot(address), step.depth(), len);
+        let range = covered(step.slot(address.to_be_bytes()), step.depth(), len);
         let mut children = slots[range.clone()].to_vec();
         children.retain(|slot| slot.is_node());
         slots[range].iter_mut().filter(|slot| !slot.is_node()).for_each(|slot| paint.apply(slot));

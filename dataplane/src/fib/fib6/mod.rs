@@ -32,8 +32,22 @@ const LANES: usize = 32;
 
 const _: () = assert!(LANES <= u8::MAX as usize);
 
+/// Up to how many lines the nodes are taken for being in a cache of the core: 512 KiB.
+const NEAR_LINES_MAX: usize = 8192;
+
 /// How many words of a node are its head: the base, and the key.
 const HEAD: usize = 5;
+
+/// For each number of bytes that lead to a node, the bits of an address that they are.
+static PATHS: [u128; 16] = {
+    let mut paths = [0; 16];
+    let mut count = 1;
+    while count < 16 {
+        paths[count] = !(u128::MAX >> (8 * count));
+        count += 1;
+    }
+    paths
+};
 
 /// What a node of the trie knows besides its slots.
 #[derive(Clone, Copy, Debug)]
@@ -76,19 +90,13 @@ impl Step {
     /// Whether an address passes this node.
     #[inline]
     fn leads(&self, address: u128) -> bool {
-        (address ^ self.key) >> 8 >> self.below() == 0
+        (address ^ self.key) & PATHS[usize::from(self.depth() / 8) % 16] == 0
     }
 
     /// The slot of an address that passes this node.
     #[inline]
-    fn slot(&self, address: u128) -> u8 {
-        (address >> self.below()).to_le_bytes()[0]
-    }
-
-    /// How many bits follow this node's byte.
-    #[inline]
-    fn below(&self) -> u32 {
-        u32::from(120u8.wrapping_sub(self.depth()) & 127)
+    fn slot(&self, address: [u8; 16]) -> u8 {
+        address[usize::from(self.depth() / 8) % 16]
     }
 
     /// How many bits an address has in common with the path to this node.
@@ -176,6 +184,7 @@ impl Fib6 {
     #[inline]
     pub fn lookup(&self, address: u128) -> NextHopId {
         let (mut best, mut entry) = self.start(address);
+        let bytes = address.to_be_bytes();
         while entry.is_node() {
             let line = self.nodes.line(entry);
             let step = Step::from_line(line);
@@ -183,7 +192,7 @@ impl Fib6 {
             if !step.leads(address) {
                 return best.next_hop();
             }
-            entry = self.nodes.read(Nodes::<HEAD>::locate(entry, line, step.slot(address)));
+            entry = self.nodes.follow(entry, line, step.slot(bytes));
         }
         entry.or(best).next_hop()
     }
@@ -191,10 +200,27 @@ impl Fib6 {
     /// Looks up `addresses` into as many of `next_hops`; the longer of the two slices decides
     /// nothing.
     ///
-    /// All addresses take each step together, and each step is done in stages that load for all of
-    /// them before the next waits for one.
+    /// In a large table all addresses take each step together, and each step is done in stages that
+    /// load for all of them before the next waits for one. In a small one there is nothing to wait
+    /// for, and one address after the other is fewer instructions.
     #[inline]
     pub fn lookup_burst(&self, addresses: &[u128], next_hops: &mut [NextHopId]) {
+        if self.is_large() {
+            self.lookup_together(addresses, next_hops);
+        } else {
+            for (next_hop, &address) in next_hops.iter_mut().zip(addresses) {
+                *next_hop = self.lookup(address);
+            }
+        }
+    }
+
+    /// Whether so much of the table is in use that it is probably in no cache of a core.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        self.nodes.line_count() > NEAR_LINES_MAX
+    }
+
+    fn lookup_together(&self, addresses: &[u128], next_hops: &mut [NextHopId]) {
         for (addresses, next_hops) in addresses.chunks(LANES).zip(next_hops.chunks_mut(LANES)) {
             let mut walk = Walk::new();
             for (at, &address) in addresses.iter().enumerate() {
@@ -240,7 +266,7 @@ impl Fib6 {
             let node = walk.entries[usize::from(lane) % LANES];
             let line = self.nodes.line(node);
             let step = Step::from_line(line);
-            let word = Nodes::<HEAD>::locate(node, line, step.slot(address));
+            let word = Nodes::<HEAD>::locate(node, line, step.slot(address.to_be_bytes()));
             *found = (word, u32::from(step.leads(address)).wrapping_neg());
         }
         let lanes = walk.lanes;

@@ -1,0 +1,312 @@
+//! The fast path decides nothing of its own: whatever arrives, an appliance with it and one without
+//! it send the same bytes by the same ports and count the same.
+
+use adit_dataplane::counters::CounterSlot;
+use adit_dataplane::device::SentFrame;
+use adit_dataplane::interface::{PortId, TunnelId};
+use adit_dataplane::tables::NextHop;
+use adit_dataplane::tunnel::ecn::EcnEncap;
+use adit_dataplane::tunnel::lookup::Protocols;
+use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
+use adit_dataplane::tunnel::{DontFragment, TunnelSetup};
+use adit_dataplane::worker::WorkerSettings;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, SLOTS, U, U_MAC, settings};
+use super::frames::{Ip, frame, ip};
+use super::mutation::{SPECIMENS, mutation};
+use super::specimens::{PEERS, crowded};
+
+/// What each tunnel of an appliance is changed to.
+#[derive(Clone, Debug)]
+struct Tweak {
+    ttl: Option<u8>,
+    min_outer_ttl: u8,
+    dscp: Option<u8>,
+    copies_dscp: bool,
+    ecn: EcnEncap,
+    dont_fragment: DontFragment,
+    flow_label: Option<u32>,
+    protocols: Protocols,
+    up: bool,
+    hairpin: bool,
+    mtu: Option<u16>,
+    inner_source: SourceFilter,
+    latency: Option<u16>,
+}
+
+fn tweak() -> impl Strategy<Value = Tweak> {
+    let ecn = prop_oneof![Just(EcnEncap::Normal), Just(EcnEncap::Compat), Just(EcnEncap::Rfc3168)];
+    let dont_fragment = prop_oneof![
+        Just(DontFragment::Pmtudisc),
+        Just(DontFragment::Inherit),
+        Just(DontFragment::No)
+    ];
+    let both = Protocols::IPV4.with(Protocols::IPV6);
+    let protocols =
+        prop_oneof![4 => Just(both), 1 => Just(Protocols::IPV4), 1 => Just(Protocols::IPV6)];
+    let listed = |routed_is_listed| SourceFilter::Listed {
+        sources: AddressSet {
+            ipv4: Ranges::union(vec![(0x0a02_0000, 0x0a03_ffff)]),
+            ipv6: Ranges::union(vec![(0x2001_0db8_0002 << 80, 0x2001_0db8_0004 << 80)]),
+        },
+        routed_is_listed,
+    };
+    let inner_source = prop_oneof![
+        Just(SourceFilter::Off),
+        Just(SourceFilter::Loose),
+        Just(SourceFilter::Strict),
+        any::<bool>().prop_map(listed),
+    ];
+    let looks = (any::<Option<u8>>(), prop_oneof![Just(0), any::<u8>()], 0_u8..64, any::<bool>());
+    let more = (
+        prop::option::of(0_u32..0x10_0000),
+        prop::bool::weighted(0.9),
+        any::<bool>(),
+        prop::option::of(98_u16..102),
+        prop::option::of(0_u16..2),
+    );
+    (looks, any::<bool>(), ecn, dont_fragment, protocols, inner_source, more).prop_map(
+        |(looks, copies_dscp, ecn, dont_fragment, protocols, inner_source, more)| {
+            let (ttl, min_outer_ttl, dscp, has_dscp) = looks;
+            let (flow_label, up, hairpin, mtu, latency) = more;
+            Tweak {
+                ttl,
+                min_outer_ttl,
+                dscp: has_dscp.then_some(dscp),
+                copies_dscp,
+                ecn,
+                dont_fragment,
+                flow_label,
+                protocols,
+                up,
+                hairpin,
+                mtu,
+                inner_source,
+                latency,
+            }
+        },
+    )
+}
+
+impl Tweak {
+    fn apply(self, setup: &mut TunnelSetup) {
+        setup.ttl = self.ttl;
+        setup.min_outer_ttl = self.min_outer_ttl;
+        setup.dscp = self.dscp;
+        setup.copies_dscp = self.copies_dscp;
+        setup.ecn = self.ecn;
+        setup.dont_fragment = self.dont_fragment;
+        setup.flow_label = self.flow_label;
+        setup.protocols = self.protocols;
+        setup.up = self.up;
+        setup.hairpin = self.hairpin;
+        setup.mtu = self.mtu.unwrap_or(setup.mtu);
+        setup.inner_source = self.inner_source;
+        setup.latency = self.latency;
+    }
+}
+
+/// Addresses of hosts here and there, of both families, and some that are nobody's.
+const HERE: [[&str; 2]; 5] = [
+    ["10.1.0.5", "2001:db8:1::5"],
+    ["10.1.0.77", "2001:db8:1::77"],
+    ["203.0.113.9", "2001:db8:200::9"],
+    ["172.16.0.1", "2001:db8:9999::1"],
+    ["203.0.113.2", "2001:db8:200::2"],
+];
+const THERE: [[&str; 2]; 8] = [
+    ["10.2.0.8", "2001:db8:2::8"],
+    ["10.3.0.8", "2001:db8:3::8"],
+    ["10.4.0.8", "2001:db8:4::8"],
+    ["10.5.0.8", "2001:db8:5::8"],
+    ["10.6.0.8", "2001:db8:6::8"],
+    ["10.24.0.8", "2001:db8:24::8"],
+    ["203.0.113.2", "2001:db8:200::2"],
+    ["192.168.50.1", "2001:db8:50::1"],
+];
+const NOBODY: [[&str; 2]; 4] =
+    [["0.0.0.0", "::"], ["127.0.0.1", "::1"], ["224.0.0.5", "ff02::5"], ["10.1.0.255", "fe80::5"]];
+
+/// What is said in a header of an ordinary packet, by numbers that stand for the cases that count.
+#[derive(Clone, Debug)]
+struct Ordinary {
+    family: usize,
+    from: [&'static str; 2],
+    to: [&'static str; 2],
+    tos: u8,
+    ttl: u8,
+    dont_fragment: bool,
+    len: usize,
+}
+
+fn address(usual: &'static [[&'static str; 2]]) -> impl Strategy<Value = [&'static str; 2]> {
+    prop_oneof![
+        12 => prop::sample::select(usual),
+        1 => prop::sample::select(&HERE[..]),
+        1 => prop::sample::select(&NOBODY[..]),
+    ]
+}
+
+fn ordinary(
+    from: &'static [[&'static str; 2]],
+    to: &'static [[&'static str; 2]],
+) -> impl Strategy<Value = Ordinary> {
+    let ttl = prop_oneof![4 => Just(64), 1 => 0_u8..4, 1 => any::<u8>()];
+    let sizes = [98, 99, 100, 101, 1420, 1421, 1452, 1453, 1460, 1461, 1480, 1481, 1500, 1501];
+    let len = prop_oneof![48_usize..200, prop::sample::select(sizes.to_vec())];
+    let header = (0_usize..2, address(from), address(to), any::<u8>(), ttl, any::<bool>(), len);
+    header.prop_map(|(family, from, to, tos, ttl, dont_fragment, len)| Ordinary {
+        family,
+        from,
+        to,
+        tos,
+        ttl,
+        dont_fragment,
+        len,
+    })
+}
+
+impl Ordinary {
+    fn header(&self) -> Ip {
+        let header = ip(self.from[self.family], self.to[self.family]).tos(self.tos).ttl(self.ttl);
+        if self.dont_fragment { header } else { header.may_be_cut() }
+    }
+}
+
+/// A frame with an ordinary packet: out of the LAN, or out of a tunnel.
+fn ordinary_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
+    let padding = prop_oneof![3 => Just(0_usize), 1 => 1_usize..30];
+    let sent = ordinary(&HERE, &THERE)
+        .prop_map(|packet| (L, frame(L_MAC, H_MAC, &packet.header().udp(packet.len))));
+    let tos_alike = any::<bool>();
+    let outer_ttl = prop_oneof![Just(64_u8), any::<u8>()];
+    let arrived = (ordinary(&THERE, &HERE), 0_usize..4, any::<u8>(), tos_alike, outer_ttl)
+        .prop_map(|(packet, peer, tos, tos_alike, ttl)| {
+            let (local, remote, ..) = PEERS[peer];
+            let tos = if tos_alike { packet.tos } else { tos };
+            let outer = ip(remote, local).tos(tos).ttl(ttl);
+            (U, frame(U_MAC, G_MAC, &outer.around(&packet.header().udp(packet.len))))
+        });
+    (prop_oneof![sent, arrived], padding).prop_map(|((port, mut bytes), padding)| {
+        bytes.resize(bytes.len() + padding, 0xaa);
+        (port, bytes)
+    })
+}
+
+/// An ordinary frame, or one with strange bytes.
+fn any_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
+    let strange = mutation().prop_map(|mutation| SPECIMENS.with(|frames| mutation.apply(frames)));
+    prop_oneof![3 => ordinary_frame(), 1 => strange]
+}
+
+/// The appliance of the specimens, its tunnels changed.
+fn blueprint(tweaks: Vec<Tweak>) -> Blueprint {
+    let mut plan = crowded();
+    // A packet to a peer may not go into the tunnel to it.
+    plan.route("203.0.113.2/32", NextHop::Tunnel(TunnelId(0)));
+    plan.route("2001:db8:200::2/128", NextHop::Tunnel(TunnelId(1)));
+    for (number, tweak) in tweaks.into_iter().enumerate() {
+        tweak.apply(plan.setup(number));
+    }
+    plan
+}
+
+/// With the fast path, and without.
+fn twins(plan: &Blueprint) -> [Appliance; 2] {
+    [true, false]
+        .map(|fast_path| Appliance::with(plan.build(1), WorkerSettings { fast_path, ..settings() }))
+}
+
+/// Everything that an appliance has counted: what is counted for all, and the traffic of tunnels.
+fn counted(appliance: &mut Appliance) -> (Vec<(&'static str, u64)>, Vec<[u64; 4]>) {
+    let traffic = (0..SLOTS).map(|slot| {
+        let traffic = appliance.shared.counters.tunnels.traffic(CounterSlot(slot)).unwrap();
+        [&traffic.rx_packets, &traffic.rx_bytes, &traffic.tx_packets, &traffic.tx_bytes]
+            .map(adit_dataplane::counters::Cell::get)
+    });
+    let traffic = traffic.collect();
+    (appliance.moved(), traffic)
+}
+
+fn run(appliance: &mut Appliance, frames: &[(PortId, Vec<u8>)]) -> Vec<SentFrame> {
+    for (port, bytes) in frames {
+        appliance.inject(*port, bytes);
+    }
+    let sent = appliance.run();
+    for punt in appliance.take_punts() {
+        use adit_dataplane::worker::exchange::{Handback, Punt};
+        let handback = match punt {
+            Punt::Frame { port, frame } => Handback::Frame { port, frame },
+            Punt::Unresolved { packet, .. } => Handback::Unreachable { packet },
+        };
+        assert!(appliance.shared.handbacks.push(handback).is_ok(), "the ring has room");
+    }
+    sent.into_iter().chain(appliance.run()).collect()
+}
+
+/// Identifications are numbered in the order in which packets are seen to, which is the only thing
+/// that the fast path may change within a burst.
+fn without_identification(mut sent: SentFrame) -> SentFrame {
+    if sent.bytes.get(12..15) == Some(&[8, 0, 0x45]) {
+        sent.bytes[18..20].fill(0);
+        sent.bytes[24..26].fill(0);
+    }
+    sent
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn frame_by_frame_the_bytes_and_the_counters_are_those_of_the_stages(
+        tweaks in vec(tweak(), 6), frames in vec(any_frame(), 1..150),
+    ) {
+        let [mut fast, mut slow] = twins(&blueprint(tweaks));
+        for frame in frames {
+            let frame = [frame];
+            prop_assert_eq!(run(&mut fast, &frame), run(&mut slow, &frame), "{:02x?}", frame);
+            prop_assert_eq!(counted(&mut fast), counted(&mut slow), "{:02x?}", frame);
+        }
+    }
+
+    #[test]
+    fn bursts_leave_in_the_order_and_with_the_counters_of_the_stages(
+        tweaks in vec(tweak(), 6), frames in vec(any_frame(), 1..150),
+    ) {
+        let [mut fast, mut slow] = twins(&blueprint(tweaks));
+        let sent = [&mut fast, &mut slow].map(|appliance| {
+            let sent = run(appliance, &frames).into_iter().map(without_identification);
+            sent.collect::<Vec<_>>()
+        });
+        prop_assert_eq!(&sent[0], &sent[1]);
+        prop_assert_eq!(counted(&mut fast), counted(&mut slow));
+    }
+}
+
+#[test]
+fn with_large_tables_it_is_the_same() {
+    let mut plan = crowded();
+    for net in 11..=40 {
+        for subnet in (0..=u8::MAX).step_by(4) {
+            plan.route(&format!("{net}.{subnet}.0.0/24"), NextHop::Blackhole);
+        }
+    }
+    for net in 0x3000..0x6000 {
+        plan.route(&format!("2001:db8:{net:x}:1::/64"), NextHop::Blackhole);
+    }
+    assert!(plan.build(1).fib4.is_large() && plan.build(1).fib6.is_large());
+    let [mut fast, mut slow] = twins(&plan);
+    let mut frames = SPECIMENS.with(Clone::clone);
+    frames.push((L, frame(L_MAC, H_MAC, &ip("10.1.0.5", "12.4.0.7").udp(60))));
+    frames.push((L, frame(L_MAC, H_MAC, &ip("2001:db8:1::5", "2001:db8:3001:1::7").udp(60))));
+    for frame in frames.chunks(7) {
+        let sent = [&mut fast, &mut slow].map(|appliance| {
+            let sent = run(appliance, frame).into_iter().map(without_identification);
+            sent.collect::<Vec<_>>()
+        });
+        assert_eq!(sent[0], sent[1]);
+        assert_eq!(counted(&mut fast), counted(&mut slow));
+    }
+}
