@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::thread;
 
 use adit_control::api::{self, Answer, Applied, Cleared, Problem, Request, Server};
-use adit_control::config::{self, Purpose};
+use adit_control::config::{self, Change, Purpose, Subject, Verb};
 use adit_control::report::{
     Kind, Latency, LatencyPath, Report, Tunnel, TunnelState, Tunnels, Workers,
 };
@@ -107,6 +107,17 @@ fn answer(request: &Request) -> Result<Answer, Problem> {
             }
             Err(mistakes) => Err(Problem::bad_configuration(&mistakes)),
         },
+        Request::Change(Change { subject: Subject::Tunnel(name), .. }) if name == "rome" => {
+            Err(Problem::no_such(Kind::Tunnels, name))
+        }
+        Request::Change(change) => {
+            let said = match &change.verb {
+                Verb::Put(entry) => format!("put {:?} {entry}", change.subject),
+                Verb::Patch(entry) => format!("patch {:?} {entry}", change.subject),
+                Verb::Remove => format!("remove {:?}", change.subject),
+            };
+            Ok(Answer::Applied(Applied::new(9, vec![said], &[])))
+        }
         Request::ClearCounters { .. } => Ok(Answer::Cleared(Cleared { cleared: 3 })),
         Request::ClearNeighbors { .. } => Ok(Answer::Cleared(Cleared { cleared: 1 })),
     }
@@ -163,6 +174,34 @@ fn apply_says_what_changed_and_prints_mistakes_as_check_does() {
     let refused = bench.client(&format!("apply {}", port.display()));
     assert_eq!(refused.status.code(), Some(1));
     assert!(err(&refused).contains("only a restart can change ports.wan.device"), "{refused:?}");
+}
+
+#[test]
+fn tunnels_and_routes_change_by_command() {
+    let bench = Bench::start();
+    for (line, expected) in [
+        ("tunnel paris up", r#"patch Tunnel("paris") {"enabled":true}"#),
+        ("tunnel paris down", r#"patch Tunnel("paris") {"enabled":false}"#),
+        (
+            "tunnel paris set-remote 2001:db8::2",
+            r#"patch Tunnel("paris") {"remote":"2001:db8::2"}"#,
+        ),
+        ("tunnel paris change ttl=7 dscp=", r#"patch Tunnel("paris") {"ttl":"7","dscp":null}"#),
+        (
+            "tunnel paris replace mode=sit routes=::/0",
+            r#"put Tunnel("paris") {"mode":"sit","routes":["::/0"]}"#,
+        ),
+        ("tunnel paris delete", r#"remove Tunnel("paris")"#),
+        ("route default replace tunnel=paris", r#"put Route("default", None) {"tunnel":"paris"}"#),
+        ("route 10.3.0.0/16 delete --metric 5", r#"remove Route("10.3.0.0/16", Some(5))"#),
+    ] {
+        let output = bench.client(line);
+        assert_eq!(output.status.code(), Some(0), "{line}: {output:?}");
+        assert_eq!(out(&output), format!("in force, generation 9\n  {expected}\n"), "{line}");
+    }
+    let refused = bench.client("tunnel rome up");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(err(&refused).contains("there is no \"rome\""), "{refused:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::{APPLY_LIMIT, Applied, Cleared, Problem};
+use crate::config::{Change, Subject, Verb};
 use crate::report::Kind;
 
 /// The server has limits of its own; this one is for a server that hangs altogether.
@@ -75,6 +76,21 @@ impl Client {
     /// Puts a configuration in force. `path` is absolute.
     pub fn apply(&self, path: &Path) -> Result<Applied, ClientError> {
         self.request(Method::POST, "/v1/apply", Some(&serde_json::json!({ "path": path })))
+    }
+
+    /// Changes one tunnel or route; returns when every worker runs the change.
+    pub fn change(&self, change: &Change) -> Result<Applied, ClientError> {
+        let (kind, name, query) = match &change.subject {
+            Subject::Tunnel(name) => (Kind::Tunnels, name, String::new()),
+            Subject::Route(to, None) => (Kind::Routes, to, String::new()),
+            Subject::Route(to, Some(metric)) => (Kind::Routes, to, format!("?metric={metric}")),
+        };
+        let (method, entry) = match &change.verb {
+            Verb::Put(entry) => (Method::PUT, Some(entry)),
+            Verb::Patch(entry) => (Method::PATCH, Some(entry)),
+            Verb::Remove => (Method::DELETE, None),
+        };
+        self.request(method, &format!("/v1/{kind}{}{query}", segment(Some(name))), entry)
     }
 
     /// Clears `counters` or `neighbors`.

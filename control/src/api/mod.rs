@@ -10,6 +10,7 @@ mod server;
 mod socket;
 
 use std::path::PathBuf;
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -21,7 +22,7 @@ pub use problem::{Flaw, Problem};
 pub use server::Server;
 pub use socket::SocketError;
 
-use crate::config::Mistake;
+use crate::config::{Change, Mistake};
 use crate::report::{Kind, Report};
 
 /// Where the API listens unless told otherwise.
@@ -52,6 +53,8 @@ pub enum Request {
         /// Absolute.
         path: PathBuf,
     },
+    /// Change one tunnel or route.
+    Change(Change),
     /// Set counters to zero: all, or those of this port or tunnel.
     ClearCounters {
         /// Of this one only.
@@ -78,7 +81,7 @@ impl Request {
 pub enum Answer {
     /// To [`Request::Show`].
     Report(Report),
-    /// To [`Request::Apply`].
+    /// To [`Request::Apply`] and [`Request::Change`].
     Applied(Applied),
     /// To the requests that clear something.
     Cleared(Cleared),
@@ -94,12 +97,16 @@ pub struct Applied {
     pub changes: Vec<String>,
     /// What is probably not meant.
     pub warnings: Vec<Flaw>,
+    /// Whether the one entry that was asked for was not there before.
+    #[serde(skip)]
+    pub is_new: bool,
 }
 
 impl Applied {
     /// From what the configuration's reader said.
     pub fn new(generation: u64, changes: Vec<String>, warnings: &[Mistake]) -> Self {
-        Self { generation, changes, warnings: warnings.iter().map(Flaw::from).collect() }
+        let warnings = warnings.iter().map(Flaw::from).collect();
+        Self { generation, changes, warnings, is_new: false }
     }
 }
 
@@ -132,12 +139,16 @@ impl Call {
 
 /// The end of the channel that the server keeps.
 #[derive(Debug, Clone)]
-pub struct Caller(Sender<Call>);
+pub struct Caller {
+    calls: Sender<Call>,
+    control: Thread,
+}
 
-/// Makes the channel between the server and the control thread.
+/// Makes the channel between the server and the control thread, which is the one that calls this: a
+/// call unparks it.
 pub fn channel() -> (Caller, Receiver<Call>) {
-    let (sender, receiver) = bounded(CALLS_MAX);
-    (Caller(sender), receiver)
+    let (calls, receiver) = bounded(CALLS_MAX);
+    (Caller { calls, control: thread::current() }, receiver)
 }
 
 impl Caller {
@@ -145,9 +156,10 @@ impl Caller {
     async fn call(&self, request: Request) -> Result<Answer, Problem> {
         let limit = request.limit();
         let (reply, answer) = oneshot::channel();
-        self.0
+        self.calls
             .try_send(Call { request, reply })
             .map_err(|error| if error.is_full() { Problem::busy() } else { Problem::stopping() })?;
+        self.control.unpark();
         match tokio::time::timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Problem::stopping()),

@@ -119,9 +119,37 @@ impl Problem {
         Self::new(409, "the change needs a restart", detail)
     }
 
+    /// The configuration is right, and yet too much for what has been set up: nothing was changed.
+    pub(crate) fn too_much(error: &dyn std::error::Error) -> Self {
+        Self::new(422, "the configuration does not fit", error.to_string())
+    }
+
+    /// A worker still reads the tables that would have to change: nothing was changed.
+    pub(crate) fn worker_stuck(limit: Duration) -> Self {
+        let seconds = limit.as_secs();
+        let detail = format!(
+            "a worker has not taken the tables that are in force for {seconds} s; nothing was changed"
+        );
+        Self::new(504, "a worker does not follow", detail)
+    }
+
+    /// The change is made, but a worker does not run it.
+    pub(crate) fn not_confirmed(generation: u64, limit: Duration) -> Self {
+        let seconds = limit.as_secs();
+        let detail = format!(
+            "generation {generation} is in force, but a worker has not confirmed it within {seconds} s"
+        );
+        Self::new(504, "not confirmed", detail)
+    }
+
     /// There is nothing of that name.
     pub fn no_such(kind: Kind, name: &str) -> Self {
         Self::new(404, "nothing has this name", format!("{kind}: there is no {name:?}"))
+    }
+
+    /// The request itself can't be understood.
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(400, "the request is malformed", detail)
     }
 
     /// A path of the API that nobody knows.

@@ -5,20 +5,23 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::problem::{MEDIA_TYPE, Problem};
 use super::socket::{Listener, SocketError};
 use super::{Answer, Caller, Request};
+use crate::config::{Change, Subject, Verb};
 use crate::report::{Kind, Report};
 
-/// The largest body of a request: the name of a file.
+/// The largest body of a request: the name of a file, or one tunnel or route.
 const BODY_BYTES_MAX: usize = 1 << 16;
 
 /// How long a stop waits for answers that are on their way.
@@ -94,9 +97,16 @@ fn router(caller: Caller) -> Router {
     for kind in Kind::ALL {
         let show = move |state, name, query, method| show(kind, state, name, query, method);
         let word = kind.word();
+        let mut named = get(show);
+        if let Some(subject) = subject_of(kind) {
+            let change = move |state, name, query, method, body| {
+                change(subject, state, name, query, method, body)
+            };
+            named = named.put(change).patch(change).delete(change);
+        }
         router = router
-            .route(&format!("/v1/{word}"), get(show).fallback(not_yet))
-            .route(&format!("/v1/{word}/{{*name}}"), get(show).fallback(not_yet));
+            .route(&format!("/v1/{word}"), get(show))
+            .route(&format!("/v1/{word}/{{*name}}"), named);
     }
     for word in ["plan", "confirm", "rollback", "clear/pmtu"] {
         router = router.route(&format!("/v1/{word}"), any(not_yet));
@@ -109,6 +119,51 @@ fn router(caller: Caller) -> Router {
 }
 
 type Name = Option<UrlPath<String>>;
+
+/// What can be changed entry by entry, by the name in the path and the metric of the query.
+fn subject_of(kind: Kind) -> Option<fn(String, Option<u32>) -> Subject> {
+    match kind {
+        Kind::Tunnels => Some(|name, _| Subject::Tunnel(name)),
+        Kind::Routes => Some(Subject::Route),
+        _ => None,
+    }
+}
+
+/// The query of a change of a route.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    metric: Option<u32>,
+}
+
+async fn change(
+    subject: fn(String, Option<u32>) -> Subject,
+    State(caller): State<Caller>,
+    UrlPath(name): UrlPath<String>,
+    which: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
+    method: Method,
+    body: Bytes,
+) -> Response {
+    let Query(which) = match which {
+        Ok(which) => which,
+        Err(error) => return Problem::malformed(error.body_text()).into_response(),
+    };
+    let entry = match method {
+        Method::DELETE => Ok(Value::Null),
+        _ => serde_json::from_slice(&body),
+    };
+    let verb = match (entry, method) {
+        (Err(error), _) => {
+            let detail = format!("the body is not JSON: {error}");
+            return Problem::malformed(detail).into_response();
+        }
+        (Ok(_), Method::DELETE) => Verb::Remove,
+        (Ok(entry), Method::PATCH) => Verb::Patch(entry),
+        (Ok(entry), _) => Verb::Put(entry),
+    };
+    let change = Change { subject: subject(name, which.metric), verb };
+    answer(&caller, Request::Change(change)).await
+}
 
 async fn show(
     kind: Kind,
@@ -156,13 +211,12 @@ async fn apply(
     let path = match body {
         Ok(Json(Apply { path })) => path,
         Err(error) => {
-            return Problem::new(400, "the request is malformed", error.body_text())
-                .into_response();
+            return Problem::malformed(error.body_text()).into_response();
         }
     };
     if !path.is_absolute() {
         let detail = format!("path: {} is not absolute", path.display());
-        return Problem::new(400, "the request is malformed", detail).into_response();
+        return Problem::malformed(detail).into_response();
     }
     answer(&caller, Request::Apply { path }).await
 }
@@ -180,6 +234,10 @@ async fn clear_neighbors(State(caller): State<Caller>, name: Name) -> Response {
 async fn answer(caller: &Caller, request: Request) -> Response {
     match caller.call(request).await {
         Ok(Answer::Report(report)) => Json(report).into_response(),
+        //= RFC 9110 §9.3.4: that something was made which was not there is told as 201.
+        Ok(Answer::Applied(applied)) if applied.is_new => {
+            (StatusCode::CREATED, Json(applied)).into_response()
+        }
         Ok(Answer::Applied(applied)) => Json(applied).into_response(),
         Ok(Answer::Cleared(cleared)) => Json(cleared).into_response(),
         Err(problem) => problem.into_response(),

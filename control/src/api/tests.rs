@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::{Subject, Verb};
 use crate::report::{Latency, LatencyPath, Route, Routes, Tunnel, Tunnels};
 
 /// A server, and a control thread that ends when the server does.
@@ -92,6 +93,13 @@ fn answer(request: &Request) -> Result<Answer, Problem> {
         Request::Apply { .. } => {
             Ok(Answer::Applied(Applied { generation: 7, ..Applied::default() }))
         }
+        Request::Change(Change { subject: Subject::Tunnel(name), .. }) if name == "rome" => {
+            Err(Problem::no_such(Kind::Tunnels, name))
+        }
+        Request::Change(change) => {
+            let is_new = matches!(change.verb, Verb::Put(_));
+            Ok(Answer::Applied(Applied { generation: 8, is_new, ..Applied::default() }))
+        }
         Request::ClearCounters { .. } => Ok(Answer::Cleared(Cleared { cleared: 3 })),
         Request::ClearNeighbors { .. } => Ok(Answer::Cleared(Cleared { cleared: 1 })),
     }
@@ -145,6 +153,30 @@ fn requests_reach_the_control_thread_as_they_were_meant() {
 }
 
 #[test]
+fn changes_of_entries_reach_the_control_thread_and_say_which_generation_has_them() {
+    let bench = Bench::start();
+    let client = bench.client();
+    let paris = Subject::Tunnel("pa ris".to_owned());
+    let changes = [
+        Change { subject: paris.clone(), verb: Verb::Put(json!({ "mode": "ipip" })) },
+        Change { subject: paris, verb: Verb::Patch(json!({ "ttl": null })) },
+        Change { subject: Subject::Route("2001:db8::/32".to_owned(), Some(5)), verb: Verb::Remove },
+        Change { subject: Subject::Route("10.0.0.0/8".to_owned(), None), verb: Verb::Remove },
+    ];
+    for change in &changes {
+        assert_eq!(client.change(change).unwrap().generation, 8);
+    }
+    let (head, json) = bench.raw("PUT /v1/routes/10.0.0.0/8", "{\"tunnel\": \"paris\"}");
+    assert!(head.starts_with("HTTP/1.1 201 "), "{head}");
+    assert_eq!(json, json!({ "generation": 8, "changes": [], "warnings": [] }));
+    let (head, _) = bench.raw("PATCH /v1/routes/10.0.0.0%2F8", "{\"tunnel\": \"paris\"}");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let seen = bench.stop();
+    let expected: Vec<Request> = changes.into_iter().map(Request::Change).collect();
+    assert_eq!(seen[..4], expected);
+}
+
+#[test]
 fn refusals_are_problems_with_their_media_type() {
     let bench = Bench::start();
     let expect = |line: &str, body: &str, status: u64, words: &str| {
@@ -156,8 +188,11 @@ fn refusals_are_problems_with_their_media_type() {
     };
     expect("GET /v1/paths", "", 501, "not supported by this version");
     expect("GET /v1/events", "", 501, "not supported by this version");
-    expect("PUT /v1/tunnels/paris", "{}", 501, "PUT /v1/tunnels/paris");
-    expect("DELETE /v1/routes/10.0.0.0/8", "", 501, "not supported");
+    expect("PUT /v1/tunnels/paris", "{", 400, "not JSON");
+    expect("PATCH /v1/tunnels/rome", "{}", 404, "rome");
+    expect("DELETE /v1/routes/10.0.0.0/8?metrik=1", "", 400, "metrik");
+    expect("PUT /v1/tunnels", "{}", 405, "PUT");
+    expect("DELETE /v1/ports/wan", "", 405, "DELETE");
     expect("POST /v1/plan", "{}", 501, "/v1/plan");
     expect("GET /v1/nonsense", "", 404, "/v1/nonsense is not a path");
     expect("GET /v1/apply", "", 405, "GET");

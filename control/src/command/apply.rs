@@ -26,16 +26,7 @@ impl Apply {
             }
         };
         match self.remote.client().apply(&path) {
-            Ok(applied) => {
-                for warning in &applied.warnings {
-                    output::complain(warning.line("warning"));
-                }
-                let changes: Vec<String> =
-                    applied.changes.iter().map(|change| format!("  {change}\n")).collect();
-                let what = if changes.is_empty() { "nothing changed" } else { "in force" };
-                let generation = applied.generation;
-                output::print(format_args!("{what}, generation {generation}\n{}", changes.concat()))
-            }
+            Ok(applied) => output::applied(&applied),
             Err(error) => refused(&error),
         }
     }

@@ -4,6 +4,7 @@
 //! versions are not there, rather than there and empty.
 
 mod apply;
+mod change;
 mod check;
 mod clear;
 mod latency;
@@ -60,6 +61,10 @@ enum Command {
     Replay(replay::Replay),
     /// Put a changed configuration in force, without losing a packet
     Apply(apply::Apply),
+    /// Change a tunnel while it runs: up, down, set-remote, replace, change, delete
+    Tunnel(change::Tunnel),
+    /// Change a route while it runs: replace, change, delete
+    Route(change::Route),
     /// Show what the appliance is doing
     Show(show::Show),
     /// Show how long packets stay in the appliance
@@ -72,7 +77,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Remote {
     /// The socket of the appliance: `api.socket` of its configuration
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     socket: PathBuf,
 }
 
@@ -90,6 +95,8 @@ pub fn main() -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Apply(command) => command.run(),
+        Command::Tunnel(command) => command.run(),
+        Command::Route(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Latency(command) => command.run(),
         Command::Clear(command) => command.run(),
@@ -119,8 +126,14 @@ mod tests {
 
     #[test]
     fn every_client_command_takes_a_socket() {
-        let lines: [&[&str]; 4] =
-            [&["apply", "f"], &["show", "ports"], &["latency"], &["clear", "counters"]];
+        let lines: [&[&str]; 6] = [
+            &["apply", "f"],
+            &["show", "ports"],
+            &["latency"],
+            &["clear", "counters"],
+            &["tunnel", "paris", "set-remote", "203.0.113.2"],
+            &["route", "10.0.0.0/8", "replace", "tunnel=paris"],
+        ];
         for line in lines {
             let words = [&["adit"][..], line, &["--socket", "/x"]].concat();
             assert!(CommandLine::try_parse_from(words).is_ok(), "{line:?}");

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use super::Outcome;
+use crate::api::Applied;
 
 /// Prints on standard output. A reader that has seen enough is no failure.
 pub(super) fn print(text: impl Display) -> Outcome {
@@ -20,6 +21,17 @@ pub(super) fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
         }
         _ => Outcome::Done,
     }
+}
+
+/// Says what a change came to.
+pub(super) fn applied(applied: &Applied) -> Outcome {
+    for warning in &applied.warnings {
+        complain(warning.line("warning"));
+    }
+    let changes: Vec<String> =
+        applied.changes.iter().map(|change| format!("  {change}\n")).collect();
+    let what = if changes.is_empty() { "nothing changed" } else { "in force" };
+    print(format_args!("{what}, generation {}\n{}", applied.generation, changes.concat()))
 }
 
 /// Prints a line on standard error. There is nobody to tell when that fails.

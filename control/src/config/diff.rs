@@ -56,13 +56,45 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Difference> {
     differences
 }
 
-/// The same against the configuration in force.
-pub fn diff_from(old: &Store, new: &Config) -> Vec<Difference> {
-    let mut differences = base_differences(old.base(), new);
-    let tunnels = Changes::of_tunnels(old, new);
-    tunnels.describe(&mut differences, tunnel_path, describe_tunnel);
-    let routes = Changes::of_routes(old, new, |_| true);
-    routes.describe(&mut differences, route_path, describe_route);
+/// Entries whose differences are described; more than these nobody reads, and each takes time.
+const DESCRIBED_MAX: usize = 1000;
+
+/// What differs, as lines for people: against the configuration in force.
+pub fn diff_from(old: &Store, new: &Config) -> Vec<String> {
+    let differences = base_differences(old.base(), new);
+    let mut lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    let mut room = DESCRIBED_MAX;
+    let tunnels = Changes::of_tunnels(old, new).limit(&mut room);
+    let routes = Changes::of_routes(old, new, |_| true).limit(&mut room);
+    let mut differences = Vec::new();
+    tunnels.0.describe(&mut differences, tunnel_path, describe_tunnel);
+    routes.0.describe(&mut differences, route_path, describe_route);
+    lines.extend(differences.iter().map(ToString::to_string));
+    let unlisted = tunnels.1 + routes.1;
+    lines.extend((unlisted > 0).then(|| format!("and {unlisted} more tunnels and routes")));
+    lines
+}
+
+/// What differs in one tunnel.
+pub fn tunnel_difference(old: Option<&Tunnel>, new: Option<&Tunnel>) -> Vec<Difference> {
+    difference(old, new, tunnel_path, describe_tunnel)
+}
+
+/// What differs in one route.
+pub fn route_difference(old: Option<&Route>, new: Option<&Route>) -> Vec<Difference> {
+    difference(old, new, route_path, describe_route)
+}
+
+fn difference<T: PartialEq>(
+    old: Option<&T>,
+    new: Option<&T>,
+    path: fn(&T) -> String,
+    describe: fn(&T) -> Value,
+) -> Vec<Difference> {
+    let gone = old.filter(|_| new.is_none());
+    let changes = Changes::of(gone.into_iter().collect(), new.into_iter().map(|new| (old, new)));
+    let mut differences = Vec::new();
+    changes.describe(&mut differences, path, describe);
     differences
 }
 
@@ -138,6 +170,21 @@ impl<'c, T: PartialEq> Changes<'c, T> {
             }
         }
         changes
+    }
+
+    /// No more entries than there is room for, and how many are left out.
+    fn limit(mut self, room: &mut usize) -> (Self, usize) {
+        let mut unlisted = 0;
+        let mut shorten = |len: usize| {
+            let stays = len.min(*room);
+            *room -= stays;
+            unlisted += len - stays;
+            stays
+        };
+        self.gone.truncate(shorten(self.gone.len()));
+        self.changed.truncate(shorten(self.changed.len()));
+        self.new.truncate(shorten(self.new.len()));
+        (self, unlisted)
     }
 
     fn describe(
@@ -321,6 +368,8 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<Restart> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::super::{Purpose, load_str};
     use super::*;
 
@@ -378,6 +427,19 @@ routes:
         assert!(differences.contains(&format!("- tunnels.paris: {ends}")), "{differences:?}");
         assert!(differences.contains(&format!("+ tunnels.lyon: {ends}")), "{differences:?}");
         assert!(restarts.is_empty());
+    }
+
+    #[test]
+    fn of_many_changes_some_are_described_and_the_others_counted() {
+        let tunnel = |n| format!("  t{n}: {{ mode: ipip, remote: {} }}\n", Ipv4Addr::from(n));
+        let tunnels: Vec<String> = (0x4000_0000..0x4000_0000 + 1500_u32).map(tunnel).collect();
+        let tunnels = tunnels.concat();
+        let new = config(&BASE.replace("routes:\n", &format!("{tunnels}routes:\n")));
+        let lines = diff_from(&Store::new(config(BASE), 9).unwrap(), &new);
+        assert_eq!(lines.len(), DESCRIBED_MAX + 1);
+        assert_eq!(lines[DESCRIBED_MAX], "and 500 more tunnels and routes");
+        let lines = diff_from(&Store::new(new, 2000).unwrap(), &config(BASE));
+        assert_eq!(lines[DESCRIBED_MAX], "and 500 more tunnels and routes");
     }
 
     #[test]

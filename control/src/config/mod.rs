@@ -15,7 +15,8 @@ pub mod mistake;
 pub mod model;
 mod pieces;
 mod ports;
-mod prefixes;
+pub mod prefixes;
+pub mod propose;
 mod read;
 mod report;
 mod routes;
@@ -38,6 +39,7 @@ pub use model::{
     Api, Config, Dataplane, Limits, Loopback, Name, Neighbor, NextHop, Port, Route, RouteAction,
     Via,
 };
+pub use propose::{Change, Proposal, Refused, Subject, Verb, propose};
 pub use store::{Edit, Ids, Store, Touched};
 pub use tunnel::{Family, InnerSource, Settings, Tunnel};
 pub use words::{
@@ -129,6 +131,15 @@ fn load_text(
     };
     let files = std::iter::once(text).chain(texts).map(keep).collect();
     Ok(Loaded { config, warnings, files })
+}
+
+/// Reads a text that is new beside one that is known. Devices don't matter.
+fn load_beside(known: &Text, new: &Text) -> Result<(Config, Vec<Mistake>), Mistakes> {
+    let mut report = Report::default();
+    let files = vec![files::parse(known), files::parse(new)];
+    let config = validate(&mut report, files, Purpose::Replay);
+    let warnings = report.finish(&[known.name.clone(), new.name.clone()])?;
+    Ok((config, warnings))
 }
 
 fn refuse_include(report: &mut Report, main: &Source<'_>) {

@@ -1,13 +1,25 @@
 //! Collects mistakes while a configuration is read, and knows where in it the reader is.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::mistake::{Location, Mistake, MistakeKind, Mistakes};
 use crate::yaml::{Mark, Node, Value};
 
 /// Mistakes listed in one run; a script that went wrong can make a million.
 const MISTAKE_LIMIT: usize = 500;
+
+/// What a change of one entry is called as a text.
+pub(super) static REQUEST: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("the request"));
+
+/// What the running configuration is called as a text.
+pub(super) static RUNNING: LazyLock<Arc<str>> =
+    LazyLock::new(|| Arc::from("the running configuration"));
+
+/// Nobody has seen these texts: where something is in one would tell a person nothing.
+fn is_no_file(name: &Arc<str>) -> bool {
+    [&*REQUEST, &*RUNNING].into_iter().any(|known| Arc::ptr_eq(name, known))
+}
 
 /// A step of a path.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +56,9 @@ impl<'p> Place<'p> {
     }
 
     pub(super) fn location(&self, mark: Mark) -> Location {
-        Location { file: self.file.clone(), line: mark.line, column: mark.column }
+        let Mark { line, column } =
+            if is_no_file(self.file) { Mark { line: 0, column: 0 } } else { mark };
+        Location { file: self.file.clone(), line, column }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod live;
 mod reports;
 pub mod simulation;
 pub mod spread;
+pub mod transactions;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -11,9 +11,10 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::config::{self, Purpose, load_str};
+use crate::config::{self, Change, Purpose, Refused, Subject, Verb, load_str, propose};
 
 const BASE: &str = r#"
+  "limits": { "nested-encaps": 2 },
   "ports": {
     "wan": { "addresses": ["198.51.100.1/24", "2001:db8:1::1/64"] },
     "lan": { "addresses": ["10.1.0.1/24"], "mtu": 1400 } },
@@ -44,7 +45,9 @@ fn pick<T: Copy>(list: &[T], number: u8) -> T {
     list[usize::from(number) % list.len()]
 }
 
-const REMOTES: [&str; 8] = [
+const REMOTES: [&str; 10] = [
+    "10.1.0.7",
+    "10.1.0.255",
     "203.0.113.1",
     "203.0.113.2",
     "198.51.100.77",
@@ -63,26 +66,44 @@ const SHORTHAND: [&[&str]; 5] = [
     &["203.0.113.0/25"],
 ];
 
-const ADDRESSES: [&[&str]; 5] =
-    [&[], &["172.17.0.1/30"], &["10.9.0.1/29"], &["172.16.1.1/32"], &["10.1.0.7/32"]];
+const LOCALS: [&str; 4] = ["192.0.2.1", "192.0.2.2", "172.17.0.1", "10.9.0.1"];
+
+const ADDRESSES: [&[&str]; 7] = [
+    &[],
+    &["172.17.0.1/30"],
+    &["10.9.0.1/29"],
+    &["172.16.1.1/32"],
+    &["10.1.0.7/32"],
+    &["10.1.0.254/32"],
+    &["10.1.0.253/25", "2001:db8:9::1/64"],
+];
 
 const DESTINATIONS: [&str; 5] =
     ["0.0.0.0/0", "203.0.113.0/24", "172.16.0.0/12", "172.16.1.5/32", "10.0.0.0/8"];
 
-fn change(wanted: &mut Wanted, (what, name, a, b, c, d): Choice) {
+/// A change, and what is wanted with it.
+fn change(wanted: &mut Wanted, (what, name, a, b, c, d): Choice) -> Change {
     let name = format!("t{}", name % 6);
+    let (to, metric) = (pick(&DESTINATIONS, a), u32::from(b % 3));
     match what % 8 {
-        0..=2 => drop(wanted.tunnels.insert(name, tunnel((a, b, c, d)))),
-        3 => drop(wanted.tunnels.remove(&name)),
+        0..=2 => {
+            let entry = tunnel((a, b, c, d));
+            wanted.tunnels.insert(name.clone(), entry.clone());
+            Change { subject: Subject::Tunnel(name), verb: Verb::Put(entry) }
+        }
+        3 => {
+            wanted.tunnels.remove(&name);
+            Change { subject: Subject::Tunnel(name), verb: Verb::Remove }
+        }
         4..=6 => {
-            let (to, metric) = (pick(&DESTINATIONS, a), u32::from(b % 3));
-            let route = route(to, metric, [name, format!("t{}", d % 6)], c);
-            wanted.routes.insert((to.to_owned(), metric), route);
+            let entry = route(to, metric, [name, format!("t{}", d % 6)], c);
+            wanted.routes.insert((to.to_owned(), metric), entry.clone());
+            Change { subject: Subject::Route(to.to_owned(), None), verb: Verb::Put(entry) }
         }
         _ => {
-            let count = wanted.routes.len().max(1);
-            let key = wanted.routes.keys().nth(usize::from(a) % count).cloned();
-            key.and_then(|key| wanted.routes.remove(&key));
+            wanted.routes.remove(&(to.to_owned(), metric));
+            let subject = Subject::Route(to.to_owned(), Some(metric));
+            Change { subject, verb: Verb::Remove }
         }
     }
 }
@@ -98,7 +119,7 @@ fn tunnel((a, b, c, d): (u8, u8, u8, u8)) -> Value {
         "ttl": a.max(1),
     });
     if d % 2 == 0 {
-        tunnel["local"] = json!(pick(&["192.0.2.1", "192.0.2.2"], b / 2));
+        tunnel["local"] = json!(pick(&LOCALS, b / 2));
     }
     if d % 5 == 0 {
         tunnel["link"] = json!("wan");
@@ -257,6 +278,22 @@ fn assert_same(changed: &Controller, wanted: Config) -> Result<(), TestCaseError
     Ok(())
 }
 
+/// Edits for a change; nothing where there is nothing to remove. What is refused must be wrong in the
+/// whole, and the other way round.
+fn proposed(
+    store: &config::Store,
+    change: &Change,
+    whole: Option<&Config>,
+) -> Result<Option<Vec<config::Edit>>, TestCaseError> {
+    match (propose(store, change), whole) {
+        (Ok(proposal), Some(_)) => Ok(Some(proposal.edits)),
+        (Err(Refused::Mistakes(_)), None)
+        | (Err(Refused::Missing(_) | Refused::Conflict(_)), _) => Ok(None),
+        (Ok(proposal), None) => Err(TestCaseError::fail(format!("{change:?}: {proposal:?}"))),
+        (Err(refused), Some(_)) => Err(TestCaseError::fail(format!("{change:?}: {refused}"))),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
@@ -269,11 +306,11 @@ proptest! {
         let mut count = 0;
         for choice in choices {
             let mut next = wanted.clone();
-            change(&mut next, choice);
-            let Some(config) = next.load() else { continue };
-            wanted = next;
-            let edits = config::edits(changed.store(), &config);
+            let change = change(&mut next, choice);
+            let whole = next.load();
             prop_assert!(changed.can_change());
+            let Some(edits) = proposed(changed.store(), &change, whole.as_ref())? else { continue };
+            wanted = next;
             changed.stage(edits, Nanos(0)).unwrap();
             changed.turn(Nanos(0));
             count += 1;

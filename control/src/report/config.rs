@@ -14,6 +14,8 @@ pub struct ConfigReport {
     pub applied_file: String,
     /// The generation of tables that was made from it.
     pub generation: u64,
+    /// Changes of single tunnels and routes that were made since; `difference` says what they come to.
+    pub changes_since: u64,
     /// Whether the file that boots still says what runs.
     pub is_boot_file_current: bool,
     /// In what it differs, or why it can't be read.
@@ -37,6 +39,9 @@ pub struct SourceFile {
 impl fmt::Display for ConfigReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# generation {}, applied from {}", self.generation, self.applied_file)?;
+        if self.changes_since > 0 {
+            writeln!(f, "# {} changes of tunnels and routes since", self.changes_since)?;
+        }
         match (self.is_boot_file_current, &self.difference) {
             (true, _) => writeln!(f, "# {} says the same", self.boot_file)?,
             (false, None) => writeln!(f, "# {} DIFFERS from what runs", self.boot_file)?,
@@ -88,6 +93,7 @@ mod tests {
             boot_file: "/etc/adit.yaml".to_owned(),
             applied_file: "/etc/adit.yaml".to_owned(),
             generation: 3,
+            changes_since: 0,
             is_boot_file_current: true,
             difference: None,
             files: vec![SourceFile {
@@ -100,7 +106,9 @@ mod tests {
                         # /etc/adit.yaml says the same\nversion: 1\n";
         assert_eq!(same.to_string(), expected);
         let difference = Some("tunnel paris: remote\nroute 10.0.0.0/8".to_owned());
-        let other = ConfigReport { is_boot_file_current: false, difference, ..same };
+        let other =
+            ConfigReport { is_boot_file_current: false, difference, changes_since: 2, ..same };
+        assert!(other.to_string().contains("\n# 2 changes of tunnels and routes since\n"));
         assert!(
             other.to_string().contains("DIFFERS from what runs:\n#   tunnel paris: remote\n#   r")
         );

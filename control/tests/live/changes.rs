@@ -119,6 +119,38 @@ fn a_tunnel_whose_remote_moves_carries_to_the_new_one_and_takes_nothing_from_the
 }
 
 #[test]
+fn a_tunnel_and_a_route_change_by_command_and_are_in_force_when_it_returns() {
+    let _turn = turn::shared();
+    let sites = Sites::up(IPIP);
+    let host1 = &sites.network.host1;
+    let change = |line: &str| {
+        let output = sites.a.client(line);
+        assert!(output.status.success(), "{line}: {}", words_of(&output));
+    };
+    let alone = |count: u32| ping(host1, &format!("-c {count} -i 0.01 -W 1 {HOST2}"));
+    alone(1).all_answered();
+    change("tunnel far down");
+    alone(1).refused_with("0 received");
+    change("tunnel far up");
+    alone(2).all_answered();
+    change(&format!("route {HOST2} replace type=blackhole"));
+    alone(1).refused_with("0 received");
+    let config = sites.a.show("config");
+    assert!(config.contains("# 3 changes of tunnels and routes since"), "{config}");
+    assert!(config.contains(&format!("- routes.{HOST2}/32")), "{config}");
+    change(&format!("route {HOST2} delete"));
+    alone(2).all_answered();
+    change("tunnel far set-remote 203.0.113.77");
+    alone(1).refused_with("0 received");
+    sites.a.apply();
+    alone(2).all_answered();
+    let refused = sites.a.client("tunnel far set-remote 198.51.100.1");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(words_of(&refused).contains("is our own address"), "{}", words_of(&refused));
+    alone(2).all_answered();
+}
+
+#[test]
 fn a_wrong_file_is_refused_with_its_mistakes_and_nothing_changes() {
     let _turn = turn::shared();
     let mut sites = Sites::up(IPIP);

@@ -157,7 +157,7 @@ pub(super) struct ConnectedNets {
 
 impl ConnectedNets {
     pub(super) fn new(drafts: &Drafts<'_>) -> Self {
-        let mut table = PrefixTable::new();
+        let mut table = PrefixTable::default();
         for (holder, _, net) in drafts.addresses() {
             if holder != Holder::Loopback && !is_link_local(net.addr()) {
                 table.entry_or_insert_with(net, || holder);

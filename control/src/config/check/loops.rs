@@ -21,7 +21,7 @@ pub(super) fn check(
     routes: &[Route],
     limits: &Limits,
 ) {
-    let mut table: PrefixTable<&Route> = PrefixTable::new();
+    let mut table: PrefixTable<&Route> = PrefixTable::default();
     for route in routes {
         let best = table.entry_or_insert_with(route.to, || route);
         if route.metric < best.metric {

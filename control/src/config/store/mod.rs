@@ -6,7 +6,6 @@
 //! when [`Store::settle`] says that nobody can mean it any more.
 
 mod ids;
-mod indexes;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -14,10 +13,10 @@ use std::net::IpAddr;
 use adit_dataplane::interface::TunnelId;
 use ipnet::IpNet;
 
-use super::model::{Config, Name, Route, RouteAction, Via};
+use super::model::{Config, Name, NextHop, Route, RouteAction, Via};
+use super::prefixes::PrefixTable;
 use super::tunnel::Tunnel;
 pub use ids::Ids;
-pub use indexes::ByPrefix;
 
 /// A change of one entry, known to be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,14 +56,18 @@ pub struct Store {
     ids: Ids,
     by_name: HashMap<Name, TunnelId>,
     by_end: BTreeSet<End>,
+    /// What tunnels send from, where they name it.
+    locals: BTreeSet<(IpAddr, TunnelId)>,
     /// Addresses of tunnels; link-local ones may have several.
     addresses: BTreeSet<(IpAddr, TunnelId)>,
     /// Nets that tunnels' addresses are in, by whom.
-    nets: ByPrefix<Vec<TunnelId>>,
+    nets: PrefixTable<Vec<TunnelId>>,
     /// Routes by destination, the lowest metric first.
-    routes: ByPrefix<Vec<Route>>,
+    routes: PrefixTable<Vec<Route>>,
     /// Which routes lead through a tunnel, but for its own shorthand.
     through: BTreeSet<(TunnelId, IpNet, u32)>,
+    /// Which routes lead by way of a gateway on a port.
+    gateways: BTreeSet<(IpAddr, IpNet, u32)>,
 }
 
 impl Store {
@@ -78,10 +81,12 @@ impl Store {
             ids: Ids::new(limit),
             by_name: HashMap::with_capacity(tunnels.len()),
             by_end: BTreeSet::new(),
+            locals: BTreeSet::new(),
             addresses: BTreeSet::new(),
-            nets: ByPrefix::default(),
-            routes: ByPrefix::default(),
+            nets: PrefixTable::default(),
+            routes: PrefixTable::default(),
             through: BTreeSet::new(),
+            gateways: BTreeSet::new(),
         };
         for tunnel in tunnels {
             let id = store.ids.take().ok_or(Full)?;
@@ -151,12 +156,12 @@ impl Store {
     }
 
     /// Destinations of routes by prefix.
-    pub fn destinations(&self) -> &ByPrefix<Vec<Route>> {
+    pub fn destinations(&self) -> &PrefixTable<Vec<Route>> {
         &self.routes
     }
 
     /// Nets that tunnels have addresses in.
-    pub fn tunnel_nets(&self) -> &ByPrefix<Vec<TunnelId>> {
+    pub fn tunnel_nets(&self) -> &PrefixTable<Vec<TunnelId>> {
         &self.nets
     }
 
@@ -164,6 +169,12 @@ impl Store {
     pub fn owners(&self, address: IpAddr) -> impl Iterator<Item = TunnelId> {
         let range = (address, TunnelId(0))..=(address, TunnelId(u32::MAX));
         self.addresses.range(range).map(|&(_, id)| id)
+    }
+
+    /// The tunnels that name this address as their own end.
+    pub fn with_local(&self, local: IpAddr) -> impl Iterator<Item = TunnelId> {
+        let range = (local, TunnelId(0))..=(local, TunnelId(u32::MAX));
+        self.locals.range(range).map(|&(_, id)| id)
     }
 
     /// Tunnels whose remote is not below `first` and not above `last`, in order, with that remote.
@@ -193,13 +204,31 @@ impl Store {
         routes.take_while(move |(tunnel, ..)| *tunnel == id).map(|&(_, to, metric)| (to, metric))
     }
 
+    /// For each gateway of a net one of the routes by way of it: destination and metric.
+    pub fn routes_by_gateways_in(&self, net: IpNet) -> impl Iterator<Item = (IpNet, u32)> {
+        let in_net = self.gateways.range((net.network(), IpNet::default(), 0)..);
+        let in_net = in_net.take_while(move |(gateway, ..)| net.contains(gateway));
+        let mut last = None;
+        in_net.filter_map(move |&(gateway, to, metric)| {
+            (last.replace(gateway) != Some(gateway)).then_some((to, metric))
+        })
+    }
+
     /// Makes edits that belong together, and notes in `touched` what they change. Each entry is named
     /// once at most.
     ///
     /// # Errors
     /// When there is no room for so many tunnels; nothing has changed then.
     pub fn edit(&mut self, edits: Vec<Edit>, touched: &mut Touched) -> Result<(), Full> {
-        // What goes, goes first: what comes may take its place.
+        // What goes, goes first: what comes may take its place. Routes go before the tunnels that they
+        // name, because which tunnels they lead through is found by these names.
+        for edit in &edits {
+            match edit {
+                Edit::PutRoute(route) => self.clear_route(route.to, route.metric, touched),
+                Edit::RemoveRoute(to, metric) => self.clear_route(*to, *metric, touched),
+                Edit::PutTunnel(_) | Edit::RemoveTunnel(_) => {}
+            }
+        }
         for edit in &edits {
             match edit {
                 Edit::PutTunnel(tunnel) => self.clear_tunnel(&tunnel.name, touched),
@@ -209,8 +238,7 @@ impl Store {
                         self.ids.give_back(id.0);
                     }
                 }
-                Edit::PutRoute(route) => self.clear_route(route.to, route.metric, touched),
-                Edit::RemoveRoute(to, metric) => self.clear_route(*to, *metric, touched),
+                Edit::PutRoute(_) | Edit::RemoveRoute(..) => {}
             }
         }
         for edit in edits {
@@ -233,14 +261,15 @@ impl Store {
 
     /// Takes edits back.
     pub fn revert(&mut self, touched: Touched) {
+        // Routes first: which tunnels they lead through is found by the names of these.
+        for &(to, metric) in touched.routes.keys() {
+            self.remove_route(to, metric);
+        }
         for &id in touched.tunnels.keys() {
             if let Some(tunnel) = self.take_tunnel(id) {
                 self.by_name.remove(&tunnel.name);
                 self.ids.give_back(id.0);
             }
-        }
-        for &(to, metric) in touched.routes.keys() {
-            self.remove_route(to, metric);
         }
         for (id, before) in touched.tunnels {
             let Some(tunnel) = before else { continue };
@@ -288,6 +317,9 @@ impl Store {
     fn take_tunnel(&mut self, id: TunnelId) -> Option<Tunnel> {
         let tunnel = self.tunnels.get_mut(id.index())?.take()?;
         self.by_end.remove(&(tunnel.remote, tunnel.local, id));
+        if let Some(local) = tunnel.local {
+            self.locals.remove(&(local, id));
+        }
         for net in &tunnel.addresses {
             self.addresses.remove(&(net.addr(), id));
             self.nets.update(*net, |ids| {
@@ -303,9 +335,10 @@ impl Store {
 
     fn insert_tunnel(&mut self, id: TunnelId, tunnel: Tunnel) {
         self.by_end.insert((tunnel.remote, tunnel.local, id));
+        self.locals.extend(tunnel.local.map(|local| (local, id)));
         for net in &tunnel.addresses {
             self.addresses.insert((net.addr(), id));
-            let ids = self.nets.entry(*net);
+            let ids = self.nets.entry_or_insert_with(*net, Vec::new);
             if !ids.contains(&id) {
                 ids.push(id);
                 ids.sort_unstable();
@@ -327,8 +360,10 @@ impl Store {
                     self.through.insert((id, route.to, route.metric));
                 }
             }
+            let gateways = route.gateways().map(|gateway| (gateway, route.to, route.metric));
+            self.gateways.extend(gateways);
         }
-        let routes = self.routes.entry(route.to);
+        let routes = self.routes.entry_or_insert_with(route.to, Vec::new);
         let at = routes.partition_point(|other| other.metric < route.metric);
         routes.insert(at, route);
     }
@@ -340,9 +375,14 @@ impl Store {
             removed = at.map(|at| routes.remove(at));
             !routes.is_empty()
         });
-        for name in removed.iter().filter(|r| !r.is_shorthand).flat_map(Route::tunnel_names) {
-            if let Some(&id) = self.by_name.get(name) {
-                self.through.remove(&(id, to, metric));
+        for route in removed.iter().filter(|route| !route.is_shorthand) {
+            for name in route.tunnel_names() {
+                if let Some(&id) = self.by_name.get(name) {
+                    self.through.remove(&(id, to, metric));
+                }
+            }
+            for gateway in route.gateways() {
+                self.gateways.remove(&(gateway, to, metric));
             }
         }
         removed
@@ -358,13 +398,24 @@ impl Store {
 impl Route {
     /// The tunnels that it names.
     pub fn tunnel_names(&self) -> impl Iterator<Item = &Name> {
-        let hops = match &self.action {
-            RouteAction::NextHops(hops) => hops.as_slice(),
-            _ => &[],
-        };
-        hops.iter().filter_map(|hop| match &hop.via {
+        self.next_hops().iter().filter_map(|hop| match &hop.via {
             Via::Tunnel(name) => Some(name),
             Via::Gateway { .. } => None,
         })
+    }
+
+    /// The gateways on ports that it names.
+    pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        self.next_hops().iter().filter_map(|hop| match hop.via {
+            Via::Gateway { address, .. } => Some(address),
+            Via::Tunnel(_) => None,
+        })
+    }
+
+    fn next_hops(&self) -> &[NextHop] {
+        match &self.action {
+            RouteAction::NextHops(hops) => hops,
+            _ => &[],
+        }
     }
 }

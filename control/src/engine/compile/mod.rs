@@ -4,29 +4,30 @@
 //! touched is found out anew, and all that depends on it, and differences become [`Operation`]s. So
 //! any sequence of changes ends in tables that answer as if they had been made at once.
 
+mod base;
 mod destinations;
 mod numbered;
 mod settle;
 mod tunnels;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use adit_dataplane::fib::{Fib, Fib4, Fib6, FibError, Rib4, Rib6};
 use adit_dataplane::interface::{PORTS_MAX, PortId, TUNNELS_MAX, TunnelId};
 use adit_dataplane::latency::MEASURED_TUNNELS_MAX;
 use adit_dataplane::node::flow::FlowKey;
 use adit_dataplane::tables::neighbor::macs;
-use adit_dataplane::tables::{self, Limits, NextHop, Operation, Tables};
+use adit_dataplane::tables::{self, NextHop, Operation, Tables};
 use adit_dataplane::tunnel::policy::AddressSet;
 use adit_dataplane::wire::ethernet::MacAddress;
-use adit_dataplane::wire::nd;
 use ipnet::IpNet;
 
+pub(super) use base::neighbor_ports;
 pub(super) use tunnels::{Standing, TunnelInfo};
 
 use crate::config::{Config, Ids, Name, Route, RouteAction, Store, Touched, Via};
-use crate::neighbor::PortSetup;
+use base::{limits, port_addresses, port_tables};
 use destinations::broadcasts;
 use numbered::{Adjacencies, Groups};
 use settle::{Dependencies, destinations_of};
@@ -432,78 +433,4 @@ fn addresses_of(tunnel: &crate::config::Tunnel) -> impl Iterator<Item = IpAddr> 
     let own: BTreeSet<IpAddr> =
         tunnel.addresses.iter().map(IpNet::addr).chain(link_local).collect();
     own.into_iter()
-}
-
-fn port_tables(config: &Config, facts: &[PortFacts]) -> Vec<tables::Port> {
-    let port = |(port, facts): (&crate::config::Port, &PortFacts)| tables::Port {
-        mac: facts.mac,
-        mtu: facts.mtu,
-        source_ipv4: first_ipv4(&port.addresses),
-        source_ipv6: first_ipv6(&port.addresses),
-    };
-    config.ports.iter().zip(facts).map(port).collect()
-}
-
-fn first_ipv4(addresses: &[IpNet]) -> Option<Ipv4Addr> {
-    addresses.iter().find_map(|net| match net {
-        IpNet::V4(net) => Some(net.addr()),
-        IpNet::V6(_) => None,
-    })
-}
-
-fn first_ipv6(addresses: &[IpNet]) -> Option<Ipv6Addr> {
-    addresses.iter().find_map(|net| match net {
-        IpNet::V6(net) if !net.addr().is_unicast_link_local() => Some(net.addr()),
-        _ => None,
-    })
-}
-
-fn limits(config: &Config) -> Limits {
-    let all = || {
-        let loopback = config.loopback.addresses.iter();
-        loopback.chain(config.ports.iter().flat_map(|port| &port.addresses)).copied()
-    };
-    let addresses: Vec<IpNet> = all().collect();
-    Limits {
-        nested_encaps: config.limits.nested_encaps,
-        decap_depth: config.limits.decap_depth,
-        answers_unmatched: config.limits.unmatched_icmp
-            == crate::config::UnmatchedIcmp::ProtoUnreach,
-        router_id: first_ipv4(&addresses),
-        router_id6: first_ipv6(&addresses),
-    }
-}
-
-/// The link-local address of a port, its own or the one that follows from its MAC.
-fn link_local(port: &crate::config::Port, facts: &PortFacts) -> Ipv6Addr {
-    let own = port.addresses.iter().find_map(|net| match net.addr() {
-        IpAddr::V6(address) if address.is_unicast_link_local() => Some(address),
-        _ => None,
-    });
-    own.unwrap_or_else(|| nd::link_local(facts.mac))
-}
-
-/// Every address of this node but those of tunnels.
-fn port_addresses(config: &Config, facts: &[PortFacts]) -> Vec<IpAddr> {
-    let mut all: Vec<IpAddr> = Vec::new();
-    for (port, facts) in config.ports.iter().zip(facts) {
-        all.extend(port.addresses.iter().map(IpNet::addr));
-        all.push(link_local(port, facts).into());
-    }
-    all.extend(config.loopback.addresses.iter().map(IpNet::addr));
-    all
-}
-
-/// What the neighbors need to know of the ports.
-pub(super) fn neighbor_ports(config: &Config, facts: &[PortFacts]) -> Vec<PortSetup> {
-    let numbered = (0..).map(PortId).zip(config.ports.iter().zip(facts));
-    numbered
-        .map(|(id, (port, facts))| PortSetup {
-            id,
-            mac: facts.mac,
-            addresses: port.addresses.clone(),
-            link_local: link_local(port, facts),
-            static_neighbors: port.neighbors.iter().map(|n| (n.address, n.mac)).collect(),
-        })
-        .collect()
 }

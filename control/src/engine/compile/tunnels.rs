@@ -12,7 +12,8 @@ use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
 use adit_dataplane::tunnel::{DontFragment, Kind, Tunnel, TunnelSetup, ip_in_ipv4, ip_in_ipv6};
 use ipnet::IpNet;
 
-use super::{CompileError, Compiler, first_ipv4, first_ipv6};
+use super::base::{first_ipv4, first_ipv6};
+use super::{CompileError, Compiler};
 use crate::config::{self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Name, Store};
 
 /// Whether a tunnel carries packets, and if not, why.

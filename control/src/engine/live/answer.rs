@@ -1,19 +1,15 @@
 //! What the control thread answers to the API: reports, and changes of what runs.
 
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Live;
-use crate::api::{Answer, Applied, Call, Cleared, Problem, Request};
-use crate::config::{self, LoadedFile, Purpose};
+use crate::api::{Answer, Call, Cleared, Problem, Request};
+use crate::config::{self, Purpose};
 use crate::engine::{PoolFacts, WorkerFacts};
 use crate::neighbor::Filter;
 use crate::report::config::SourceFile;
 use crate::report::{ConfigReport, Kind, Report};
-
-/// How long workers may take to run new tables.
-const CONFIRM_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long workers may take to give their histograms.
 const LATENCY_LIMIT: Duration = Duration::from_millis(200);
@@ -21,25 +17,19 @@ const LATENCY_LIMIT: Duration = Duration::from_millis(200);
 /// Between two looks at whether workers have done something.
 const LOOK: Duration = Duration::from_micros(100);
 
-/// The file that was put in force last and those that it included, as they were then.
-pub(super) struct AppliedFile {
-    path: PathBuf,
-    files: Vec<LoadedFile>,
-    generation: u64,
-}
-
-impl AppliedFile {
-    pub(super) fn new(path: &Path, files: Vec<LoadedFile>, generation: u64) -> Self {
-        Self { path: path.to_owned(), files, generation }
-    }
-}
-
 impl Live {
-    /// Does what is asked, and says what came of it.
+    /// Does what is asked, and says what came of it; of changes, when they are made.
     pub(super) fn answer(&mut self, call: Call) {
         let answer = match call.request().clone() {
             Request::Show { kind, .. } => self.report(kind).map(Answer::Report),
-            Request::Apply { path } => self.apply(&path).map(Answer::Applied),
+            Request::Apply { path } => {
+                let reply = move |applied: Result<_, _>| call.answer(applied.map(Answer::Applied));
+                return self.transactions.apply(&path, Purpose::Run, Box::new(reply));
+            }
+            Request::Change(change) => {
+                let reply = move |applied: Result<_, _>| call.answer(applied.map(Answer::Applied));
+                return self.transactions.change(change, self.clock.now(), Box::new(reply));
+            }
             Request::ClearCounters { name } => self.clear_counters(name.as_deref()),
             Request::ClearNeighbors { name } => self.clear_neighbors(name.as_deref()),
         };
@@ -91,44 +81,6 @@ impl Live {
         self.controller.latency(&self.worker_facts())
     }
 
-    /// Puts a file in force, as a whole or not at all.
-    pub(super) fn apply(&mut self, path: &Path) -> Result<Applied, Problem> {
-        let loaded = config::load(path, Purpose::Run)
-            .map_err(|mistakes| Problem::bad_configuration(&mistakes))?;
-        let old = self.controller.config();
-        let restarts = config::needs_restart(old, &loaded.config);
-        if !restarts.is_empty() {
-            let what: Vec<String> = restarts.iter().map(ToString::to_string).collect();
-            return Err(Problem::needs_restart(&what));
-        }
-        let changes = config::diff_from(self.controller.store(), &loaded.config);
-        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
-        let now = self.clock.now();
-        let generation = self.controller.apply(loaded.config, now).map_err(|error| {
-            Problem::new(422, "the configuration does not fit", error.to_string())
-        })?;
-        self.applied = AppliedFile::new(path, loaded.files, generation);
-        self.wait_for(generation)?;
-        Ok(Applied::new(generation, changes, &loaded.warnings))
-    }
-
-    /// Waits until every worker runs a generation.
-    fn wait_for(&mut self, generation: u64) -> Result<(), Problem> {
-        let deadline = Instant::now() + CONFIRM_LIMIT;
-        while !self.controller.is_confirmed(generation) {
-            if Instant::now() >= deadline {
-                let detail = format!(
-                    "generation {generation} is in force, but a worker has not confirmed it within {} s",
-                    CONFIRM_LIMIT.as_secs()
-                );
-                return Err(Problem::new(504, "not confirmed", detail));
-            }
-            self.controller.turn(self.clock.now());
-            thread::sleep(LOOK);
-        }
-        Ok(())
-    }
-
     fn clear_counters(&mut self, name: Option<&str>) -> Result<Answer, Problem> {
         let cleared = self.controller.clear_counters(name);
         match name {
@@ -154,8 +106,7 @@ impl Live {
     fn config_report(&self) -> ConfigReport {
         let difference = match config::load(&self.boot_file, Purpose::Run) {
             Ok(loaded) => {
-                let differences = config::diff_from(self.controller.store(), &loaded.config);
-                let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+                let lines = config::diff_from(self.controller.store(), &loaded.config);
                 (!lines.is_empty()).then(|| lines.join("\n"))
             }
             Err(mistakes) => Some(mistakes.to_string()),
@@ -169,6 +120,7 @@ impl Live {
             boot_file: self.boot_file.display().to_string(),
             applied_file: self.applied.path.display().to_string(),
             generation: self.applied.generation,
+            changes_since: self.transactions.changes_since_file(),
             is_boot_file_current: difference.is_none(),
             difference,
             files: files.collect(),

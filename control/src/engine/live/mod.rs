@@ -18,8 +18,9 @@ use adit_dataplane::dpdk::{self, PortConfig, Rim, RimConfig, StartError};
 use adit_dataplane::interface::PortId;
 use crossbeam::channel::Receiver;
 
+use super::transactions::{AppliedFile, Transactions};
 use super::{CompileError, Controller, ControllerSettings, PortFacts, PortState};
-use crate::api::{self, Call, Flaw, Server, SocketError};
+use crate::api::{self, Applied, Call, Flaw, Problem, Server, SocketError};
 use crate::config::{self, Config, Hugepages, Loaded, Mistake, Mistakes, Offloads, Purpose, Rss};
 use crate::report;
 use spreading::Spreading;
@@ -66,6 +67,12 @@ pub enum RunError {
 
 /// How long the control thread waits for something to do.
 const REST: Duration = Duration::from_millis(2);
+
+/// The same while workers have changes to take, or a file is being read.
+const SHORT_REST: Duration = Duration::from_micros(50);
+
+/// How often workers are looked at without a rest when something was published.
+const QUICK_LOOKS: u32 = 20;
 
 /// How often links are looked at.
 const LINK_INTERVAL: Duration = Duration::from_millis(250);
@@ -124,9 +131,10 @@ struct Live {
     rim: Rim,
     workers: Vec<WorkerThread>,
     spreading: Spreading,
+    transactions: Transactions,
     clock: Clock,
     boot_file: PathBuf,
-    applied: answer::AppliedFile,
+    applied: AppliedFile,
     links: Vec<bool>,
     next_link_look: Instant,
 }
@@ -267,7 +275,7 @@ impl Live {
         let controller = Controller::new(loaded.config, facts, &settings)?;
         let boot_file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let generation = controller.generation();
-        let applied = answer::AppliedFile::new(&boot_file, loaded.files, generation);
+        let applied = AppliedFile { path: boot_file.clone(), files: loaded.files, generation };
         let next_link_look = Instant::now();
         let workers = Vec::new();
         Ok(Self {
@@ -275,6 +283,7 @@ impl Live {
             rim,
             workers,
             spreading,
+            transactions: Transactions::default(),
             clock,
             boot_file,
             applied,
@@ -325,24 +334,48 @@ impl Live {
                 self.look_at_links();
                 self.check_workers()?;
             }
-            let rest = if busy { Duration::ZERO } else { REST };
-            // Not a wait on the channel, which yields to others many times before it sleeps: as dear as the sleep.
-            match calls.try_recv() {
-                Ok(call) => self.answer(call),
-                Err(_) => thread::sleep(rest),
+            let busy = self.make_changes() || busy;
+            // What comes at once is made at once.
+            let mut calls = calls.try_iter().peekable();
+            if calls.peek().is_some() {
+                calls.for_each(|call| self.answer(call));
+            } else if !busy {
+                // Not a wait on the channel, which yields to others many times before it sleeps: as
+                // dear as the sleep. Whoever sends a call unparks this thread.
+                let rest = if self.transactions.is_busy() { SHORT_REST } else { REST };
+                thread::park_timeout(rest);
             }
         }
         Ok(())
     }
 
+    /// Makes the changes that wait, and looks a few times at once whether the workers run them: one
+    /// that polls does within microseconds. Returns whether anything was published.
+    fn make_changes(&mut self) -> bool {
+        let published = self.transactions.turn(&mut self.controller, self.clock.now());
+        let looks = if published { QUICK_LOOKS } else { 0 };
+        for _ in 0..looks {
+            if !self.transactions.is_busy() {
+                break;
+            }
+            thread::yield_now();
+            self.transactions.turn(&mut self.controller, self.clock.now());
+        }
+        if let Some(applied) = self.transactions.take_applied() {
+            self.applied = applied;
+        }
+        published
+    }
+
     fn reload(&mut self) {
         let file = self.boot_file.clone();
-        match self.apply(&file) {
+        let reply = move |applied: Result<Applied, Problem>| match applied {
             Ok(applied) => {
                 eprintln!("reloaded {}: generation {}", file.display(), applied.generation);
             }
             Err(problem) => eprintln!("{} was not put in force: {problem}", file.display()),
-        }
+        };
+        self.transactions.apply(&self.boot_file, Purpose::Run, Box::new(reply));
     }
 
     fn check_workers(&self) -> Result<(), RunError> {

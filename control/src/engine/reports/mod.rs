@@ -1,5 +1,7 @@
 //! What the controller says about itself: counters, drops, tunnels, routes, neighbors, latency.
 
+mod routes;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -10,12 +12,11 @@ use adit_dataplane::latency::{Histograms, empty_histogram};
 use adit_dataplane::packet::Path;
 use adit_dataplane::tables::NextHop;
 use hdrhistogram::Histogram;
-use ipnet::IpNet;
 
 use super::Controller;
 use super::compile::{Standing, TunnelInfo};
-use crate::config::{self, Route, RouteAction, Via};
-use crate::report::{self, CounterSet, Counters, LatencyPath, RouteOrigin, TunnelState};
+use crate::config;
+use crate::report::{self, CounterSet, Counters, LatencyPath, TunnelState};
 
 /// What a device says of itself.
 #[derive(Debug, Clone, Default)]
@@ -392,78 +393,6 @@ impl Controller {
         Some(underlay)
     }
 
-    /// Routes: those of the configuration in order, those of connected nets, local addresses.
-    pub fn routes(&self) -> report::Routes {
-        let mut destinations: Vec<IpNet> =
-            self.store.destinations().iter().map(|(to, _)| to).collect();
-        destinations.sort_unstable();
-        let mut routes: Vec<report::Route> =
-            destinations.into_iter().flat_map(|to| self.configured(to)).collect();
-        for (id, tunnel) in self.store.tunnels() {
-            let hop = next_hop_on(None, Some(&tunnel.name), self.compiler.is_running(id));
-            let nets = tunnel.addresses.iter();
-            routes.extend(nets.map(|net| connected(net.trunc(), hop.active, hop.clone())));
-        }
-        for port in &self.config().ports {
-            let hop = next_hop_on(Some(&port.name), None, true);
-            let nets = port.addresses.iter();
-            routes.extend(nets.map(|net| connected(net.trunc(), true, hop.clone())));
-        }
-        let mut locals: Vec<IpNet> = self.compiler.locals().map(IpNet::from).collect();
-        locals.sort_unstable();
-        routes.extend(locals.into_iter().map(|address| report::Route {
-            kind: "local".to_owned(),
-            next_hops: Vec::new(),
-            ..connected(address, true, next_hop_on(None, None, true))
-        }));
-        report::Routes::new(routes)
-    }
-
-    /// The routes of the configuration to one destination, the best one first.
-    fn configured(&self, to: IpNet) -> Vec<report::Route> {
-        let mut chosen = false;
-        let one = |route: &Route| {
-            let usable = self.compiler.is_usable(&self.store, &route.action);
-            let active = usable && !chosen;
-            chosen |= usable;
-            self.route(route, active)
-        };
-        self.store.routes_to(to).iter().map(one).collect()
-    }
-
-    fn route(&self, route: &Route, active: bool) -> report::Route {
-        let (kind, next_hops) = match &route.action {
-            RouteAction::Blackhole => ("blackhole", Vec::new()),
-            RouteAction::Unreachable => ("unreachable", Vec::new()),
-            RouteAction::Prohibit => ("prohibit", Vec::new()),
-            RouteAction::NextHops(hops) => {
-                ("unicast", hops.iter().map(|hop| self.next_hop(hop, active)).collect())
-            }
-        };
-        let origin = if route.is_shorthand { RouteOrigin::Tunnel } else { RouteOrigin::Static };
-        report::Route {
-            to: destination(route.to),
-            kind: kind.to_owned(),
-            metric: route.metric,
-            origin,
-            active,
-            next_hops,
-        }
-    }
-
-    fn next_hop(&self, hop: &config::NextHop, route_is_active: bool) -> report::NextHop {
-        let runs =
-            |name: &str| self.store.tunnel_id(name).is_some_and(|id| self.compiler.is_running(id));
-        let (via, port, tunnel, usable) = match &hop.via {
-            Via::Gateway { address, port } => {
-                (Some(address.to_string()), Some(port.to_string()), None, true)
-            }
-            Via::Tunnel(name) => (None, None, Some(name.to_string()), runs(name)),
-        };
-        let active = route_is_active && usable;
-        report::NextHop { via, port, tunnel, weight: hop.weight.get(), active }
-    }
-
     /// Neighbors.
     pub fn neighbors(&self, now: Nanos) -> report::Neighbors {
         let port_name = |id: PortId| {
@@ -560,36 +489,6 @@ const fn latency_path(path: Path) -> LatencyPath {
         Path::Forward => LatencyPath::Forward,
         Path::Encap => LatencyPath::Encap,
         Path::Decap => LatencyPath::Decap,
-    }
-}
-
-/// A route that follows from an address.
-fn connected(to: IpNet, active: bool, hop: report::NextHop) -> report::Route {
-    report::Route {
-        to: destination(to),
-        kind: "unicast".to_owned(),
-        metric: 0,
-        origin: RouteOrigin::Connected,
-        active,
-        next_hops: vec![hop],
-    }
-}
-
-fn next_hop_on(port: Option<&str>, tunnel: Option<&str>, active: bool) -> report::NextHop {
-    report::NextHop {
-        via: None,
-        port: port.map(str::to_owned),
-        tunnel: tunnel.map(str::to_owned),
-        weight: 1,
-        active,
-    }
-}
-
-/// A prefix as an operator writes it.
-fn destination(net: IpNet) -> String {
-    match (net.prefix_len(), net) {
-        (0, IpNet::V4(_)) => "default".to_owned(),
-        _ => net.to_string(),
     }
 }
 

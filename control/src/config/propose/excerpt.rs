@@ -1,0 +1,166 @@
+//! The part of the running configuration that a change has to do with, written out as a text: small,
+//! however large the whole is, and yet every mistake that the change would be in the whole is one
+//! beside this part.
+//!
+//! What is in it is whole: the ends, gateways and tunnels that an entry needs, and the ways to
+//! the remotes of all tunnels in it, are in it as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use adit_dataplane::interface::TunnelId;
+use ipnet::IpNet;
+use serde_json::{Map, Value, json};
+
+use super::super::describe::{describe_limits, describe_port, describe_route, describe_tunnel};
+use super::super::model::Route;
+use super::rest::{Rest, Way, is_link_local};
+
+/// Entries of one kind that would all be mistakes for the same reason; more say nothing new.
+const EXAMPLES: usize = 16;
+
+/// See the module.
+pub(super) struct Excerpt<'s> {
+    rest: Rest<'s>,
+    tunnels: BTreeSet<TunnelId>,
+    routes: BTreeMap<(IpNet, u32), &'s Route>,
+}
+
+impl<'s> Excerpt<'s> {
+    pub(super) fn new(rest: Rest<'s>) -> Self {
+        Self { rest, tunnels: BTreeSet::new(), routes: BTreeMap::new() }
+    }
+
+    /// A tunnel, and all it needs.
+    pub(super) fn add_tunnel(&mut self, id: TunnelId) {
+        let Some(tunnel) = self.rest.tunnel(id) else { return };
+        if !self.tunnels.insert(id) {
+            return;
+        }
+        if let Some(local) = tunnel.local {
+            self.add_owners(local);
+        }
+        if let Some(remote) = tunnel.remote {
+            self.add_way(remote, u8::MAX);
+        }
+    }
+
+    /// Tunnels, and all they need.
+    pub(super) fn add_tunnels(&mut self, ids: impl IntoIterator<Item = TunnelId>) {
+        ids.into_iter().for_each(|id| self.add_tunnel(id));
+    }
+
+    /// A route, and the tunnels that it leads through.
+    pub(super) fn add_route(&mut self, route: &'s Route) {
+        if let Some(writer) = self.rest.writer(route) {
+            self.add_tunnel(writer);
+        } else if self.routes.insert((route.to, route.metric), route).is_none() {
+            self.add_tunnels_named(route.tunnel_names());
+        }
+    }
+
+    /// Tunnels by their names, as far as there are any.
+    pub(super) fn add_tunnels_named<N: AsRef<str>>(&mut self, names: impl IntoIterator<Item = N>) {
+        for name in names {
+            self.add_tunnels(self.rest.id(name.as_ref()));
+        }
+    }
+
+    /// Whoever has this address.
+    pub(super) fn add_owners(&mut self, address: IpAddr) {
+        self.add_tunnels(self.rest.store.owners(address).take(EXAMPLES));
+    }
+
+    /// What decides about the way to an address.
+    pub(super) fn add_way(&mut self, address: IpAddr, longest: u8) {
+        match self.rest.way(address, longest) {
+            Some((_, Way::Net(id))) => self.add_tunnel(id),
+            Some((_, Way::Route(route))) => self.add_route(route),
+            Some((_, Way::Port)) | None => {}
+        }
+    }
+
+    /// What a tunnel is going to be beside: `addresses` and `routes` are its own.
+    pub(super) fn add_around_tunnel(&mut self, wanted: &super::Wanted) {
+        let store = self.rest.store;
+        for address in wanted.local.iter().chain(&wanted.remote) {
+            self.add_owners(*address);
+        }
+        self.add_tunnels(store.with_ends(wanted.remote, wanted.local));
+        if let Some(remote) = wanted.remote {
+            self.add_way(remote, u8::MAX);
+        }
+        for net in &wanted.addresses {
+            self.add_owners(net.addr());
+            self.add_tunnels(
+                store.remotes(net.addr(), net.addr()).map(|(_, id)| id).take(EXAMPLES),
+            );
+            if !is_link_local(*net) {
+                self.add_tunnels(self.rest.holders(*net).take(EXAMPLES));
+                self.add_clashing(net.trunc(), 0);
+                self.add_gateways(*net);
+            }
+        }
+        for to in &wanted.routes {
+            self.add_around_route(*to, 0);
+        }
+    }
+
+    /// What a route is going to be beside.
+    pub(super) fn add_around_route(&mut self, to: IpNet, metric: u32) {
+        self.add_clashing(to, metric);
+        self.add_tunnels(self.rest.holders(to).take(EXAMPLES));
+    }
+
+    fn add_clashing(&mut self, to: IpNet, metric: u32) {
+        if let Some(route) = self.rest.route(to, metric) {
+            self.add_route(route);
+        }
+    }
+
+    /// Routes by way of gateways in a net that becomes a tunnel's.
+    fn add_gateways(&mut self, net: IpNet) {
+        for (to, metric) in self.rest.store.routes_by_gateways_in(net) {
+            self.add_clashing(to, metric);
+        }
+    }
+
+    /// Whoever needs the addresses of a tunnel that changes, or its name if that goes.
+    pub(super) fn add_dependents(&mut self, id: TunnelId, name_goes: bool) {
+        let store = self.rest.store;
+        let Some(tunnel) = store.tunnel(id) else { return };
+        for net in &tunnel.addresses {
+            self.add_tunnels(store.with_local(net.addr()).take(EXAMPLES));
+            // A net of a tunnel hides which addresses of a port's net are no host's.
+            let ports = store.base().ports.iter().flat_map(|port| &port.addresses);
+            for port in ports.filter(|port| net.contains(*port) || port.contains(net)) {
+                for end in [port.network(), port.broadcast()] {
+                    self.add_tunnels(store.remotes(end, end).map(|(_, id)| id).take(EXAMPLES));
+                }
+            }
+        }
+        if name_goes {
+            for (to, metric) in store.routes_through(id).take(EXAMPLES) {
+                self.add_clashing(to, metric);
+            }
+        }
+    }
+
+    /// The text, and the destinations of its routes in their order.
+    pub(super) fn write(&self) -> (String, Vec<(IpNet, u32)>) {
+        let base = self.rest.store.base();
+        let ports = base.ports.iter().map(|port| (port.name.to_string(), describe_port(port)));
+        let tunnels = self.tunnels.iter().filter_map(|id| self.rest.tunnel(*id));
+        let tunnels = tunnels.map(|one| (one.name.to_string(), describe_tunnel(one)));
+        let loopback = base.loopback.addresses.iter().map(|net| Value::from(net.to_string()));
+        let text = json!({
+            "limits": describe_limits(&base.limits),
+            "ports": ports.collect::<Map<_, _>>(),
+            "loopback": { "addresses": loopback.collect::<Value>() },
+            "defaults": base.tunnel_defaults,
+            "tunnels": tunnels.collect::<Map<_, _>>(),
+            "routes": self.routes.values().map(|route| describe_route(route)).collect::<Value>(),
+        });
+        (text.to_string(), self.routes.keys().copied().collect())
+    }
+}

@@ -1,0 +1,144 @@
+//! What is said about changes, and what they leave alone. That a change is refused if and only if the whole
+//! would be wrong with it, a test of the engine holds with random changes.
+
+use serde_json::json;
+
+use super::super::{Config, Purpose, load_str};
+use super::*;
+
+const RUNNING_FILE: &str = r#"
+ports:
+  wan: { addresses: [198.51.100.1/24, "2001:db8:1::1/64"] }
+  lan: { addresses: [10.1.0.1/24] }
+defaults: { tunnels: { ttl: 32, min-outer-ttl: 3 } }
+tunnels:
+  paris: { mode: ipip, local: 198.51.100.1, remote: 203.0.113.2, routes: [10.2.0.0/16], dscp: 12,
+           ttl: 64, addresses: [192.168.50.1/30] }
+  lyon: { mode: sit, local: 198.51.100.1, remote: 203.0.113.3, static-mtu: 1300 }
+routes:
+  - { to: default, via: 198.51.100.254 }
+  - { to: 10.3.0.0/16, tunnel: paris }
+  - { to: 10.4.0.0/16, tunnel: paris, metric: 5 }
+  - { to: 10.4.0.0/16, type: blackhole, metric: 9 }
+"#;
+
+fn running() -> Store {
+    let config: Config = load_str("text", RUNNING_FILE, Purpose::Replay).unwrap().config;
+    Store::new(config, 8).unwrap()
+}
+
+fn tunnel(name: &str, verb: Verb) -> Result<Proposal, Refused> {
+    propose(&running(), &Change { subject: Subject::Tunnel(name.to_owned()), verb })
+}
+
+fn route(to: &str, metric: Option<u32>, verb: Verb) -> Result<Proposal, Refused> {
+    propose(&running(), &Change { subject: Subject::Route(to.to_owned(), metric), verb })
+}
+
+fn lines(proposal: &Proposal) -> Vec<String> {
+    proposal.differences.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_patch_changes_the_keys_it_names_and_no_other() {
+    let proposal = tunnel("paris", Verb::Patch(json!({ "remote": "203.0.113.9" }))).unwrap();
+    assert_eq!(lines(&proposal), [r#"~ tunnels.paris.remote: "203.0.113.2" → "203.0.113.9""#]);
+    let proposal = tunnel("paris", Verb::Patch(json!({ "ttl": null }))).unwrap();
+    assert_eq!(lines(&proposal), ["~ tunnels.paris.ttl: 64 → 32"], "the section defaults");
+    let proposal = tunnel("paris", Verb::Patch(json!({ "dscp": 12 }))).unwrap();
+    assert!(proposal.edits.is_empty() && proposal.differences.is_empty());
+}
+
+#[test]
+fn another_mode_brings_its_own_defaults_and_leaves_what_was_set() {
+    let changes = json!({ "mode": "sit", "addresses": null });
+    let proposal = tunnel("paris", Verb::Patch(changes)).unwrap();
+    let [Edit::PutTunnel(tunnel)] = proposal.edits.as_slice() else { panic!("{proposal:?}") };
+    assert_eq!((tunnel.settings.dscp, tunnel.settings.ttl.map(u8::from)), (Some(12), Some(64)));
+    assert!(!tunnel.carries(Family::Ipv4), "sit carries IPv6 unless it says otherwise");
+}
+
+#[test]
+fn keys_that_exclude_each_other_take_each_others_place() {
+    let proposal = tunnel("lyon", Verb::Patch(json!({ "mtu": 1400 }))).unwrap();
+    let [Edit::PutTunnel(lyon)] = proposal.edits.as_slice() else { panic!("{proposal:?}") };
+    assert_eq!((lyon.settings.mtu, lyon.settings.static_mtu), (Some(1400), false));
+    let proposal = route("10.3.0.0/16", None, Verb::Patch(json!({ "type": "prohibit" }))).unwrap();
+    let expected = Edit::PutRoute(Route {
+        action: super::super::RouteAction::Prohibit,
+        ..running().route("10.3.0.0/16".parse().unwrap(), 0).unwrap().clone()
+    });
+    assert_eq!(proposal.edits, [expected]);
+}
+
+#[test]
+fn a_put_says_everything_and_what_it_leaves_out_is_default() {
+    let entry = json!({ "mode": "ipip", "local": "198.51.100.1", "remote": "203.0.113.2" });
+    let proposal = tunnel("paris", Verb::Put(entry)).unwrap();
+    let expected = [
+        r#"~ tunnels.paris.addresses: ["192.168.50.1/30"] → []"#,
+        r#"~ tunnels.paris.routes: ["10.2.0.0/16"] → []"#,
+        "~ tunnels.paris.ttl: 64 → 32",
+        r#"~ tunnels.paris.dscp: 12 → "inherit""#,
+    ];
+    assert_eq!(lines(&proposal), expected);
+    assert!(!proposal.is_new);
+    let proposal = tunnel("nice", Verb::Put(json!({ "mode": "ipip", "remote": "203.0.113.7" })));
+    let proposal = proposal.unwrap();
+    assert!(proposal.is_new && lines(&proposal)[0].starts_with("+ tunnels.nice"));
+}
+
+#[test]
+fn mistakes_say_whether_they_are_in_the_request_or_in_what_runs() {
+    let said = |result: Result<Proposal, Refused>| match result {
+        Err(Refused::Mistakes(mistakes)) => mistakes.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let text = said(tunnel("nice", Verb::Put(json!({ "mode": "ipop", "remot": "203.0.113.7" }))));
+    assert!(text.contains("the request: error: tunnels.nice.mode: "), "{text}");
+    assert!(text.contains("did you mean \"remote\"?"), "{text}");
+    let twin = json!({ "mode": "ipip", "local": "198.51.100.1", "remote": "203.0.113.2" });
+    let text = said(tunnel("nice", Verb::Put(twin)));
+    assert!(text.contains("belongs to tunnel paris (the running configuration)"), "{text}");
+    let text = said(tunnel("paris", Verb::Remove));
+    assert!(text.contains("the running configuration: error: routes.10.3.0.0/16.tunnel"), "{text}");
+    assert!(text.contains("routes.10.4.0.0/16 metric 5.tunnel: there is no tunnel"), "{text}");
+    let text = said(route("10.9.0.0/16", None, Verb::Put(json!({ "via": "8.8.8.8" }))));
+    assert!(
+        text.contains("the request: error: route.via: 8.8.8.8 is on no connected net"),
+        "{text}"
+    );
+    let text = said(route("10.9.0.0/16", None, Verb::Put(json!(7))));
+    assert!(text.contains("the request: error: route: a mapping is expected"), "{text}");
+}
+
+#[test]
+fn a_route_is_meant_by_its_destination_and_by_its_metric_where_there_are_several() {
+    let proposal = route("10.4.0.0/16", Some(9), Verb::Remove).unwrap();
+    assert_eq!(proposal.edits, [Edit::RemoveRoute("10.4.0.0/16".parse().unwrap(), 9)]);
+    let words = |result: Result<Proposal, Refused>| result.unwrap_err().to_string();
+    let several = words(route("10.4.0.0/16", None, Verb::Remove));
+    assert!(several.contains("2 routes to 10.4.0.0/16"), "{several}");
+    let shorthand = words(route("10.2.0.0/16", None, Verb::Remove));
+    assert!(shorthand.contains("one of tunnel paris"), "{shorthand}");
+    assert_eq!(words(route("10.7.0.0/16", None, Verb::Remove)), "there is no route to 10.7.0.0/16");
+    assert_eq!(words(tunnel("rome", Verb::Patch(json!({})))), "there is no tunnel \"rome\"");
+    let other = words(route("10.7.0.0/16", None, Verb::Put(json!({ "to": "10.8.0.0/16" }))));
+    assert!(other.contains("10.8.0.0/16"), "{other}");
+}
+
+#[test]
+fn the_default_route_of_a_family_follows_from_its_next_hop() {
+    let put = |via: &str, port: &str| {
+        let entry = json!({ "via": via, "port": port });
+        route("default", None, Verb::Put(entry)).unwrap().edits
+    };
+    let destination = |edits: Vec<Edit>| match edits.as_slice() {
+        [Edit::PutRoute(route)] => route.to.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(destination(put("198.51.100.253", "wan")), "0.0.0.0/0");
+    assert_eq!(destination(put("2001:db8:1::2", "wan")), "::/0");
+    let proposal = route("default", None, Verb::Remove).unwrap();
+    assert_eq!(proposal.edits, [Edit::RemoveRoute("0.0.0.0/0".parse().unwrap(), 0)]);
+}
