@@ -262,6 +262,7 @@ fn tunnel(families: Families, number: u32, underlay: NextHop) -> TunnelSetup {
         ipv6: [behind6(number).1].into_iter().collect(),
     };
     TunnelSetup {
+        more_locals: Box::default(),
         kind: if is_ipv4 { Kind::IpInIpv4 } else { Kind::IpInIpv6 },
         local: Some(local),
         remote: Some(remote),

@@ -98,10 +98,14 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     if matches!(tunnel.mode, Mode::Sit | Mode::Any) {
         map.insert("payload".into(), tunnel.payload.as_str().into());
     }
-    for (key, address) in [("local", tunnel.local), ("remote", tunnel.remote)] {
-        if let Some(address) = address {
-            map.insert(key.into(), address.to_string().into());
-        }
+    let locals: Vec<String> = tunnel.locals().map(|local| local.to_string()).collect();
+    match locals.as_slice() {
+        [] => {}
+        [local] => drop(map.insert("local".into(), local.as_str().into())),
+        pool => drop(map.insert("local".into(), pool.into())),
+    }
+    if let Some(remote) = tunnel.remote {
+        map.insert("remote".into(), remote.to_string().into());
     }
     if let Some(link) = &tunnel.link {
         map.insert("link".into(), (&**link).into());
@@ -188,7 +192,7 @@ fn is_in_force(key: &str, value: &Value) -> bool {
         _ => None,
     };
     match key.support {
-        Support::Full | Support::NoList => true,
+        Support::Full => true,
         Support::NotYet => false,
         Support::Except(words) => word.is_none_or(|word| !words.contains(&word)),
         Support::Only(words) => word.is_some_and(|word| words.contains(&word)),
@@ -273,6 +277,7 @@ tunnels:
   a: { mode: ipip, local: 192.0.2.1, remote: 203.0.113.2, routes: [10.2.0.0/16], ttl: inherit }
   b: { mode: sit, profile: linux, remote: 203.0.113.3, static-mtu: 1300, inner-source: [10.0.0.0/8] }
   c: { mode: any, profile: linux, remote: "2001:db8:2::2", flow-label: 7, dscp: 46, link: six }
+  e: { mode: ipip, local: [198.51.100.1, 192.0.2.1], remote: 203.0.113.9 }
   d: { mode: ipip, profile: routeros, unsafe-any-peer: yes, enabled: no, comment: "yes" }
 routes:
   - { to: default, via: 198.51.100.254 }

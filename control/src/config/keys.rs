@@ -110,7 +110,6 @@ fn is_supported(
         Support::NotYet => true,
         Support::Except(words) => word.is_some_and(|word| words.contains(&word)),
         Support::Only(words) => word.is_none_or(|word| !words.contains(&word)),
-        Support::NoList => matches!(entry.value.value, Value::List(_)),
     };
     if refused {
         refuse(report, &place, entry, key, word);
@@ -127,7 +126,6 @@ fn refuse(
 ) {
     let (mark, what) = match (key.support, word) {
         (Support::NotYet, _) => (entry.mark, format!("{:?}", key.name)),
-        (Support::NoList, _) => (entry.value.mark, format!("a list for {:?}", key.name)),
         (_, Some(word)) => (entry.value.mark, format!("\"{}: {word}\"", key.name)),
         (_, None) => (entry.value.mark, format!("this value of {:?}", key.name)),
     };
@@ -139,7 +137,6 @@ fn refuse(
         Support::Except(_) if key.name == "mode" => {
             note.advise("supported modes are ipip, sit, ip6ip6, ipip6 and any");
         }
-        Support::NoList => note.advise("write a single value"),
         _ => note.advise("leave it out"),
     }
 }

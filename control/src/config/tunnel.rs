@@ -22,6 +22,8 @@ pub struct Tunnel {
     pub payload: Payload,
     /// The outer source, one of our addresses; `None`: the address the outer route picks.
     pub local: Option<IpAddr>,
+    /// More of them: with `local` they are a pool, and the inner flow chooses among them.
+    pub more_locals: Box<[IpAddr]>,
     /// The peer; `None` only with `unsafe_any_peer`.
     pub remote: Option<IpAddr>,
     /// The only port it is decapsulated from and encapsulated through.
@@ -77,7 +79,21 @@ impl Mode {
     }
 }
 
+/// Outer sources that one tunnel can have.
+pub const LOCALS_MAX: usize = 64;
+
 impl Tunnel {
+    /// Its outer sources; none where the outer route picks one.
+    pub fn locals(&self) -> impl Iterator<Item = IpAddr> {
+        self.local.into_iter().chain(self.more_locals.iter().copied())
+    }
+
+    /// The addresses it is found by when a packet arrives: one of its sources, or any of ours.
+    pub fn found_by(&self) -> impl Iterator<Item = Option<IpAddr>> {
+        let any = self.local.is_none().then_some(None);
+        any.into_iter().chain(self.locals().map(Some))
+    }
+
     /// Its shorthand routes.
     pub fn shorthand_routes(&self) -> impl Iterator<Item = Route> {
         self.routes.iter().map(|to| Route {

@@ -15,10 +15,10 @@ use super::read::{self, quoted};
 use super::report::{Field, Part, Place, Report, Spot};
 use super::sections::{Sections, set};
 use super::settings::{Setting, SharedSettings};
-use super::tunnel::{Family, Tunnel};
+use super::tunnel::{Family, LOCALS_MAX, Tunnel};
 use super::vocabulary::{self, NOT_IN_DEFAULTS};
 use super::words::{Mode, Payload, Profile, Word as _};
-use crate::yaml::Mark;
+use crate::yaml::{Mark, Value};
 
 const COMMENT_LIMIT: usize = 1024;
 
@@ -45,6 +45,7 @@ pub(super) struct Said {
     mode: Option<Mode>,
     payload: Option<Payload>,
     local: Option<IpAddr>,
+    more_locals: Box<[IpAddr]>,
     remote: Option<IpAddr>,
     link: Option<Name>,
     addresses: Box<[IpNet]>,
@@ -260,7 +261,7 @@ impl Said {
         match key {
             "mode" => self.mode = Some(read::word(report, field)?),
             "payload" => self.payload = Some(read::word(report, field)?),
-            "local" => self.local = Some(read::address(report, field)?),
+            "local" => (self.local, self.more_locals) = read_locals(report, field)?,
             "remote" => self.remote = Some(read::address(report, field)?),
             _ => self.link = Some(Arc::from(read::text(report, field)?)),
         }
@@ -293,11 +294,16 @@ impl Said {
     ) -> Tunnel {
         let profile = self.profile.or(defaults.profile).unwrap_or(Profile::Native);
         let payload = self.payload.or(defaults.payload);
+        let (local, more_locals) = match self.local {
+            Some(local) => (Some(local), self.more_locals),
+            None => (defaults.local, defaults.more_locals.clone()),
+        };
         Tunnel {
             name,
             mode,
             payload: resolve_payload(mode, profile, payload),
-            local: self.local.or(defaults.local),
+            local,
+            more_locals,
             remote: self.remote.or(defaults.remote),
             link: self.link.or_else(|| defaults.link.clone()),
             addresses: self.addresses,
@@ -308,6 +314,38 @@ impl Said {
             settings: shared.resolve(profile, mode, &self.settings),
         }
     }
+}
+
+/// An address, or a list of some: the first, and the others.
+fn read_locals(
+    report: &mut Report,
+    field: Field<'_, '_>,
+) -> Option<(Option<IpAddr>, Box<[IpAddr]>)> {
+    if !matches!(field.node.value, Value::List(_)) {
+        return Some((Some(read::address(report, field)?), Box::default()));
+    }
+    let all = read::list(report, field, read::address)?;
+    if all.is_empty() || all.len() > LOCALS_MAX {
+        let message = format!("a list of {} addresses to send from", all.len());
+        report
+            .field(field, MistakeKind::OutOfRange, message)
+            .advise(format!("write 1 to {LOCALS_MAX} of them, or leave `local` out"));
+        return None;
+    }
+    let mut is_right = true;
+    for (index, address) in all.iter().enumerate() {
+        let (Value::List(items), true) = (&field.node.value, all[..index].contains(address)) else {
+            continue;
+        };
+        let (place, node) = (field.place.index(index), items.get(index).unwrap_or(field.node));
+        let message = format!("{address} is in the list twice");
+        report
+            .field(Field { place: &place, node }, MistakeKind::Duplicate, message)
+            .advise("keep one of the two");
+        is_right = false;
+    }
+    let (first, others) = all.split_first()?;
+    is_right.then(|| (Some(*first), others.into()))
 }
 
 /// What a tunnel carries: `payload` where the mode leaves a choice.
@@ -322,7 +360,7 @@ fn resolve_payload(mode: Mode, profile: Profile, payload: Option<Payload>) -> Pa
 }
 
 fn comment(report: &mut Report, field: Field<'_, '_>) -> Option<Box<str>> {
-    if field.node.value == crate::yaml::Value::Null {
+    if field.node.value == Value::Null {
         return Some(Box::default());
     }
     let text = read::text(report, field)?;

@@ -12,8 +12,6 @@ pub(super) enum Support {
     Except(&'static [&'static str]),
     /// Refused but with one of these words.
     Only(&'static [&'static str]),
-    /// A single value is supported, a list of them is not.
-    NoList,
 }
 
 /// A key.
@@ -134,7 +132,7 @@ pub(super) const TUNNEL: &[Key] = &[
     key("profile"),
     except("mode", LATER_MODES),
     except("payload", &["mplsip", "ip", "ethernet"]),
-    Key { name: "local", support: Support::NoList },
+    key("local"),
     key("remote"),
     key("addresses"),
     key("routes"),

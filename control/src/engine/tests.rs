@@ -119,7 +119,10 @@ fn tunnel((a, b, c, d): (u8, u8, u8, u8)) -> Value {
         "ttl": a.max(1),
     });
     if d % 2 == 0 {
-        tunnel["local"] = json!(pick(&LOCALS, b / 2));
+        tunnel["local"] = match b / 2 % 4 {
+            0 => json!([pick(&LOCALS, b / 8), pick(&LOCALS, c)]),
+            _ => json!(pick(&LOCALS, b / 8)),
+        };
     }
     if d % 5 == 0 {
         tunnel["link"] = json!("wan");

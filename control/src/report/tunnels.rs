@@ -50,6 +50,8 @@ pub struct Tunnel {
     pub mode: String,
     /// The outer source.
     pub local: Option<String>,
+    /// More of them, among which the inner flow chooses.
+    pub more_locals: Vec<String>,
     /// The peer.
     pub remote: Option<String>,
     /// Whether it carries packets.
@@ -79,6 +81,15 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
+    /// Of a pool the first address, and how many others there are.
+    fn local_in_words(&self) -> String {
+        let local = self.local.clone().unwrap_or_default();
+        match self.more_locals.len() {
+            0 => local,
+            count => format!("{local} +{count}"),
+        }
+    }
+
     fn state_in_words(&self) -> String {
         let state = match self.state {
             TunnelState::Up => "up",
@@ -131,7 +142,7 @@ impl fmt::Display for Tunnels {
             table.row([
                 tunnel.name.clone(),
                 tunnel.mode.clone(),
-                tunnel.local.clone().unwrap_or_default(),
+                tunnel.local_in_words(),
                 tunnel.remote.clone().unwrap_or_default(),
                 tunnel.mtu.to_string(),
                 tunnel.state_in_words(),
@@ -151,6 +162,16 @@ impl fmt::Display for Tunnels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_of_sources_shows_the_first_and_how_many_others_there_are() {
+        let mut tunnel = Tunnel { local: Some("192.0.2.1".to_owned()), ..Tunnel::default() };
+        assert_eq!(tunnel.local_in_words(), "192.0.2.1");
+        tunnel.more_locals = vec!["192.0.2.2".to_owned(), "192.0.2.3".to_owned()];
+        assert_eq!(tunnel.local_in_words(), "192.0.2.1 +2");
+        let json = serde_json::to_value(&tunnel).unwrap();
+        assert_eq!(json["more_locals"], serde_json::json!(["192.0.2.2", "192.0.2.3"]));
+    }
 
     #[test]
     fn a_tunnel_that_is_down_says_why() {

@@ -20,6 +20,7 @@ mod decode;
 mod ecn;
 mod edges;
 mod encap;
+mod entropy;
 mod forward;
 mod frames;
 mod golden;

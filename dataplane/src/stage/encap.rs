@@ -1,5 +1,7 @@
 //! From a packet to the same packet inside a tunnel.
 
+use core::net::IpAddr;
+
 use super::{After, Round, Verdict, Verdicts};
 use crate::counters::Counter;
 use crate::interface::TunnelId;
@@ -56,12 +58,13 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
     };
     let inner_len = packet.len();
     let patch = patch(packet.data(), tunnel, inner, round);
-    let Some(room) = packet.prepend(tunnel.rewrite.len() + extra_len) else {
+    let rewrite = tunnel.rewrite_for(|| round.tables.flow.hash(packet.data()));
+    let Some(room) = packet.prepend(rewrite.len() + extra_len) else {
         return Verdict::drop(Counter::PortNoMbuf);
     };
     match setup.kind {
-        Kind::IpInIpv4 => tunnel.rewrite.write_ipv4(room, patch),
-        Kind::IpInIpv6 => tunnel.rewrite.write_ipv6(room, patch, limit),
+        Kind::IpInIpv4 => rewrite.write_ipv4(room, patch),
+        Kind::IpInIpv6 => rewrite.write_ipv6(room, patch, limit),
     }
     let added = packet.len() - inner_len;
     packet.meta.encap_len += u16::try_from(added).unwrap_or(0);
@@ -136,12 +139,9 @@ fn may_enter(
         let header = Ipv4::trusted(bytes);
         let (source, destination) = (header.source(), header.destination());
         if tunnel.remote_ipv4() != 0 {
-            check_loop(
-                (source, destination),
-                (tunnel.local_ipv4(), tunnel.remote_ipv4()),
-                packet.meta.flags,
-                id,
-            )?;
+            let is_own = || tunnel.sends_from(IpAddr::V4(source.into()));
+            let remote = tunnel.remote_ipv4();
+            check_loop((source, destination), remote, is_own, packet.meta.flags, id)?;
         }
         if destination >> 28 >= 0xe && !setup.multicast {
             return Err(Verdict::drop_in(Counter::IfTxPayloadUnsupported, id));
@@ -151,12 +151,9 @@ fn may_enter(
     let header = Ipv6::trusted(bytes);
     let (source, destination) = (header.source(), header.destination());
     if tunnel.remote_ipv6() != 0 {
-        check_loop(
-            (source, destination),
-            (tunnel.local_ipv6(), tunnel.remote_ipv6()),
-            packet.meta.flags,
-            id,
-        )?;
+        let is_own = || tunnel.sends_from(IpAddr::V6(source.into()));
+        let remote = tunnel.remote_ipv6();
+        check_loop((source, destination), remote, is_own, packet.meta.flags, id)?;
     }
     // What this node says to a group of the tunnel's link belongs to the tunnel itself.
     let is_group = destination >> 120 == 0xff;
@@ -177,11 +174,13 @@ fn may_enter(
     }
 }
 
-/// Packets that would go round: from the remote, or between the tunnel's own ends.
+/// Packets that would go round: from the remote, or between the tunnel's own ends. `is_own`: the
+/// source is one of the tunnel's.
 #[inline]
-fn check_loop<A: Eq>(
+fn check_loop<A: Copy + Eq>(
     (source, destination): (A, A),
-    (local, remote): (A, A),
+    remote: A,
+    is_own: impl FnOnce() -> bool,
     flags: Flags,
     id: TunnelId,
 ) -> Result<(), Verdict> {
@@ -190,7 +189,7 @@ fn check_loop<A: Eq>(
         return Err(Verdict::drop_in(Counter::IfTxLoopSrc, id));
     }
     //= RFC 2473 §4.1.2: nor one whose addresses are the tunnel's own.
-    if source == local && destination == remote {
+    if destination == remote && is_own() {
         return Err(Verdict::drop_in(Counter::IfTxLoopSamePair, id));
     }
     Ok(())

@@ -18,14 +18,15 @@ use crate::wire::ipv6::MINIMUM_MTU;
 /// Bytes that are put in front of the inner packet.
 pub const OVERHEAD: u16 = 20;
 
-/// Prepares the outer header. Without a remote nothing can be sent, and the addresses stay 0.
-pub(super) fn rewrite(setup: &TunnelSetup) -> Result<Rewrite, TunnelError> {
+/// Prepares the outer header, from one of the sources. Without a remote nothing can be sent, and the
+/// addresses stay 0.
+pub(super) fn rewrite(setup: &TunnelSetup, local: Option<IpAddr>) -> Result<Rewrite, TunnelError> {
     let ipv4 = |address: Option<IpAddr>| match address {
         Some(IpAddr::V4(address)) => Ok(address),
         None => Ok(Ipv4Addr::UNSPECIFIED),
         Some(IpAddr::V6(_)) => Err(TunnelError::Family),
     };
-    Ok(Rewrite::ipv4(ipv4(setup.local)?, ipv4(setup.remote)?))
+    Ok(Rewrite::ipv4(ipv4(local)?, ipv4(setup.remote)?))
 }
 
 /// The outer DF bit. `inner_dont_fragment`: of an IPv4 inner packet; `None` for IPv6.

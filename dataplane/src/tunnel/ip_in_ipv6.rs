@@ -17,12 +17,13 @@ use super::{TunnelError, TunnelSetup};
 /// Bytes that are put in front of the inner packet, without an encapsulation limit.
 pub const OVERHEAD: u16 = 40;
 
-/// Prepares the outer header. Without a remote nothing can be sent, and the addresses stay 0.
-pub(super) fn rewrite(setup: &TunnelSetup) -> Result<Rewrite, TunnelError> {
+/// Prepares the outer header, from one of the sources. Without a remote nothing can be sent, and the
+/// addresses stay 0.
+pub(super) fn rewrite(setup: &TunnelSetup, local: Option<IpAddr>) -> Result<Rewrite, TunnelError> {
     let ipv6 = |address: Option<IpAddr>| match address {
         Some(IpAddr::V6(address)) => Ok(address),
         None => Ok(Ipv6Addr::UNSPECIFIED),
         Some(IpAddr::V4(_)) => Err(TunnelError::Family),
     };
-    Ok(Rewrite::ipv6(ipv6(setup.local)?, ipv6(setup.remote)?, setup.encap_limit))
+    Ok(Rewrite::ipv6(ipv6(local)?, ipv6(setup.remote)?, setup.encap_limit))
 }

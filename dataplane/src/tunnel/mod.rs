@@ -51,6 +51,8 @@ pub struct TunnelSetup {
     pub kind: Kind,
     /// The outer source on encap. `None`: no route to the remote tells one.
     pub local: Option<IpAddr>,
+    /// More of them: with `local` they are a pool, and the inner flow chooses among them.
+    pub more_locals: Box<[IpAddr]>,
     /// The peer; `None` for a tunnel that takes packets from anybody and can send none.
     pub remote: Option<IpAddr>,
     /// The inner protocols it carries.
@@ -114,6 +116,8 @@ pub struct Tunnel {
     pub rewrite: Rewrite,
     /// Everything else.
     pub setup: Arc<TunnelSetup>,
+    /// The bytes for each source of a pool, `rewrite` among them.
+    sources: Option<Arc<[Rewrite]>>,
 }
 
 const _: () = assert!(size_of::<Tunnel>() == 128);
@@ -134,12 +138,30 @@ impl Tunnel {
     /// # Errors
     /// When an address does not fit the kind.
     pub fn new(setup: TunnelSetup) -> Result<Self, TunnelError> {
-        let rewrite = match setup.kind {
-            Kind::IpInIpv4 => ip_in_ipv4::rewrite(&setup)?,
-            Kind::IpInIpv6 => ip_in_ipv6::rewrite(&setup)?,
+        let rewrite_from = |local| match setup.kind {
+            Kind::IpInIpv4 => ip_in_ipv4::rewrite(&setup, local),
+            Kind::IpInIpv6 => ip_in_ipv6::rewrite(&setup, local),
         };
+        let rewrite = rewrite_from(setup.local)?;
+        let all = setup.local.iter().chain(&setup.more_locals);
+        let sources: Result<Vec<Rewrite>, _> =
+            all.map(|&local| rewrite_from(Some(local))).collect();
+        let sources = sources?;
         let plain = Plain::new(&setup, rewrite.len());
-        Ok(Self { plain, rewrite, setup: Arc::new(setup) })
+        let sources = (sources.len() > 1).then(|| sources.into());
+        Ok(Self { plain, rewrite, setup: Arc::new(setup), sources })
+    }
+
+    /// The bytes in front of a packet; `hash` is that of its flow, asked for where it counts.
+    #[inline]
+    pub fn rewrite_for(&self, hash: impl FnOnce() -> u64) -> &Rewrite {
+        let Some(sources) = &self.sources else { return &self.rewrite };
+        sources.get(share_of(hash(), sources.len())).unwrap_or(&self.rewrite)
+    }
+
+    /// Whether an address is one of its outer sources.
+    pub fn sends_from(&self, address: IpAddr) -> bool {
+        self.setup.local == Some(address) || self.setup.more_locals.contains(&address)
     }
 
     /// The number of its own latency histogram, if it has one.
@@ -170,5 +192,40 @@ impl Tunnel {
     #[inline]
     pub fn remote_ipv6(&self) -> u128 {
         if self.setup.kind == Kind::IpInIpv6 { self.rewrite.remote_ipv6() } else { 0 }
+    }
+}
+
+/// Which of `count` sources the flow with this hash has. Mixed once more: next hops, buckets of
+/// workers and flow labels are chosen by the same hash, and must not go together with sources.
+#[inline]
+fn share_of(hash: u64, count: usize) -> usize {
+    let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    usize::try_from((mixed * count as u64) >> 32).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Flows that agree in the bits that buckets or next hops are chosen by are not of one source.
+        #[test]
+        fn sources_have_equal_shares_of_any_flows(high: u32, low: u32, count in 2_usize..=64) {
+            let vary = |at: u32| -> [u64; 2] {
+                let mixed = u64::from(at.wrapping_mul(0x85eb_ca6b));
+                [u64::from(high) << 32 | mixed, mixed << 32 | u64::from(low)]
+            };
+            for way in 0..2 {
+                let mut shares = vec![0_usize; count];
+                for at in 0..6400 {
+                    shares[share_of(vary(at)[way], count)] += 1;
+                }
+                let mean = 6400 / count;
+                for share in shares {
+                    prop_assert!((mean / 2..=2 * mean).contains(&share), "{share}, not {mean}");
+                }
+            }
+        }
     }
 }

@@ -146,8 +146,10 @@ impl Plain {
 fn facts(setup: &TunnelSetup, underlay: AdjacencyId, rewrite_len: usize) -> Facts {
     let carries = |ip_protocol| setup.protocols.overlaps(Protocols::of(ip_protocol));
     let has_ends = setup.up && setup.local.is_some() && setup.remote.is_some();
-    // An encapsulation limit makes headers of their own, and RFC 3168's ECN is no mask.
+    // An encapsulation limit makes headers of their own, RFC 3168's ECN is no mask, and of a pool one
+    // source is to be chosen.
     let sends = has_ends
+        && setup.more_locals.is_empty()
         && underlay != NO_ADJACENCY
         && rewrite_len <= ipv6::HEADER_LEN
         && setup.ecn != EcnEncap::Rfc3168;

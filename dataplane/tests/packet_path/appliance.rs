@@ -133,6 +133,7 @@ impl Blueprint {
         let router = if is_ipv4 { "198.51.100.254" } else { "2001:db8:100::fe" };
         let underlay = self.neighbors.find(U, router.parse().unwrap()).map(NextHop::Via);
         let setup = TunnelSetup {
+            more_locals: Box::default(),
             kind: if is_ipv4 { Kind::IpInIpv4 } else { Kind::IpInIpv6 },
             local: Some(local),
             remote: Some(remote),
@@ -215,22 +216,21 @@ impl Blueprint {
         let mut by_ipv6 = TunnelLookup::new(SEED);
         for (number, (setup, link)) in self.tunnels.iter().enumerate() {
             let id = TunnelId(u32::try_from(number).unwrap());
-            match setup.kind {
-                Kind::IpInIpv4 => {
-                    let number = |address| match address {
-                        Some(IpAddr::V4(address)) => u32::from(address),
-                        _ => 0,
-                    };
-                    let pair = Pair { local: number(setup.local), remote: number(setup.remote) };
-                    by_ipv4.insert(pair, setup.protocols, *link, id).unwrap();
-                }
-                Kind::IpInIpv6 => {
-                    let number = |address| match address {
-                        Some(IpAddr::V6(address)) => u128::from(address),
-                        _ => 0,
-                    };
-                    let pair = Pair { local: number(setup.local), remote: number(setup.remote) };
-                    by_ipv6.insert(pair, setup.protocols, *link, id).unwrap();
+            for local in setup.local.iter().chain(&setup.more_locals).copied() {
+                let remote = setup.remote.unwrap_or(match setup.kind {
+                    Kind::IpInIpv4 => Ipv4Addr::UNSPECIFIED.into(),
+                    Kind::IpInIpv6 => Ipv6Addr::UNSPECIFIED.into(),
+                });
+                match (local, remote) {
+                    (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                        let pair = Pair { local: local.into(), remote: remote.into() };
+                        by_ipv4.insert(pair, setup.protocols, *link, id).unwrap();
+                    }
+                    (IpAddr::V6(local), IpAddr::V6(remote)) => {
+                        let pair = Pair { local: local.into(), remote: remote.into() };
+                        by_ipv6.insert(pair, setup.protocols, *link, id).unwrap();
+                    }
+                    _ => panic!("ends of two families"),
                 }
             }
         }

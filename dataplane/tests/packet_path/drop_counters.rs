@@ -160,6 +160,16 @@ fn encap_cases() -> Vec<Case> {
             |p| p.route("203.0.113.2/32", NextHop::Tunnel(TunnelId(0))),
             router(&ip(REMOTE, LOCAL).echo(&[1; 8])),
         ),
+        case(
+            "if.tx_loop_same_pair",
+            &[],
+            |p| {
+                p.own("192.0.2.9");
+                p.setup(0).more_locals = ["192.0.2.9".parse().unwrap()].into();
+                p.route("203.0.113.2/32", NextHop::Tunnel(TunnelId(0)));
+            },
+            router(&ip(REMOTE, "192.0.2.9").echo(&[1; 8])),
+        ),
         case("if.tx_recursion", &[], |p| p.limits.nested_encaps = 0, packet.clone()),
         case(
             "if.tx_loop_dev",

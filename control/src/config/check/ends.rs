@@ -6,11 +6,12 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::super::keys::nearest;
 use super::super::mistake::MistakeKind;
-use super::super::report::Report;
+use super::super::report::{Place, Report};
 use super::super::tunnel::{Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
 use super::{Drafts, Holder, Misspelled, Names};
+use crate::yaml::Mark;
 
 /// RFC 8200 §5.
 const SMALLEST_IPV6_MTU: u16 = 1280;
@@ -79,21 +80,35 @@ fn check_families(report: &mut Report, draft: &TunnelDraft<'_>) -> bool {
     let tunnel = &draft.tunnel;
     let outer = tunnel.mode.outer();
     let mut fits = true;
-    for (key, address) in [("local", tunnel.local), ("remote", tunnel.remote)] {
-        let Some(address) = address.filter(|address| Family::of(*address) != outer) else {
-            continue;
-        };
+    let mut refuse = |report: &mut Report, address, place: &Place<'_>, mark| {
+        let (family, mode) = (outer.as_str(), tunnel.mode);
+        let message = format!("{address} is not {family}, which mode {mode} has outside");
+        report.error(place, mark, MistakeKind::WrongFamily, message).advise(other_modes(outer));
         fits = false;
-        draft.written.spot(report).at(key, |place, mark| {
-            let message = format!(
-                "{address} is not {}, which mode {} has outside",
-                outer.as_str(),
-                tunnel.mode
-            );
-            report.error(place, mark, MistakeKind::WrongFamily, message).advise(other_modes(outer));
-        });
+    };
+    let is_wrong = |address: &IpAddr| Family::of(*address) != outer;
+    for (index, local) in tunnel.locals().enumerate().filter(|(_, local)| is_wrong(local)) {
+        at_local(report, draft, index, |report, place, mark| refuse(report, local, place, mark));
+    }
+    if let Some(remote) = tunnel.remote.filter(is_wrong) {
+        draft.written.spot(report).at("remote", |place, mark| refuse(report, remote, place, mark));
     }
     fits
+}
+
+/// Hands the place of one of the sources to `with`: of the item of a list, or of the single one.
+fn at_local(
+    report: &mut Report,
+    draft: &TunnelDraft<'_>,
+    index: usize,
+    with: impl FnOnce(&mut Report, &Place<'_>, Mark),
+) {
+    let spot = draft.written.spot(report);
+    if draft.tunnel.more_locals.is_empty() {
+        spot.at("local", |place, mark| with(report, place, mark));
+    } else {
+        spot.at_item("local", index, |place, mark| with(report, place, mark));
+    }
 }
 
 fn other_modes(outer: Family) -> &'static str {
@@ -132,7 +147,7 @@ fn check_remote(
     }
     if let Some(holder) = owned.get(&remote) {
         let holder = drafts.name(*holder);
-        let is_both = tunnel.local.is_some_and(|local| owned.contains_key(&local));
+        let is_both = tunnel.locals().any(|local| owned.contains_key(&local));
         draft.written.spot(report).at("remote", |place, mark| {
             let both = if is_both { "; both ends are ours" } else { "" };
             let message = format!("{remote} is our own address, of {holder}{both}");
@@ -170,14 +185,23 @@ fn check_local(
     owned: &Owned,
     misspelled: &Misspelled,
 ) {
-    let Some(local) = draft.tunnel.local else { return };
-    let found = owned.get(&local).copied();
-    let is_misspelled = found.is_none() && misspelled.resembles(local);
-    if found.is_some_and(|found| found != holder) || is_misspelled {
-        return;
+    for (index, local) in draft.tunnel.locals().enumerate() {
+        let found = owned.get(&local).copied();
+        let is_misspelled = found.is_none() && misspelled.resembles(local);
+        if found.is_none_or(|found| found == holder) && !is_misspelled {
+            refuse_local(report, draft, (index, local), found.is_some());
+        }
     }
-    draft.written.spot(report).at("local", |place, mark| {
-        if found.is_some() {
+}
+
+fn refuse_local(
+    report: &mut Report,
+    draft: &TunnelDraft<'_>,
+    (index, local): (usize, IpAddr),
+    is_inside: bool,
+) {
+    at_local(report, draft, index, |report, place, mark| {
+        if is_inside {
             let message = format!("{local} is the tunnel's own address, which is inside it");
             report
                 .error(place, mark, MistakeKind::Loop, message)
@@ -216,11 +240,11 @@ struct Tuple<'t> {
 }
 
 impl<'t> Tuple<'t> {
-    fn of(tunnel: &'t Tunnel, inner: Family) -> Self {
+    fn of(tunnel: &'t Tunnel, local: Option<IpAddr>, inner: Family) -> Self {
         Self {
             outer: tunnel.mode.outer(),
             inner,
-            local: tunnel.local,
+            local,
             remote: tunnel.remote,
             link: tunnel.link.as_deref(),
         }
@@ -239,8 +263,9 @@ fn check_ambiguity(report: &mut Report, drafts: &Drafts<'_>) {
         }
         let mut other = None;
         for inner in [Family::Ipv4, Family::Ipv6] {
-            if draft.tunnel.carries(inner) {
-                let earlier = *first.entry(Tuple::of(&draft.tunnel, inner)).or_insert(index);
+            for local in draft.tunnel.found_by().filter(|_| draft.tunnel.carries(inner)) {
+                let tuple = Tuple::of(&draft.tunnel, local, inner);
+                let earlier = *first.entry(tuple).or_insert(index);
                 other = other.or(Some(earlier).filter(|earlier| *earlier != index));
             }
         }

@@ -37,9 +37,7 @@ impl<'s> Excerpt<'s> {
         if !self.tunnels.insert(id) {
             return;
         }
-        if let Some(local) = tunnel.local {
-            self.add_owners(local);
-        }
+        tunnel.locals().for_each(|local| self.add_owners(local));
         if let Some(remote) = tunnel.remote {
             self.add_way(remote, u8::MAX);
         }
@@ -83,10 +81,13 @@ impl<'s> Excerpt<'s> {
     /// What a tunnel is going to be beside: `addresses` and `routes` are its own.
     pub(super) fn add_around_tunnel(&mut self, wanted: &super::Wanted) {
         let store = self.rest.store;
-        for address in wanted.local.iter().chain(&wanted.remote) {
+        for address in wanted.locals.iter().chain(&wanted.remote) {
             self.add_owners(*address);
         }
-        self.add_tunnels(store.with_ends(wanted.remote, wanted.local));
+        let any = wanted.locals.is_empty().then_some(None);
+        for local in wanted.locals.iter().copied().map(Some).chain(any) {
+            self.add_tunnels(store.with_ends(wanted.remote, local));
+        }
         if let Some(remote) = wanted.remote {
             self.add_way(remote, u8::MAX);
         }

@@ -87,7 +87,7 @@ pub enum Refused {
 /// read here is a mistake there.
 #[derive(Debug, Default)]
 struct Wanted {
-    local: Option<IpAddr>,
+    locals: Vec<IpAddr>,
     remote: Option<IpAddr>,
     addresses: Vec<IpNet>,
     /// Destinations that lead there.
@@ -102,9 +102,10 @@ impl Wanted {
         let mut wanted = Self::default();
         let Value::Object(entry) = entry else { return wanted };
         let address = |key| parsed::<IpAddr>(entry.get(key));
-        wanted.local = address("local");
         wanted.remote = address("remote");
         let list = |key| entry.get(key).and_then(Value::as_array).into_iter().flatten();
+        wanted.locals = list("local").filter_map(|item| parsed(Some(item))).collect();
+        wanted.locals.extend(address("local"));
         wanted.addresses = list("addresses").filter_map(|item| parsed(Some(item))).collect();
         wanted.routes = list("routes").filter_map(|item| prefix(item.as_str()?)).collect();
         for hop in std::iter::once(entry).chain(list("next-hops").filter_map(Value::as_object)) {
@@ -151,7 +152,9 @@ fn propose_tunnel(store: &Store, name: &str, verb: &Verb) -> Result<Proposal, Re
     let mut wanted = entry.as_ref().map(Wanted::read).unwrap_or_default();
     let defaults =
         Wanted::read(store.base().tunnel_defaults.get("tunnels").unwrap_or(&Value::Null));
-    wanted.local = wanted.local.or(defaults.local);
+    if wanted.locals.is_empty() {
+        wanted.locals = defaults.locals;
+    }
     wanted.remote = wanted.remote.or(defaults.remote);
     if entry.is_some() {
         excerpt.add_around_tunnel(&wanted);

@@ -44,7 +44,7 @@ pub struct Touched {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// A tunnel's place among the others: what it sends to, what it sends from, its number.
+/// A tunnel's place among the others, one for each source: what it sends to, what it sends from, its number.
 type End = (Option<IpAddr>, Option<IpAddr>, TunnelId);
 
 /// See the module.
@@ -171,13 +171,14 @@ impl Store {
         self.addresses.range(range).map(|&(_, id)| id)
     }
 
-    /// The tunnels that name this address as their own end.
+    /// The tunnels that name this address as an end of their own.
     pub fn with_local(&self, local: IpAddr) -> impl Iterator<Item = TunnelId> {
         let range = (local, TunnelId(0))..=(local, TunnelId(u32::MAX));
         self.locals.range(range).map(|&(_, id)| id)
     }
 
-    /// Tunnels whose remote is not below `first` and not above `last`, in order, with that remote.
+    /// Tunnels whose remote is not below `first` and not above `last`, in order, with that remote; one with
+    /// several sources as often.
     pub fn remotes(&self, first: IpAddr, last: IpAddr) -> impl Iterator<Item = (IpAddr, TunnelId)> {
         let above = if first > last { None } else { Some(()) };
         let ends = above.into_iter().flat_map(move |()| {
@@ -316,8 +317,10 @@ impl Store {
 
     fn take_tunnel(&mut self, id: TunnelId) -> Option<Tunnel> {
         let tunnel = self.tunnels.get_mut(id.index())?.take()?;
-        self.by_end.remove(&(tunnel.remote, tunnel.local, id));
-        if let Some(local) = tunnel.local {
+        for local in tunnel.found_by() {
+            self.by_end.remove(&(tunnel.remote, local, id));
+        }
+        for local in tunnel.locals() {
             self.locals.remove(&(local, id));
         }
         for net in &tunnel.addresses {
@@ -334,8 +337,8 @@ impl Store {
     }
 
     fn insert_tunnel(&mut self, id: TunnelId, tunnel: Tunnel) {
-        self.by_end.insert((tunnel.remote, tunnel.local, id));
-        self.locals.extend(tunnel.local.map(|local| (local, id)));
+        self.by_end.extend(tunnel.found_by().map(|local| (tunnel.remote, local, id)));
+        self.locals.extend(tunnel.locals().map(|local| (local, id)));
         for net in &tunnel.addresses {
             self.addresses.insert((net.addr(), id));
             let ids = self.nets.entry_or_insert_with(*net, Vec::new);

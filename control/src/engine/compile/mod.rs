@@ -146,7 +146,9 @@ impl Compiler {
         }
         compiler.locals.keys().for_each(|&address| tables.local.insert(address));
         for (id, tunnel) in store.tunnels() {
-            tables.change(&compiler.lookup(id, tunnel))?;
+            for operation in compiler.lookups(id, tunnel) {
+                tables.change(&operation)?;
+            }
         }
         compiler.adjacencies.take_news();
         compiler.is_building = false;
@@ -248,8 +250,8 @@ impl Compiler {
         }
         // Ends that tunnels exchange are free before anybody takes them.
         for id in moved {
-            let added = store.tunnel(id).map(|tunnel| self.lookup(id, tunnel));
-            self.operations.extend(added);
+            let added = store.tunnel(id).map(|tunnel| self.lookups(id, tunnel).collect::<Vec<_>>());
+            self.operations.extend(added.into_iter().flatten());
         }
         for &to in &destinations {
             self.refresh(store, to)?;
@@ -282,11 +284,13 @@ impl Compiler {
     ) -> bool {
         let now = store.tunnel(id);
         let key = |tunnel: &crate::config::Tunnel| {
-            (LookupKey::of(tunnel), tunnels::protocols(tunnel), tunnel.link.clone())
+            let keys: Vec<LookupKey> = LookupKey::all_of(tunnel).collect();
+            (keys, tunnels::protocols(tunnel), tunnel.link.clone())
         };
         let moved = before.map(key) != now.map(key);
         if moved {
-            self.operations.extend(before.map(|before| LookupKey::of(before).remove(id)));
+            let keys = before.into_iter().flat_map(LookupKey::all_of);
+            self.operations.extend(keys.map(|key| key.remove(id)));
         }
         destinations.extend(before.iter().copied().chain(now).flat_map(destinations_of));
         if let Some(now) = now {
@@ -299,10 +303,15 @@ impl Compiler {
         moved
     }
 
-    /// The entry of a tunnel among those that are looked up by outer addresses.
-    fn lookup(&self, id: TunnelId, tunnel: &crate::config::Tunnel) -> Operation {
+    /// The entries of a tunnel among those that are looked up by outer addresses.
+    fn lookups(
+        &self,
+        id: TunnelId,
+        tunnel: &crate::config::Tunnel,
+    ) -> impl Iterator<Item = Operation> {
         let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
-        LookupKey::of(tunnel).add(tunnels::protocols(tunnel), link, id)
+        let protocols = tunnels::protocols(tunnel);
+        LookupKey::all_of(tunnel).map(move |key| key.add(protocols, link, id))
     }
 
     fn hold_gateways(&mut self, route: &Route) -> Result<(), CompileError> {

@@ -244,6 +244,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
             Family::Ipv6 => Kind::IpInIpv6,
         },
         local: info.local,
+        more_locals: tunnel.more_locals.clone(),
         remote: tunnel.remote,
         protocols: protocols(tunnel),
         up: tunnel.enabled,
@@ -319,21 +320,26 @@ pub(super) enum LookupKey {
 }
 
 impl LookupKey {
-    pub(super) fn of(tunnel: &config::Tunnel) -> Self {
+    /// One for each of its sources.
+    pub(super) fn all_of(tunnel: &config::Tunnel) -> impl Iterator<Item = Self> {
+        tunnel.found_by().map(|local| Self::of(tunnel, local))
+    }
+
+    fn of(tunnel: &config::Tunnel, local: Option<IpAddr>) -> Self {
         match tunnel.mode.outer() {
             Family::Ipv4 => {
                 let number = |address: Option<IpAddr>| match address {
                     Some(IpAddr::V4(address)) => u32::from(address),
                     _ => 0,
                 };
-                Self::Ipv4(Pair { local: number(tunnel.local), remote: number(tunnel.remote) })
+                Self::Ipv4(Pair { local: number(local), remote: number(tunnel.remote) })
             }
             Family::Ipv6 => {
                 let number = |address: Option<IpAddr>| match address {
                     Some(IpAddr::V6(address)) => u128::from(address),
                     _ => 0,
                 };
-                Self::Ipv6(Pair { local: number(tunnel.local), remote: number(tunnel.remote) })
+                Self::Ipv6(Pair { local: number(local), remote: number(tunnel.remote) })
             }
         }
     }

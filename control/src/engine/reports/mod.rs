@@ -354,6 +354,7 @@ impl Controller {
             name: tunnel.name.to_string(),
             mode: tunnel.mode.to_string(),
             local: info.local.map(|address| address.to_string()),
+            more_locals: tunnel.more_locals.iter().map(ToString::to_string).collect(),
             remote: tunnel.remote.map(|address| address.to_string()),
             state,
             reason,
