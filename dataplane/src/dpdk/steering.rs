@@ -4,8 +4,6 @@
 //! A rule that the device refuses is no failure: what it does not spread, the workers do
 //! (`worker/spread/`).
 
-use std::fmt::Write as _;
-
 use dpdk_sys as sys;
 
 use super::error::Errno;
@@ -21,6 +19,7 @@ const MESSAGE_ROOM: usize = 160;
 pub(super) fn spread_tunnels(port: u16, receive_queues: u16, hash: u64) -> Rules {
     let queues: Vec<u16> = (0..receive_queues).collect();
     let mut rules = Rules::default();
+    let mut refusals: Vec<(String, String)> = Vec::new();
     for (outer, inner) in PAIRS {
         let rule = sys::shim_spread {
             outer,
@@ -36,12 +35,19 @@ pub(super) fn spread_tunnels(port: u16, receive_queues: u16, hash: u64) -> Rules
         match made {
             Ok(()) => rules.count += 1,
             Err(reason) => {
-                let separator = if rules.refusals.is_empty() { "refused: " } else { "; " };
-                let text = &mut rules.refusals;
-                let _ = write!(text, "{separator}IPv{inner} in IPv{outer} ({reason})");
+                let pair = format!("IPv{inner} in IPv{outer}");
+                match refusals.iter_mut().find(|(_, other)| *other == reason) {
+                    Some((pairs, _)) => *pairs = format!("{pairs}, {pair}"),
+                    None => refusals.push((pair, reason)),
+                }
             }
         }
     }
+    let reasons = refusals.iter().map(|(pairs, reason)| match rules.count {
+        0 if refusals.len() == 1 => format!("the device refused them: {reason}"),
+        _ => format!("the device refused {pairs}: {reason}"),
+    });
+    rules.refusals = reasons.collect::<Vec<_>>().join("; ");
     rules
 }
 
