@@ -74,7 +74,9 @@ impl HotQueue {
         };
         let mut buffers: Vec<Packet> = core::iter::from_fn(|| pool.allocate()).collect();
         let mut first = device(0, frames.clone(), Some(pool));
-        buffers.iter_mut().for_each(|packet| first.write_frame(packet));
+        for packet in &mut buffers {
+            first.write_frame(packet);
+        }
         first.idle = buffers;
         let second = device(1, frames, None);
         (shared, [first, second])

@@ -14,6 +14,7 @@ pub mod interface;
 pub mod latency;
 pub mod node;
 pub mod packet;
+mod probing;
 pub mod stage;
 pub mod tables;
 pub mod tunnel;

@@ -104,10 +104,15 @@ fn leave_one_ipv6<const END: usize>(
     let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV6, plain.traffic_class())
         & plain.is_sound(usize::from(outer.payload_len))
         & plain.may_pass();
-    if !is_plain
-        || is_from::<END>(frame, destination)
-        || !source_is_believed_ipv6(tunnel, item.tunnel, source, destination, round)
-    {
+    if !is_plain || is_from::<END>(frame, destination) {
+        return None;
+    }
+    let is_believed = if tunnel.plain.facts.has(Facts::SOURCE_NET) {
+        tunnel.source_net.contains(source) && !round.tables.local.contains_ipv6(source)
+    } else {
+        source_is_believed_ipv6(tunnel, item.tunnel, source, destination, round)
+    };
+    if !is_believed {
         return None;
     }
     let link = last.link_ipv6(item.next_hop, destination, round)?;

@@ -79,6 +79,11 @@ impl Entry {
         Self(self.0 | fallback.0 & empty.wrapping_neg())
     }
 
+    /// The depth that a leaf was made with.
+    pub(super) const fn depth(self) -> u8 {
+        (self.0 >> DEPTH_SHIFT & DEPTH_MAX) as u8
+    }
+
     #[inline]
     pub(super) const fn next_hop(self) -> NextHopId {
         NextHopId::from_low_bits(self.0)

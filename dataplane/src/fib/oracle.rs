@@ -241,6 +241,14 @@ proptest! {
     ) {
         run::<Fib6>(&crowd(&steps, 76));
     }
+
+    #[test]
+    fn ipv6_routes_of_64_bits_and_around_agree_with_a_linear_scan(
+        steps in prop::collection::vec(
+            (any::<u8>(), 54..=70u8, 1..9u32, any::<usize>(), any::<bool>()), 1..120)
+    ) {
+        run::<Fib6>(&crowd(&steps, 60));
+    }
 }
 
 /// Routes whose addresses differ in eight bits from bit `low` on, so that nodes outgrow a line, and

@@ -6,7 +6,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::HashMap;
 
-use super::probing;
+use crate::probing;
 use crate::tunnel::lookup::OuterAddress;
 
 /// Addresses of this node, of ports, tunnels and loopback.

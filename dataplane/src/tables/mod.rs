@@ -6,7 +6,6 @@ pub mod neighbor;
 mod next_hop;
 mod operation;
 mod pair;
-pub(crate) mod probing;
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;

@@ -5,8 +5,8 @@
 
 use core::net::IpAddr;
 
-use super::probing;
 use crate::interface::PortId;
+use crate::probing;
 use crate::wire::ethernet::MacAddress;
 
 /// An adjacency, by its position in one generation.

@@ -7,7 +7,7 @@
 
 use crate::interface::{PortId, TunnelId};
 use crate::packet::prefetch;
-use crate::tables::probing;
+use crate::probing;
 use crate::wire::protocol;
 
 /// The outer protocols that a tunnel takes, as a set.

@@ -19,7 +19,7 @@ use crate::counters::CounterSlot;
 use crate::tables::NextHop;
 use ecn::EcnEncap;
 use lookup::Protocols;
-use plain::{Facts, Plain};
+use plain::{Facts, Plain, SourceNet};
 use policy::{AddressSet, SourceFilter};
 use rewrite::Rewrite;
 
@@ -116,6 +116,8 @@ pub struct Tunnel {
     pub rewrite: Rewrite,
     /// Everything else.
     pub setup: Arc<TunnelSetup>,
+    /// See [`Facts::SOURCE_NET`].
+    pub source_net: SourceNet,
     /// The bytes for each source of a pool, `rewrite` among them.
     sources: Option<Arc<[Rewrite]>>,
 }
@@ -148,8 +150,9 @@ impl Tunnel {
             all.map(|&local| rewrite_from(Some(local))).collect();
         let sources = sources?;
         let plain = Plain::new(&setup, rewrite.len());
+        let source_net = SourceNet::new(&setup);
         let sources = (sources.len() > 1).then(|| sources.into());
-        Ok(Self { plain, rewrite, setup: Arc::new(setup), sources })
+        Ok(Self { plain, rewrite, setup: Arc::new(setup), source_net, sources })
     }
 
     /// The bytes in front of a packet; `hash` is that of its flow, asked for where it counts.

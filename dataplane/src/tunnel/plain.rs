@@ -35,6 +35,9 @@ impl Facts {
     /// The outer header is IPv6.
     pub const IPV6_OUTSIDE: Self = Self(64);
 
+    /// An inner IPv6 source is believed when it is in the tunnel's [`SourceNet`].
+    pub const SOURCE_NET: Self = Self(128);
+
     /// Whether all bits of `other` are set.
     #[inline]
     pub const fn has(self, other: Self) -> bool {
@@ -67,6 +70,41 @@ impl Mask<u16> {
     pub const fn apply(self, inner: u16) -> u16 {
         inner & self.keep | self.set
     }
+}
+
+/// The inner IPv6 sources that a tunnel believes, where they are one prefix of 64 bits at most: which
+/// they are where one route leads through it.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceNet {
+    /// The first half of its addresses, as far as `mask` says.
+    net: u64,
+    mask: u64,
+}
+
+impl SourceNet {
+    /// From a setup; nothing is in it where the sources are no such prefix.
+    pub(super) fn new(setup: &TunnelSetup) -> Self {
+        source_net(setup).unwrap_or(Self { net: 1, mask: 0 })
+    }
+
+    /// Whether an address is in it.
+    #[inline]
+    pub const fn contains(self, address: u128) -> bool {
+        (address >> 64) as u64 & self.mask == self.net
+    }
+}
+
+fn source_net(setup: &TunnelSetup) -> Option<SourceNet> {
+    let SourceFilter::Listed { sources, .. } = &setup.inner_source else { return None };
+    let (first, last) = sources.ipv6.sole()?;
+    // The bits in which the addresses of a prefix differ are the last ones, and all of them.
+    let differing = first ^ last;
+    let is_prefix = differing & differing.wrapping_add(1) == 0 && first & differing == 0;
+    if !is_prefix || differing < u128::from(u64::MAX) {
+        return None;
+    }
+    let half = |bits: u128| u64::try_from(bits >> 64).ok();
+    Some(SourceNet { net: half(first)?, mask: !half(differing)? })
 }
 
 /// The choices of a tunnel as masks and numbers.
@@ -169,6 +207,7 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, rewrite_len: usize) -> Fact
         .with(Facts::DECAP_IPV4, receives && carries(protocol::IPV4))
         .with(Facts::DECAP_IPV6, receives && carries(protocol::IPV6))
         .with(Facts::ROUTED_SOURCE, routed)
+        .with(Facts::SOURCE_NET, source_net(setup).is_some())
         .with(Facts::MEASURED, setup.latency.is_some())
         .with(Facts::IPV6_OUTSIDE, setup.kind == Kind::IpInIpv6)
 }

@@ -84,6 +84,11 @@ impl<A: Number> Ranges<A> {
         self.0.len() <= 4
     }
 
+    /// The first and the last address, if there is one range.
+    pub fn sole(&self) -> Option<(A, A)> {
+        if let [range] = *self.0 { Some(range) } else { None }
+    }
+
     /// Whether there are no addresses in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -46,18 +46,24 @@ fn tweak() -> impl Strategy<Value = Tweak> {
     let both = Protocols::IPV4.with(Protocols::IPV6);
     let protocols =
         prop_oneof![4 => Just(both), 1 => Just(Protocols::IPV4), 1 => Just(Protocols::IPV6)];
-    let listed = |routed_is_listed| SourceFilter::Listed {
-        sources: AddressSet {
-            ipv4: Ranges::union(vec![(0x0a02_0000, 0x0a03_ffff)]),
-            ipv6: Ranges::union(vec![(0x2001_0db8_0002 << 80, 0x2001_0db8_0004 << 80)]),
-        },
+    let set = |ipv6| AddressSet {
+        ipv4: Ranges::union(vec![(0x0a02_0000, 0x0a03_ffff)]),
+        ipv6: Ranges::union(ipv6),
+    };
+    // With some of this node's own addresses, those of its LAN, and the second peer's net.
+    let net = (0x2001_0db8_0000 << 80, (0x2001_0db8_0004 << 80) - 1);
+    let no_net = (0x2001_0db8_0001 << 80, (0x2001_0db8_0003 << 80) - 1);
+    let rest = (0x2001_0db8_0005 << 80, u128::MAX);
+    let listed = move |(ranges, routed_is_listed)| SourceFilter::Listed {
+        sources: set(ranges),
         routed_is_listed,
     };
+    let ranges = prop_oneof![Just(vec![net]), Just(vec![no_net]), Just(vec![net, rest])];
     let inner_source = prop_oneof![
-        Just(SourceFilter::Off),
-        Just(SourceFilter::Loose),
-        Just(SourceFilter::Strict),
-        any::<bool>().prop_map(listed),
+        1 => Just(SourceFilter::Off),
+        1 => Just(SourceFilter::Loose),
+        1 => Just(SourceFilter::Strict),
+        2 => (ranges, any::<bool>()).prop_map(listed),
     ];
     let looks = (any::<Option<u8>>(), prop_oneof![Just(0), any::<u8>()], 0_u8..64, any::<bool>());
     let more = (
@@ -116,7 +122,7 @@ const HERE: [[&str; 2]; 5] = [
     ["172.16.0.1", "2001:db8:9999::1"],
     ["203.0.113.2", "2001:db8:200::2"],
 ];
-const THERE: [[&str; 2]; 8] = [
+const THERE: [[&str; 2]; 9] = [
     ["10.2.0.8", "2001:db8:2::8"],
     ["10.3.0.8", "2001:db8:3::8"],
     ["10.4.0.8", "2001:db8:4::8"],
@@ -125,6 +131,7 @@ const THERE: [[&str; 2]; 8] = [
     ["10.24.0.8", "2001:db8:24::8"],
     ["203.0.113.2", "2001:db8:200::2"],
     ["192.168.50.1", "2001:db8:50::1"],
+    ["10.1.0.1", "2001:db8:1::1"],
 ];
 const NOBODY: [[&str; 2]; 4] =
     [["0.0.0.0", "::"], ["127.0.0.1", "::1"], ["224.0.0.5", "ff02::5"], ["10.1.0.255", "fe80::5"]];

@@ -7,11 +7,14 @@
 //! an address that differs in them has left the path. So a host route far from others is one node
 //! away, not twelve.
 //!
+//! The /64s with a route of their own are found without any of this (`sites.rs`).
+//!
 //! Nothing is pushed down: a slot is empty where no prefix *ends* in its byte, and the best match of
 //! the steps before stands. So one change touches one node, whatever hangs below it.
 
 mod change;
 mod root;
+mod sites;
 
 use ipnet::Ipv6Net;
 
@@ -24,6 +27,7 @@ use super::rib::Change;
 use super::short::{SHORT_LEN_MAX, Short};
 use super::{Fib, FibError, LINES_MAX};
 use root::{FIRST_LEN, ROOT_LEN, Root};
+use sites::Sites;
 
 pub use root::PAGES_MAX;
 
@@ -34,6 +38,9 @@ const _: () = assert!(LANES <= u8::MAX as usize);
 
 /// Up to how many lines the nodes are taken for being in a cache of the core: 512 KiB.
 const NEAR_LINES_MAX: usize = 8192;
+
+/// The length of the prefixes that `sites` finds.
+const SITE_LEN: u8 = 64;
 
 /// How many words of a node are its head: the base, and the key.
 const HEAD: usize = 5;
@@ -162,6 +169,7 @@ pub struct Fib6 {
     short: Short,
     root: Root,
     nodes: Nodes<HEAD>,
+    sites: Sites,
 }
 
 impl Default for Fib6 {
@@ -177,6 +185,7 @@ impl Fib6 {
             short: Short::default(),
             root: Root::default(),
             nodes: Nodes::with_lines_max(lines_max),
+            sites: Sites::default(),
         }
     }
 
@@ -245,11 +254,37 @@ impl Fib6 {
         self.root.page_count()
     }
 
-    /// The longest prefix up to /16, and the slot of the first 32 bits.
+    /// The longest prefix known so far, and where to go on: at the slot of the address's /64 if
+    /// that has a route, or at the slot of its first 32 bits.
     #[inline]
     fn start(&self, address: u128) -> (Entry, Entry) {
+        let site = self.sites.get(address);
+        if site.is_empty() { self.start_at_root(address) } else { (Entry::EMPTY, site) }
+    }
+
+    /// The longest prefix up to /16, and the slot of the first 32 bits.
+    #[inline]
+    fn start_at_root(&self, address: u128) -> (Entry, Entry) {
         let (base, entry) = self.root.lookup(root_bits(address));
         (base.or(self.short.lookup(address.to_be_bytes()[0])), entry)
+    }
+
+    /// The slot of the /64 of an address in the trie, if that /64 has a route of its own.
+    fn site(&self, address: u128) -> Entry {
+        let bytes = address.to_be_bytes();
+        let mut entry = self.root.get(root_bits(address));
+        while let Some(step) = self.nodes.head(entry).map(Step::from_head) {
+            if step.depth() > SITE_LEN - 8 || !step.leads(address) {
+                break;
+            }
+            entry = self.nodes.slot(entry, step.slot(bytes));
+            if step.depth() == SITE_LEN - 8 {
+                let route = if entry.is_node() { self.nodes.base(entry) } else { entry };
+                let is_own = !route.is_empty() && route.depth() == SITE_LEN - SHORT_LEN_MAX;
+                return if is_own { entry } else { Entry::EMPTY };
+            }
+        }
+        Entry::EMPTY
     }
 
     /// One node further for all addresses that are not at their end.
@@ -303,7 +338,11 @@ impl Fib for Fib6 {
         }
         self.root.open_page(bits)?;
         let changed = if len > ROOT_LEN {
-            self.apply_long(address, change)
+            let changed = self.apply_long(address, change);
+            if len >= SITE_LEN {
+                self.sites.set(address, self.site(address));
+            }
+            changed
         } else {
             let (paint, len) = paint_of(change, FIRST_LEN);
             let Self { root, nodes, .. } = self;
@@ -315,6 +354,9 @@ impl Fib for Fib6 {
     }
 
     fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.root.memory_bytes() + self.nodes.memory_bytes()
+        size_of::<Self>()
+            + self.root.memory_bytes()
+            + self.nodes.memory_bytes()
+            + self.sites.memory_bytes()
     }
 }
