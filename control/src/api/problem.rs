@@ -167,7 +167,7 @@ impl Problem {
     }
 
     /// The control thread has too much to do.
-    pub(super) fn busy() -> Self {
+    pub(crate) fn busy() -> Self {
         Self::new(503, "too busy", "too many requests wait already; try again")
     }
 

@@ -10,6 +10,10 @@ use super::compile::{self, Compiler};
 use super::{CompileError, Controller};
 use crate::config::{self, Config, Edit, Touched};
 
+/// More edits than this at once may cost more one by one, on both copies of the tables, than tables that
+/// are made anew.
+const SWEEPING_MIN: usize = 10_000;
+
 impl Controller {
     /// Whether edits can be staged now. False: a worker has not taken yet what was published last.
     pub fn can_change(&mut self) -> bool {
@@ -68,7 +72,8 @@ impl Controller {
     pub fn apply(&mut self, config: Config, now: Nanos) -> Result<u64, CompileError> {
         let edits = config::edits(&self.store, &config);
         let same_base = config::is_same_base(self.store.base(), &config);
-        if same_base && self.can_change() {
+        let is_sweeping = edits.len() > SWEEPING_MIN && edits.len() > self.store.tunnel_count() / 4;
+        if same_base && !is_sweeping && self.can_change() {
             self.stage(edits, now)?;
             self.store.replace_base(config);
             self.act();
