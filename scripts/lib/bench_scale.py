@@ -2,7 +2,7 @@
 
 Starts `adit run` three times, on ports that need no hardware: with one tunnel, with all tunnels, with all tunnels and
 routes. Prints the seconds from start to `ready`, the seconds of CPU, the peak of memory, and what a tunnel and a route
-take in the end. A frame for the last tunnel arrives on port lan in each run; that it left on port wan, encapsulated,
+take in the end, the time to show one tunnel and to give one another remote (the least of five). A frame for the last tunnel arrives on port lan in each run; that it left on port wan, encapsulated,
 is read from the capture of that port. Fails when it did not, or when --seconds or --gib is exceeded.
 
 Memory is the whole process: VmHWM and HugetlbPages of /proc/PID/status. Packet buffers are in it (65 536 of them
@@ -143,6 +143,14 @@ def show(folder, name):
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)['tunnels'][0]
 
 
+def change(folder, name, host):
+    """Seconds until a tunnel has another remote, the start of the client included."""
+    command = [ADIT, 'tunnel', '--socket', f'{folder}/adit.sock', name, 'set-remote', f'203.0.113.{host}']
+    start = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.monotonic() - start
+
+
 def run(options, tunnels, ipv4, ipv6):
     """One appliance; returns what was measured."""
     with tempfile.TemporaryDirectory(prefix='adit-scale-') as folder:
@@ -159,7 +167,10 @@ def run(options, tunnels, ipv4, ipv6):
             measured = {'ready_s': ready_s, 'cpu_s': cpu_seconds(process)}
             measured['peak'], measured['now'], measured['huge'] = status(process, 'VmHWM', 'VmRSS', 'HugetlbPages')
             time.sleep(1)
+            asked = time.monotonic()
             measured['sent'] = show(folder, f'site-{last:07}')['tx_packets']
+            measured['show_s'] = time.monotonic() - asked
+            measured['change_s'] = min(change(folder, f'site-{last:07}', host) for host in range(1, 6))
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
@@ -186,14 +197,16 @@ def main():
              ('tunnels and routes', options.tunnels, options.ipv4, options.ipv6)]
     print(f'{options.tunnels} tunnels, {options.ipv4} IPv4 and {options.ipv6} IPv6 routes in {options.files} files of '
           f'{options.style} style, {os.cpu_count()} cores')
-    print(f'{"":20}{"ready":>9}{"CPU":>9}{"peak":>11}{"at rest":>11}{"hugepages":>11}')
+    print(f'{"":20}{"ready":>9}{"CPU":>9}{"peak":>11}{"at rest":>11}{"hugepages":>11}'
+          f'{"show one":>11}{"change one":>12}')
     mib = 1 << 20
     results = []
     for name, *counts in steps:
         result = run(options, *counts)
         results.append(result)
         print(f'{name:20}{result["ready_s"]:7.1f} s{result["cpu_s"]:7.1f} s{result["peak"] / mib:7.0f} MiB'
-              f'{result["now"] / mib:7.0f} MiB{result["huge"] / mib:7.0f} MiB', flush=True)
+              f'{result["now"] / mib:7.0f} MiB{result["huge"] / mib:7.0f} MiB'
+              f'{result["show_s"] * 1000:8.0f} ms{result["change_s"] * 1000:9.0f} ms', flush=True)
     one, plain, whole = results
     per_tunnel = (plain['now'] - one['now']) / options.tunnels
     per_route = (whole['now'] - plain['now']) / max(options.ipv4 + options.ipv6, 1)

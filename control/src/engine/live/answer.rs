@@ -9,7 +9,7 @@ use crate::config::{self, Purpose};
 use crate::engine::{PoolFacts, WorkerFacts};
 use crate::neighbor::Filter;
 use crate::report::config::SourceFile;
-use crate::report::{ConfigReport, Kind, Report};
+use crate::report::{ConfigReport, Kind, Report, Tunnels};
 
 /// How long workers may take to give their histograms.
 const LATENCY_LIMIT: Duration = Duration::from_millis(200);
@@ -21,7 +21,7 @@ impl Live {
     /// Does what is asked, and says what came of it; of changes, when they are made.
     pub(super) fn answer(&mut self, call: Call) {
         let answer = match call.request().clone() {
-            Request::Show { kind, .. } => self.report(kind).map(Answer::Report),
+            Request::Show { kind, name } => self.report(kind, name.as_deref()).map(Answer::Report),
             Request::Apply { path } => {
                 let reply = move |applied: Result<_, _>| call.answer(applied.map(Answer::Applied));
                 return self.transactions.apply(&path, Purpose::Run, Box::new(reply));
@@ -36,11 +36,18 @@ impl Live {
         call.answer(answer);
     }
 
-    fn report(&mut self, kind: Kind) -> Result<Report, Problem> {
+    /// What there is of a kind; of tunnels, only the one called `name` if that is all that is asked
+    /// for, as there may be a million.
+    fn report(&mut self, kind: Kind, name: Option<&str>) -> Result<Report, Problem> {
         let now = self.clock.now();
         Ok(match kind {
             Kind::Ports => Report::Ports(self.controller.ports(&self.port_states())),
-            Kind::Tunnels => Report::Tunnels(self.controller.tunnels()),
+            Kind::Tunnels => Report::Tunnels(match name {
+                Some(name) => {
+                    Tunnels { tunnels: self.controller.tunnel_named(name).into_iter().collect() }
+                }
+                None => self.controller.tunnels(),
+            }),
             Kind::Routes => Report::Routes(self.controller.routes()),
             Kind::Neighbors => Report::Neighbors(self.controller.neighbors(now)),
             Kind::Counters => Report::Counters(self.controller.counters()),
