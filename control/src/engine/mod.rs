@@ -168,6 +168,11 @@ impl Controller {
         punts > 0 || due || acted || published
     }
 
+    /// Whether there is something that goes on when a worker has made room, or taken tables.
+    pub fn waits_for_workers(&self) -> bool {
+        !self.backlog.is_empty() || !self.pending.is_empty()
+    }
+
     /// When something is due next.
     pub fn next_deadline(&self) -> Option<Nanos> {
         self.neighbors.next_deadline()

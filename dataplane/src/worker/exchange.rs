@@ -2,8 +2,9 @@
 //! ways. All rings are bounded and lock-free, and nobody ever waits.
 
 use core::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 
 use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
@@ -134,12 +135,14 @@ pub const RING_ENTRIES: usize = 1024;
 pub struct Shared {
     /// What the worker counts.
     pub counters: WorkerCounters,
-    /// To the control thread.
+    /// To the control thread. Workers use [`punt`](Self::punt), which wakes it.
     pub punts: ArrayQueue<Punt>,
     /// From the control thread.
     pub handbacks: ArrayQueue<Handback>,
     /// Histograms, full ones one way and empty ones the other.
     pub latency: LatencyExchange,
+    /// The control thread, if it sleeps.
+    control: OnceLock<Thread>,
 }
 
 impl Shared {
@@ -150,6 +153,52 @@ impl Shared {
             punts: ArrayQueue::new(RING_ENTRIES),
             handbacks: ArrayQueue::new(RING_ENTRIES),
             latency: LatencyExchange::new(),
+            control: OnceLock::new(),
         }
+    }
+
+    /// Says which thread takes punts: it may sleep by parking, and is unparked for them. The first
+    /// call counts.
+    pub fn set_control_thread(&self, thread: Thread) {
+        let _ = self.control.set(thread);
+    }
+
+    /// Puts something into the ring to the control thread, and wakes that if it sleeps: the one
+    /// system call that a worker makes, once for each of its sleeps.
+    ///
+    /// # Errors
+    /// When the ring is full: the punt itself.
+    #[expect(clippy::result_large_err, reason = "what found no room is the caller's again")]
+    pub fn punt(&self, punt: Punt) -> Result<(), Punt> {
+        self.punts.push(punt)?;
+        if let Some(thread) = self.control.get() {
+            thread.unpark();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_punt_wakes_the_control_thread_out_of_its_sleep() {
+        let shared = Arc::new(Shared::new(1));
+        shared.set_control_thread(thread::current());
+        let worker = Arc::clone(&shared);
+        let worker = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            let frame = Frame::new(&[0; 60]).unwrap();
+            assert!(worker.punt(Punt::Frame { port: PortId(0), frame }).is_ok());
+        });
+        let (start, long) = (Instant::now(), Duration::from_secs(60));
+        while shared.punts.is_empty() && start.elapsed() < long {
+            thread::park_timeout(long);
+        }
+        assert!(start.elapsed() < long / 2, "it slept for {:?}", start.elapsed());
+        worker.join().unwrap();
     }
 }

@@ -294,7 +294,7 @@ impl<D: Device> State<D> {
     fn hand_over(&mut self, port: PortId, address: IpAddr, mut packet: Packet) {
         packet.meta.ingress = Interface::NONE;
         let punt = Punt::Unresolved { port, address, packet };
-        match self.shared.punts.push(punt) {
+        match self.shared.punt(punt) {
             Ok(()) => self.shared.counters.balance.handed_over.add(1),
             Err(Punt::Unresolved { packet, .. }) => {
                 self.count_drop(Counter::NbrQueueDrop, None);
@@ -307,7 +307,7 @@ impl<D: Device> State<D> {
     /// Hands a copy of a frame to the control thread.
     fn punt(&mut self, packet: Packet, port: PortId) {
         let counter = match Frame::new(packet.data()) {
-            Some(frame) => match self.shared.punts.push(Punt::Frame { port, frame }) {
+            Some(frame) => match self.shared.punt(Punt::Frame { port, frame }) {
                 Ok(()) => return self.consume(packet),
                 Err(_) => Counter::RingFull,
             },

@@ -65,8 +65,12 @@ pub enum RunError {
     },
 }
 
-/// How long the control thread waits for something to do.
-const REST: Duration = Duration::from_millis(2);
+/// How long the control thread rests when nothing is due: calls and what workers hand over wake it,
+/// signals, links and what workers have counted wait as long.
+const REST: Duration = Duration::from_millis(20);
+
+/// The same while a worker has to make room in a ring first, or to take tables.
+const WORKER_REST: Duration = Duration::from_millis(2);
 
 /// The same while workers have changes to take, or a file is being read.
 const SHORT_REST: Duration = Duration::from_micros(50);
@@ -297,6 +301,9 @@ impl Live {
         devices: Vec<dpdk::WorkerPorts>,
         cores: &[u16],
     ) -> Result<(), RunError> {
+        for worker in self.controller.workers() {
+            worker.set_control_thread(thread::current());
+        }
         for (device, &core) in devices.into_iter().zip(cores) {
             let number = self.workers.len();
             let member = self.spreading.member(number, self.rim.ports().len());
@@ -341,9 +348,8 @@ impl Live {
                 calls.for_each(|call| self.answer(call));
             } else if !busy {
                 // Not a wait on the channel, which yields to others many times before it sleeps: as
-                // dear as the sleep. Whoever sends a call unparks this thread.
-                let rest = if self.transactions.is_busy() { SHORT_REST } else { REST };
-                thread::park_timeout(rest);
+                // dear as the sleep. Whoever has something for this thread unparks it.
+                thread::park_timeout(self.rest());
             }
         }
         Ok(())
@@ -365,6 +371,16 @@ impl Live {
             self.applied = applied;
         }
         published
+    }
+
+    /// How long nothing has to be done unless somebody unparks this thread.
+    fn rest(&self) -> Duration {
+        if self.transactions.is_busy() {
+            return SHORT_REST;
+        }
+        let most = if self.controller.waits_for_workers() { WORKER_REST } else { REST };
+        let due = self.controller.next_deadline();
+        due.map_or(most, |deadline| deadline.since(self.clock.now()).min(most))
     }
 
     fn reload(&mut self) {
