@@ -1,6 +1,7 @@
 //! Plain packets that go into a tunnel.
 
 use super::Outcome;
+use super::counting::{NEAR_TUNNELS, prefetch_counters};
 use super::header::{
     self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_hop_limit, decrement_ttl,
 };
@@ -39,6 +40,9 @@ pub(super) fn enter_ipv4(
     if round.tables.limits.nested_encaps == 0 {
         return;
     }
+    if round.tables.tunnels.len() > NEAR_TUNNELS {
+        prefetch_counters(entries.items().iter().map(|&(_, id)| id), round);
+    }
     for &(at, id) in entries.items() {
         let at = usize::from(at);
         let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
@@ -60,6 +64,9 @@ pub(super) fn enter_ipv6(
 ) {
     if round.tables.limits.nested_encaps == 0 {
         return;
+    }
+    if round.tables.tunnels.len() > NEAR_TUNNELS {
+        prefetch_counters(entries.items().iter().map(|&(_, id)| id), round);
     }
     for &(at, id) in entries.items() {
         let at = usize::from(at);

@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use super::arrive::{Inside, Insides};
+use super::counting::{NEAR_TUNNELS, prefetch_counters};
 use super::header::{
     self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_hop_limit, decrement_ttl,
 };
@@ -22,6 +23,9 @@ pub(super) fn leave_ipv4<const END: usize>(
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) {
+    if round.tables.tunnels.len() > NEAR_TUNNELS {
+        prefetch_counters(insides.ipv4.items().iter().map(|item| item.tunnel), round);
+    }
     for item in insides.ipv4.items() {
         let at = usize::from(item.at);
         let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
@@ -41,6 +45,9 @@ pub(super) fn leave_ipv6<const END: usize>(
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) {
+    if round.tables.tunnels.len() > NEAR_TUNNELS {
+        prefetch_counters(insides.ipv6.items().iter().map(|item| item.tunnel), round);
+    }
     for item in insides.ipv6.items() {
         let at = usize::from(item.at);
         let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {

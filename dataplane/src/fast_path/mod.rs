@@ -15,6 +15,7 @@
 //! rules of its own, and a test holds it against the stages: the same frames, the same counters.
 
 mod arrive;
+mod counting;
 mod enter;
 mod forward;
 mod header;
