@@ -49,9 +49,8 @@ fn a_device_that_checks_checksums_keeps_wrong_ones_out_and_right_ones_in() {
     wrong[14 + 10] ^= 1;
     // Straight onto the TAP: a bridge that filters would drop what is wrong itself.
     for frame in [&frame, &wrong, &wrong, &wrong] {
-        let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
         network.box_a.shell(&format!(
-            "python3 -c 'import socket; s = socket.socket(17, 3); s.bind((\"lan\", 0)); s.send(bytes.fromhex(\"{hex}\"))'"
+            "python3 -c 'import socket; s = socket.socket(17, 3); s.bind((\"lan\", 0)); s.send(bytes({frame:?}))'"
         ));
     }
     until(COUNT_LIMIT, "three packets with wrong checksums", || {
