@@ -204,7 +204,9 @@ fn cover_with_ipv6<'p, const INNER: usize>(
     round: &Round<'_>,
 ) -> Option<&'p mut [u8; INNER]> {
     let plain = &tunnel.plain;
-    let inner_bytes = packet.data().get(ethernet::HEADER_LEN..).unwrap_or(&[]);
+    // Without the frame's padding.
+    let inner_end = ethernet::HEADER_LEN + usize::from(inner.total_len);
+    let inner_bytes = packet.data().get(ethernet::HEADER_LEN..inner_end).unwrap_or(&[]);
     let flow_label = plain.outer_flow_label(|| flow_label(round.tables.flow.hash(inner_bytes)));
     let (outer, rest) = link_header(packet, inner, link, ether_type::IPV6)?;
     tunnel.rewrite.write_plain_ipv6(

@@ -164,7 +164,7 @@ impl Outer {
                 ttl: outer.ttl(),
                 payload_len: outer.total_len() - ipv4::HEADER_LEN_U16,
                 source_ipv4: outer.source(),
-                is_to_tunnel: outer.destination() == tunnel.rewrite.local_ipv4(),
+                is_to_tunnel: is_local(outer.destination(), tunnel.rewrite.local_ipv4()),
             })
         } else {
             let outer = PlainIpv6::of(frame.first_chunk::<IPV6_END>()?.last_chunk()?);
@@ -173,7 +173,7 @@ impl Outer {
                 ttl: outer.hop_limit(),
                 payload_len: outer.payload_len(),
                 source_ipv4: 0,
-                is_to_tunnel: outer.destination() == tunnel.rewrite.local_ipv6(),
+                is_to_tunnel: is_local(outer.destination(), tunnel.rewrite.local_ipv6()),
             })
         }
     }
@@ -188,6 +188,12 @@ impl Outer {
         let is_near_enough = self.ttl >= tunnel.plain.min_outer_ttl;
         tunnel.plain.facts.has(fact) & is_near_enough & keeps_ecn & self.is_to_tunnel
     }
+}
+
+/// Whether an outer destination is a tunnel's own address, which is 0 where it has none.
+#[inline]
+fn is_local<A: Copy + Default + PartialEq>(destination: A, local: A) -> bool {
+    destination == local && local != A::default()
 }
 
 /// Whether an address is the source of the outer header, which is IPv6 if `END` says so.

@@ -6,6 +6,7 @@ use crate::counters::Counter;
 use crate::interface::PortId;
 use crate::packet::{Burst, Flags, Packet};
 use crate::tables::Port;
+use crate::tunnel::Tunnel;
 use crate::tunnel::lookup::{Found, Protocols};
 use crate::wire::ethernet::{self, ether_type};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
@@ -75,7 +76,8 @@ fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdic
         let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, Some(port));
         if let Found::Tunnel(tunnel) = found {
             // A tunnel's local address is ours; without one, any of ours will do.
-            let known_local = round.tables.tunnel(tunnel).is_some_and(|t| t.local_ipv4() == local);
+            let is_local = |t: &Tunnel| local != 0 && t.local_ipv4() == local;
+            let known_local = round.tables.tunnel(tunnel).is_some_and(is_local);
             if known_local || round.tables.local.contains_ipv4(local) {
                 verdict = Verdict::Decap(tunnel);
             }
@@ -117,7 +119,8 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdic
     if protocols != Protocols::NONE {
         let found = round.tables.tunnels_by_ipv6.find(local, remote, protocols, Some(port));
         if let Found::Tunnel(tunnel) = found {
-            let known_local = round.tables.tunnel(tunnel).is_some_and(|t| t.local_ipv6() == local);
+            let is_local = |t: &Tunnel| local != 0 && t.local_ipv6() == local;
+            let known_local = round.tables.tunnel(tunnel).is_some_and(is_local);
             if known_local || round.tables.local.contains_ipv6(local) {
                 return Verdict::Decap(tunnel);
             }

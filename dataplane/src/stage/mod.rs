@@ -194,7 +194,8 @@ impl Identifications {
         for counter in next.iter_mut() {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
             let start = u16::try_from(state >> 48).unwrap_or(0);
-            *counter = (start / stride).wrapping_mul(stride).wrapping_add(number);
+            // A start so late that this worker has no number behind it is its first one.
+            *counter = (start / stride * stride).checked_add(number).unwrap_or(number);
         }
         Self { next, stride }
     }
@@ -253,6 +254,17 @@ impl MeasuredTunnels {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn wherever_they_start_workers_take_numbers_of_their_own() {
+        for (seed, number) in (0..40).flat_map(|seed| (0..3).map(move |number| (seed, number))) {
+            let mut identifications = Identifications::new(seed, number, 3);
+            let counters: Vec<u16> = identifications.next.to_vec();
+            assert!(counters.iter().all(|value| value % 3 == number), "{seed} {number}");
+            let last = (0..30_000).map(|_| identifications.next(CounterSlot(1))).last();
+            assert_eq!(last.map(|value| value % 3), Some(number));
+        }
+    }
 
     #[test]
     fn workers_never_take_identifications_of_each_other() {

@@ -240,15 +240,16 @@ impl<D: Device> Worker<D> {
 
     /// Takes what the control thread has put into its ring, at most a burst of it.
     fn take_handbacks(&mut self, now: Nanos) -> usize {
-        let Self { tables, state, .. } = self;
         let mut count = 0;
         while count < BURST_MAX {
-            let Some(handback) = state.shared.handbacks.pop() else { break };
-            state.settle_handback(handback, tables, now);
+            let Some(handback) = self.state.shared.handbacks.pop() else { break };
+            // What was pushed after a publication is for those tables.
+            self.take_new_tables();
+            self.state.settle_handback(handback, &self.tables, now);
             count += 1;
         }
         if count > 0 {
-            state.flush(None);
+            self.state.flush(None);
         }
         count
     }

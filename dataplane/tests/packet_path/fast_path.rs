@@ -162,7 +162,7 @@ fn ordinary(
 ) -> impl Strategy<Value = Ordinary> {
     let ttl = prop_oneof![4 => Just(64), 1 => 0_u8..4, 1 => any::<u8>()];
     let sizes = [98, 99, 100, 101, 1420, 1421, 1452, 1453, 1460, 1461, 1480, 1481, 1500, 1501];
-    let len = prop_oneof![48_usize..200, prop::sample::select(sizes.to_vec())];
+    let len = prop_oneof![48_usize..200, 0_usize..48, prop::sample::select(sizes.to_vec())];
     let header = (0_usize..2, address(from), address(to), any::<u8>(), ttl, any::<bool>(), len);
     header.prop_map(|(family, from, to, tos, ttl, dont_fragment, len)| Ordinary {
         family,
@@ -176,6 +176,15 @@ fn ordinary(
 }
 
 impl Ordinary {
+    /// A packet, which is too short for its upper layer where it is to be.
+    fn packet(&self) -> Vec<u8> {
+        let header_len = if self.family == 0 { 20 } else { 40 };
+        match self.len.saturating_sub(header_len) {
+            len @ 0..8 => self.header().carrying(17, &[0x77; 8][..len]),
+            _ => self.header().udp(self.len),
+        }
+    }
+
     fn header(&self) -> Ip {
         let header = ip(self.from[self.family], self.to[self.family]).tos(self.tos).ttl(self.ttl);
         if self.dont_fragment { header } else { header.may_be_cut() }
@@ -185,8 +194,8 @@ impl Ordinary {
 /// A frame with an ordinary packet: out of the LAN, or out of a tunnel.
 fn ordinary_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let padding = prop_oneof![3 => Just(0_usize), 1 => 1_usize..30];
-    let sent = ordinary(&HERE, &THERE)
-        .prop_map(|packet| (L, frame(L_MAC, H_MAC, &packet.header().udp(packet.len))));
+    let sent =
+        ordinary(&HERE, &THERE).prop_map(|packet| (L, frame(L_MAC, H_MAC, &packet.packet())));
     let tos_alike = any::<bool>();
     let outer_ttl = prop_oneof![Just(64_u8), any::<u8>()];
     let arrived = (ordinary(&THERE, &HERE), 0_usize..4, any::<u8>(), tos_alike, outer_ttl)
@@ -194,7 +203,7 @@ fn ordinary_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
             let (local, remote, ..) = PEERS[peer];
             let tos = if tos_alike { packet.tos } else { tos };
             let outer = ip(remote, local).tos(tos).ttl(ttl);
-            (U, frame(U_MAC, G_MAC, &outer.around(&packet.header().udp(packet.len))))
+            (U, frame(U_MAC, G_MAC, &outer.around(&packet.packet())))
         });
     (prop_oneof![sent, arrived], padding).prop_map(|((port, mut bytes), padding)| {
         bytes.resize(bytes.len() + padding, 0xaa);
@@ -289,6 +298,20 @@ proptest! {
         });
         prop_assert_eq!(&sent[0], &sent[1]);
         prop_assert_eq!(counted(&mut fast), counted(&mut slow));
+    }
+}
+
+#[test]
+fn an_outer_destination_of_zeros_is_nobodys_even_if_the_tunnel_has_no_local_address() {
+    for (number, zeros) in [(0, "0.0.0.0"), (1, "::")] {
+        let mut plan = crowded();
+        plan.setup(number).local = None;
+        let inner = ip("10.2.0.8", "10.1.0.5").udp(84);
+        let frame = (U, frame(U_MAC, G_MAC, &ip(PEERS[number].1, zeros).around(&inner)));
+        for mut appliance in twins(&plan) {
+            let sent = run(&mut appliance, core::slice::from_ref(&frame));
+            assert!(sent.iter().all(|sent| sent.port != L), "{sent:02x?}");
+        }
     }
 }
 

@@ -315,7 +315,12 @@ fn with_key(entry: &Value, to: &str, metric: Option<u32>) -> Result<Value, Refus
         return Err(Refused::Conflict(format!("`to` is {other}, and the path says {to}")));
     }
     if let Some(metric) = metric {
-        entry.insert("metric".to_owned(), metric.into());
+        let written = entry.insert("metric".to_owned(), metric.into());
+        if let Some(other) = written.filter(|written| written.as_u64() != Some(metric.into())) {
+            return Err(Refused::Conflict(format!(
+                "`metric` is {other}, and the route's is {metric}"
+            )));
+        }
     }
     Ok(Value::Object(entry))
 }

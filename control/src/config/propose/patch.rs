@@ -31,7 +31,7 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
         });
     }
     for (one, other) in [(RIVALS[0], RIVALS[1]), (RIVALS[1], RIVALS[0])] {
-        if one.iter().any(|key| changes.contains_key(*key)) {
+        if one.iter().any(|key| says(changes, key)) {
             entry.retain(|key, _| !other.contains(&key.as_str()));
         }
     }
@@ -51,10 +51,15 @@ fn describe_identity(tunnel: &Tunnel) -> Vec<&'static str> {
 pub(super) fn route(before: &Route, changes: &Value) -> Value {
     let Value::Object(changes) = changes else { return changes.clone() };
     let mut entry = object(describe_route(before));
-    if WAYS.iter().any(|key| changes.contains_key(*key)) {
+    if WAYS.iter().any(|key| says(changes, key)) {
         entry.retain(|key, _| !WAYS.contains(&key.as_str()));
     }
     merge(entry, changes)
+}
+
+/// Whether changes give a key a value; null takes one away.
+fn says(changes: &Map<String, Value>, key: &str) -> bool {
+    changes.get(key).is_some_and(|value| !value.is_null())
 }
 
 fn object(value: Value) -> Map<String, Value> {

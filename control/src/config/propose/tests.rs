@@ -50,6 +50,16 @@ fn a_patch_changes_the_keys_it_names_and_no_other() {
 }
 
 #[test]
+fn a_key_that_is_taken_away_and_is_not_there_changes_nothing() {
+    for key in ["mtu", "dont-fragment"] {
+        let proposal = tunnel("lyon", Verb::Patch(json!({ key: null }))).unwrap();
+        assert!(proposal.edits.is_empty(), "{key}: static-mtu stays");
+    }
+    let proposal = route("10.3.0.0/16", None, Verb::Patch(json!({ "type": null }))).unwrap();
+    assert!(proposal.edits.is_empty());
+}
+
+#[test]
 fn another_mode_brings_its_own_defaults_and_leaves_what_was_set() {
     let changes = json!({ "mode": "sit", "addresses": null });
     let proposal = tunnel("paris", Verb::Patch(changes)).unwrap();
@@ -125,6 +135,11 @@ fn a_route_is_meant_by_its_destination_and_by_its_metric_where_there_are_several
     assert_eq!(words(tunnel("rome", Verb::Patch(json!({})))), "there is no tunnel \"rome\"");
     let other = words(route("10.7.0.0/16", None, Verb::Put(json!({ "to": "10.8.0.0/16" }))));
     assert!(other.contains("10.8.0.0/16"), "{other}");
+    let metric = json!({ "tunnel": "paris", "metric": 7 });
+    let other = words(route("10.3.0.0/16", None, Verb::Patch(metric.clone())));
+    assert!(other.contains("`metric` is 7"), "{other}");
+    let other = words(route("10.3.0.0/16", Some(3), Verb::Put(metric)));
+    assert!(other.contains("`metric` is 7"), "{other}");
 }
 
 #[test]
