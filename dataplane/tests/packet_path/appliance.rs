@@ -216,11 +216,13 @@ impl Blueprint {
         let mut by_ipv6 = TunnelLookup::new(SEED);
         for (number, (setup, link)) in self.tunnels.iter().enumerate() {
             let id = TunnelId(u32::try_from(number).unwrap());
-            for local in setup.local.iter().chain(&setup.more_locals).copied() {
-                let remote = setup.remote.unwrap_or(match setup.kind {
-                    Kind::IpInIpv4 => Ipv4Addr::UNSPECIFIED.into(),
-                    Kind::IpInIpv6 => Ipv6Addr::UNSPECIFIED.into(),
-                });
+            let any = match setup.kind {
+                Kind::IpInIpv4 => Ipv4Addr::UNSPECIFIED.into(),
+                Kind::IpInIpv6 => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let remote = setup.remote.unwrap_or(any);
+            let local = setup.local.unwrap_or(any);
+            for local in core::iter::once(local).chain(setup.more_locals.iter().copied()) {
                 match (local, remote) {
                     (IpAddr::V4(local), IpAddr::V4(remote)) => {
                         let pair = Pair { local: local.into(), remote: remote.into() };
