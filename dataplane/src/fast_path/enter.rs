@@ -6,7 +6,7 @@ use super::header::{
     self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_hop_limit, decrement_ttl,
 };
 use super::link::{LastLink, Link};
-use super::list::List;
+use super::list::{List, see_to_each};
 use crate::interface::TunnelId;
 use crate::node::flow::flow_label;
 use crate::packet::{Packet, Path};
@@ -32,7 +32,7 @@ struct Inner {
 /// Puts the IPv4 packets that were sorted as such into their tunnels.
 #[inline]
 pub(super) fn enter_ipv4(
-    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    burst: (&mut [Packet], &mut [Outcome]),
     entries: &List<(u16, TunnelId)>,
     last: &mut LastLink,
     round: &mut Round<'_>,
@@ -43,21 +43,18 @@ pub(super) fn enter_ipv4(
     if round.tables.tunnels.len() > NEAR_TUNNELS {
         prefetch_counters(entries.items().iter().map(|&(_, id)| id), round);
     }
-    for &(at, id) in entries.items() {
-        let at = usize::from(at);
-        let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
-            continue;
-        };
-        if let Some(taken) = enter_one_ipv4(packet, id, last, round) {
-            *outcome = taken;
-        }
-    }
+    see_to_each(
+        burst,
+        entries.items(),
+        |&(at, _)| at,
+        |packet, &(_, id)| enter_one_ipv4(packet, id, last, round),
+    );
 }
 
 /// The same for IPv6.
 #[inline]
 pub(super) fn enter_ipv6(
-    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    burst: (&mut [Packet], &mut [Outcome]),
     entries: &List<(u16, TunnelId)>,
     last: &mut LastLink,
     round: &mut Round<'_>,
@@ -68,15 +65,12 @@ pub(super) fn enter_ipv6(
     if round.tables.tunnels.len() > NEAR_TUNNELS {
         prefetch_counters(entries.items().iter().map(|&(_, id)| id), round);
     }
-    for &(at, id) in entries.items() {
-        let at = usize::from(at);
-        let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
-            continue;
-        };
-        if let Some(taken) = enter_one_ipv6(packet, id, last, round) {
-            *outcome = taken;
-        }
-    }
+    see_to_each(
+        burst,
+        entries.items(),
+        |&(at, _)| at,
+        |packet, &(_, id)| enter_one_ipv6(packet, id, last, round),
+    );
 }
 
 #[inline]
@@ -174,12 +168,12 @@ fn cover_with_ipv4<'p, const INNER: usize>(
     round: &mut Round<'_>,
 ) -> Option<&'p mut [u8; INNER]> {
     let plain = &tunnel.plain;
+    let (outer, rest) = link_header(packet, inner, link, ether_type::IPV4)?;
     let mut identification = 0;
     if inner.fragment == 0 {
         //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
         identification = round.identifications.next(plain.slot);
     }
-    let (outer, rest) = link_header(packet, inner, link, ether_type::IPV4)?;
     tunnel.rewrite.write_plain_ipv4(
         outer,
         OuterIpv4 {

@@ -7,6 +7,7 @@ use super::header::{
     self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_hop_limit, decrement_ttl,
 };
 use super::link::{LastLink, Link};
+use super::list::see_to_each;
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
 use crate::stage::decap::{source_is_believed_ipv4, source_is_believed_ipv6};
@@ -18,7 +19,7 @@ use crate::wire::{ipv4, ipv6, read_u128};
 /// Forwards the IPv4 packets that came through tunnels, behind outer headers that end at `END`.
 #[inline]
 pub(super) fn leave_ipv4<const END: usize>(
-    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    burst: (&mut [Packet], &mut [Outcome]),
     insides: &Insides,
     last: &mut LastLink,
     round: &mut Round<'_>,
@@ -26,21 +27,18 @@ pub(super) fn leave_ipv4<const END: usize>(
     if round.tables.tunnels.len() > NEAR_TUNNELS {
         prefetch_counters(insides.ipv4.items().iter().map(|item| item.tunnel), round);
     }
-    for item in insides.ipv4.items() {
-        let at = usize::from(item.at);
-        let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
-            continue;
-        };
-        if let Some(taken) = leave_one_ipv4::<END>(packet, item, last, round) {
-            *outcome = taken;
-        }
-    }
+    see_to_each(
+        burst,
+        insides.ipv4.items(),
+        |item| item.at,
+        |packet, item| leave_one_ipv4::<END>(packet, item, last, round),
+    );
 }
 
 /// The same for IPv6.
 #[inline]
 pub(super) fn leave_ipv6<const END: usize>(
-    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    burst: (&mut [Packet], &mut [Outcome]),
     insides: &Insides,
     last: &mut LastLink,
     round: &mut Round<'_>,
@@ -48,15 +46,12 @@ pub(super) fn leave_ipv6<const END: usize>(
     if round.tables.tunnels.len() > NEAR_TUNNELS {
         prefetch_counters(insides.ipv6.items().iter().map(|item| item.tunnel), round);
     }
-    for item in insides.ipv6.items() {
-        let at = usize::from(item.at);
-        let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
-            continue;
-        };
-        if let Some(taken) = leave_one_ipv6::<END>(packet, item, last, round) {
-            *outcome = taken;
-        }
-    }
+    see_to_each(
+        burst,
+        insides.ipv6.items(),
+        |item| item.at,
+        |packet, item| leave_one_ipv6::<END>(packet, item, last, round),
+    );
 }
 
 #[inline]

@@ -1,6 +1,7 @@
 //! Some packets of a burst, with what is known of each.
 
-use crate::packet::BURST_MAX;
+use super::Outcome;
+use crate::packet::{BURST_MAX, Packet};
 
 /// At most as many items as a burst has packets.
 pub(super) struct List<T> {
@@ -41,5 +42,24 @@ impl<T: Copy> List<T> {
     #[inline]
     pub(super) fn items_mut(&mut self) -> &mut [T] {
         self.items.get_mut(..self.len).unwrap_or(&mut [])
+    }
+}
+
+/// Lets `see_to` see to each packet that `items` name by its place, and notes what became of it.
+#[inline]
+pub(super) fn see_to_each<T>(
+    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    items: &[T],
+    place: impl Fn(&T) -> u16,
+    mut see_to: impl FnMut(&mut Packet, &T) -> Option<Outcome>,
+) {
+    for item in items {
+        let at = usize::from(place(item));
+        let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
+            continue;
+        };
+        if let Some(taken) = see_to(packet, item) {
+            *outcome = taken;
+        }
     }
 }
