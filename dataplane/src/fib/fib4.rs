@@ -100,6 +100,7 @@ impl Fib4 {
         let index = address >> 8;
         let [.., last_byte] = address.to_be_bytes();
         let (paint, len) = paint_of(change, DIRECT_LEN);
+        self.nodes.begin(change.removes());
         let entry = self.direct.get(index);
         let existing = entry.is_node();
         let (head, mut slots) = if existing {

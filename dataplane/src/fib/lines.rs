@@ -25,13 +25,14 @@ pub(super) struct Lines<const BLOCK: usize> {
     free_blocks: Vec<u32>,
     block_count: usize,
     limit: usize,
+    is_bounded: bool,
 }
 
 impl<const BLOCK: usize> Lines<BLOCK> {
     /// No lines yet, `limit` at most.
     pub(super) fn with_limit(limit: usize) -> Self {
         let (all, free_ones, free_blocks) = Default::default();
-        Self { all, free_ones, free_blocks, block_count: 0, limit }
+        Self { all, free_ones, free_blocks, block_count: 0, limit, is_bounded: true }
     }
 
     #[inline]
@@ -52,20 +53,28 @@ impl<const BLOCK: usize> Lines<BLOCK> {
         &mut self.all[first..end]
     }
 
+    /// Whether what comes next has to keep to the limit.
+    pub(super) fn set_bounded(&mut self, is_bounded: bool) {
+        self.is_bounded = is_bounded;
+    }
+
     pub(super) fn insert_one(&mut self) -> Result<u32, FibError> {
+        self.check_room(1)?;
         if let Some(place) = self.free_ones.pop() {
             return Ok(place);
         }
-        if let Ok(place) = self.grow(1) {
-            return Ok(place);
-        }
         // What blocks have freed is the last resort: they are not put together again.
-        let block = self.free_blocks.pop().ok_or(FibError::Full { limit: self.limit })?;
-        self.free_ones.extend((block..).take(BLOCK).skip(1));
-        Ok(block)
+        if self.all.len() >= self.limit
+            && let Some(block) = self.free_blocks.pop()
+        {
+            self.free_ones.extend((block..).take(BLOCK).skip(1));
+            return Ok(block);
+        }
+        self.grow(1)
     }
 
     pub(super) fn insert_block(&mut self) -> Result<u32, FibError> {
+        self.check_room(BLOCK)?;
         let place = match self.free_blocks.pop() {
             Some(place) => place,
             None => self.grow(BLOCK)?,
@@ -85,8 +94,7 @@ impl<const BLOCK: usize> Lines<BLOCK> {
 
     /// How many lines and how many blocks are in use.
     pub(super) fn counts(&self) -> (usize, usize) {
-        let in_blocks = (self.block_count + self.free_blocks.len()) * BLOCK;
-        (self.all.len() - in_blocks - self.free_ones.len(), self.block_count)
+        (self.used() - self.block_count * BLOCK, self.block_count)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -94,13 +102,28 @@ impl<const BLOCK: usize> Lines<BLOCK> {
         self.all.capacity() * size_of::<Line>() + places * size_of::<u32>()
     }
 
+    /// How many lines are in use, those of blocks included.
+    fn used(&self) -> usize {
+        self.all.len() - self.free_ones.len() - self.free_blocks.len() * BLOCK
+    }
+
+    fn full(&self) -> FibError {
+        FibError::Full { limit: self.limit }
+    }
+
+    /// The limit counts what is in use, not what has been asked for: without it, what was taken
+    /// above it once could be used for anything later.
+    fn check_room(&self, count: usize) -> Result<(), FibError> {
+        let fits = !self.is_bounded || self.used() + count <= self.limit;
+        if fits { Ok(()) } else { Err(self.full()) }
+    }
+
     fn grow(&mut self, count: usize) -> Result<u32, FibError> {
-        let full = FibError::Full { limit: self.limit };
         let len = self.all.len() + count;
-        if len > self.limit {
-            return Err(full);
+        if self.is_bounded && len > self.limit {
+            return Err(self.full());
         }
-        let place = u32::try_from(self.all.len()).map_err(|_| full)?;
+        let place = u32::try_from(self.all.len()).map_err(|_| self.full())?;
         self.all.resize(len, Line::default());
         Ok(place)
     }

@@ -29,19 +29,18 @@ pub use left_right::{LeftRight, Routes4, Routes6};
 pub use next_hop::{NEXT_HOPS_MAX, NextHopId, NextHopOutOfRange};
 pub use rib::{Change, Prefix, Rib, Rib4, Rib6};
 
-/// How many lines of 64 bytes a table can have for prefixes longer than /24 (IPv6: /32), unless it is made with
-/// another limit: 512 MiB. A million routes need 3 500 000 of them at the very worst.
+/// How many lines of 64 bytes a table can fill for prefixes longer than /24 (IPv6: /32), unless it is made with
+/// another limit: 512 MiB. A million routes need 3 500 000 of them at the very worst. Only what is added is
+/// refused then: a removal that leaves more gaps than a line can tell takes up to 17 more.
 pub const LINES_MAX: usize = 1 << 23;
-
-const _: () = assert!(LINES_MAX <= entry::PLACES_MAX);
 
 /// A table that longest-prefix lookups run on, kept in step with a [`Rib`] by its changes.
 pub trait Fib: Clone + Default {
     /// The prefixes it holds.
     type Prefix: Prefix;
 
-    /// Makes one change that a [`Rib`] with the same routes planned. On an error the table is as
-    /// before. Changes belong to one sequence: each is applied once, in the order planned.
+    /// Makes one change that a [`Rib`] with the same routes planned. On an error, which no removal
+    /// ends with, the table is as before. Changes belong to one sequence: each is applied once, in the order planned.
     fn apply(&mut self, change: &Change<Self::Prefix>) -> Result<(), FibError>;
 
     /// A table with all routes of `rib`.

@@ -11,7 +11,7 @@
 
 use core::ops::Range;
 
-use super::entry::{Entry, Paint};
+use super::entry::{Entry, PLACES_MAX, Paint};
 use super::lines::{Line, Lines, WORD_COUNT, WORDS};
 use super::{FibError, LINES_MAX};
 
@@ -24,7 +24,12 @@ pub(super) type Slots = [Entry; SLOT_COUNT];
 /// Where the slots of a node that has been read begin: in the line after its head.
 const WIDE_LINES: usize = 1 + SLOT_COUNT / WORD_COUNT;
 
-const _: () = assert!(LINES_MAX * WORD_COUNT <= u32::MAX as usize);
+/// What a full table has become at the worst when routes are removed: all nodes wide. No removal makes
+/// a node, and nothing can be added until there is less.
+const LINES_UNBOUNDED: usize = LINES_MAX * WIDE_LINES;
+
+const _: () = assert!(LINES_UNBOUNDED * WORD_COUNT <= u32::MAX as usize);
+const _: () = assert!(LINES_UNBOUNDED <= PLACES_MAX);
 
 /// All nodes of a table.
 #[derive(Clone, Debug)]
@@ -45,6 +50,12 @@ impl<const HEAD: usize> Nodes<HEAD> {
     pub(super) fn with_lines_max(lines_max: usize) -> Self {
         let () = Self::FITS;
         Self { lines: Lines::with_limit(lines_max) }
+    }
+
+    /// Begins a change. A route that is added has to fit the lines there may be. One that is removed
+    /// may leave more runs than before, and takes the lines that it needs: no removal is refused.
+    pub(super) fn begin(&mut self, removes: bool) {
+        self.lines.set_bounded(!removes);
     }
 
     /// The line that `node` begins with.

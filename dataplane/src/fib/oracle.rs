@@ -368,6 +368,74 @@ fn a_full_ipv6_table_says_so_and_stays_as_it_was() {
     }
 }
 
+/// A table and its routes, changed together.
+struct Pair<F: Family> {
+    fib: F,
+    rib: Rib<F::Prefix>,
+}
+
+impl<F: Family> Pair<F> {
+    fn add(&mut self, prefix: F::Prefix) -> Result<(), FibError> {
+        let change = self.rib.plan_insert(prefix, NextHopId::new(7).unwrap());
+        self.fib.apply(&change).inspect(|()| self.rib.apply(&change))
+    }
+
+    fn remove(&mut self, prefix: F::Prefix) -> Result<(), FibError> {
+        let change = self.rib.plan_remove(prefix).unwrap();
+        self.fib.apply(&change).inspect(|()| self.rib.apply(&change))
+    }
+
+    fn check(&self, prefixes: &[F::Prefix]) {
+        check(&self.fib, &self.rib.iter().collect::<Vec<_>>(), &edges::<F>(prefixes));
+    }
+}
+
+/// Fills a table with prefixes that are next to one another, which takes few lines, and with others
+/// until it is full. Then the crowd is taken out, every other one first, which leaves more gaps than a
+/// line can tell; nothing is added as long as there is too much, and as much as before afterwards.
+fn thin_out_full<F: Family>(fib: F, crowd: &[F::Prefix], other: impl Fn(u32) -> F::Prefix) {
+    let mut pair = Pair { fib, rib: Rib::new() };
+    for &prefix in crowd {
+        pair.add(prefix).unwrap();
+    }
+    let mut others = (0..).map(other);
+    let further = others.find(|&prefix| pair.add(prefix).is_err()).unwrap();
+    let full = (pair.rib.len(), pair.fib.used_nodes());
+    for &prefix in crowd.iter().step_by(2) {
+        assert_eq!(pair.remove(prefix), Ok(()), "{prefix:?}");
+    }
+    pair.check(crowd);
+    assert!(pair.fib.used_nodes().1 > full.1.1, "it takes more room than before");
+    assert!(matches!(pair.add(further), Err(FibError::Full { .. })));
+    pair.check(crowd);
+    for &prefix in crowd.iter().skip(1).step_by(2) {
+        assert_eq!(pair.remove(prefix), Ok(()), "{prefix:?}");
+    }
+    pair.check(crowd);
+    for &prefix in crowd {
+        pair.add(prefix).unwrap();
+    }
+    assert!(matches!(pair.add(further), Err(FibError::Full { .. })), "the limit is what it was");
+    pair.check(crowd);
+    assert_eq!((pair.rib.len(), pair.fib.used_nodes()), full);
+}
+
+#[test]
+fn no_removal_from_a_full_table_is_refused() {
+    for limit in 2..40 {
+        let hosts: Vec<_> = (0..256).map(|last| Fib4::prefix(10 << 24 | last, 32)).collect();
+        let other = |number: u32| Fib4::prefix(11 << 24 | u128::from(number) << 8, 32);
+        thin_out_full(Fib4::with_lines_max(limit), &hosts, other);
+        // With a /72 around them whose removal paints the bases of nodes below.
+        let mut hosts: Vec<_> =
+            (0..256).map(|byte| Fib6::prefix(0x2001 << 112 | byte << 48, 80)).collect();
+        hosts.push(Fib6::prefix(0x2001 << 112, 72));
+        hosts.push(Fib6::prefix(0x2001 << 112 | 77 << 48, 128));
+        let other = |number: u32| Fib6::prefix(0x2002 << 112 | u128::from(number) << 80, 64);
+        thin_out_full(Fib6::with_lines_max(limit + 4), &hosts, other);
+    }
+}
+
 #[test]
 fn ipv6_routes_in_too_many_places_are_refused() {
     let (mut fib, mut rib) = (Fib6::default(), Rib::new());

@@ -1,8 +1,8 @@
 //! Changing prefixes longer than /32 in the trie.
 //!
 //! Whatever the order of changes, the same routes make the same trie: a node exists where a prefix
-//! ends in its byte, or where paths part. Each change allocates before it writes, so that one that
-//! does not fit leaves the trie alone.
+//! ends in its byte, or where paths part. What is added allocates before it writes, so that a route
+//! that does not fit leaves the trie alone; what is removed always fits.
 
 use ipnet::Ipv6Net;
 
@@ -29,6 +29,7 @@ impl Fib6 {
         change: &Change<Ipv6Net>,
     ) -> Result<(), FibError> {
         let len = change.prefix().prefix_len();
+        self.nodes.begin(change.removes());
         let mut path = vec![Slot::Root(root_bits(address))];
         let mut entry = self.root.get(root_bits(address));
         while let Some(step) = self.nodes.head(entry).map(Step::from_head) {
@@ -112,8 +113,8 @@ impl Fib6 {
         let mut children = slots[range.clone()].to_vec();
         children.retain(|slot| slot.is_node());
         slots[range].iter_mut().filter(|slot| !slot.is_node()).for_each(|slot| paint.apply(slot));
-        // What a removal leaves always fits, and whether the node is still needed depends on the
-        // children's bases; what is added may not fit, and must not be half there then.
+        // What a removal leaves always fits (`Nodes::begin`), and whether the node is still needed
+        // depends on the children's bases; what is added may not fit, and must not be half there.
         if change.removes() {
             self.paint_bases(&children, paint);
             self.store(path, node, step, &slots)
