@@ -1,7 +1,7 @@
 //! From the outer header to the inner packet: everything that must hold before a packet that came
 //! through a tunnel is believed, in the normative order.
 
-use super::{Round, Verdict, Verdicts};
+use super::{Round, Verdict, Verdicts, judge_options};
 use crate::counters::Counter;
 use crate::interface::{Interface, TunnelId};
 use crate::node::options::is_extension;
@@ -88,6 +88,10 @@ fn nested(bytes: &[u8], round: &Round<'_>) -> Option<TunnelId> {
             || upper.error.is_some()
             || !tables.local.contains_ipv6(header.destination())
         {
+            return None;
+        }
+        if is_extension(header.next_header()) && judge_options(bytes, true).is_some() {
+            // Delivery judges options, and tells.
             return None;
         }
         tables.tunnels_by_ipv6.find(header.destination(), header.source(), protocols, None)

@@ -154,3 +154,27 @@ fn back_into_the_tunnel_it_came_from_only_where_that_is_allowed() {
         }
     }
 }
+
+#[test]
+fn options_of_a_tunnel_packet_inside_a_tunnel_are_judged_like_those_of_one_outside() {
+    // RFC 8200 §4.2: 00 skip, 01 discard, 10 discard and tell the sender.
+    for (kind, counters) in [
+        (0x1e, &[][..]),
+        (0x5e, &[("ip6.bad_exthdr", 1)]),
+        (0x9e, &[("icmp.tx", 1), ("ip6.bad_exthdr", 1)]),
+    ] {
+        let mut plan = Blueprint::with_t0("198.51.100.1", "203.0.113.2");
+        plan.tunnel("2001:db8:50::1", "2001:db8:2::2");
+        plan.limits.decap_depth = 2;
+        let mut appliance = plan.start();
+        let inner = ip("10.2.0.8", "10.1.0.5").udp(84);
+        let options = [4, 0, kind, 4, 0, 0, 0, 0];
+        let nested =
+            ip("2001:db8:2::2", "2001:db8:50::1").carrying(60, &[&options, &*inner].concat());
+        let arriving = ip("203.0.113.2", "198.51.100.1").around(&nested);
+        let sent = appliance.pass(U, &frame(U_MAC, G_MAC, &arriving));
+        assert_eq!(appliance.moved(), counters, "{kind:#x}");
+        let delivered = sent.iter().any(|f| f.bytes == frame(H_MAC, L_MAC, &one_hop_on(&inner)));
+        assert_eq!(delivered, kind == 0x1e, "{kind:#x}");
+    }
+}
