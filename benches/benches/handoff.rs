@@ -170,16 +170,8 @@ impl Appliance {
     }
 
     fn sample(&self, number: usize) -> Sample {
-        let counters = &self.shared[number].counters;
         let tally = self.team.tally(number).expect("it is there, because the worker is");
-        Sample {
-            received: counters.balance.received.get(),
-            bursts: counters.work.bursts.get(),
-            refused: tally.refused.get(),
-            busy_cycles: counters.work.busy_cycles.get(),
-            kept_packets: tally.kept_packets.get(),
-            kept_cycles: tally.kept_cycles.get(),
-        }
+        Sample::read(&self.shared[number].counters, tally)
     }
 
     fn end(self) {

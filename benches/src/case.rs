@@ -13,10 +13,9 @@ use adit_dataplane::node::rate_limit;
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::NeighborTable;
 use adit_dataplane::tables::{NextHop, Port, Tables};
-use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::lookup::{Pair, Protocols, TunnelLookup};
 use adit_dataplane::tunnel::policy::{AddressSet, SourceFilter};
-use adit_dataplane::tunnel::{DontFragment, Kind, Tunnel, TunnelSetup};
+use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
 use adit_dataplane::worker::exchange::{Publication, Shared};
 use adit_dataplane::worker::{Worker, WorkerSettings};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -262,33 +261,7 @@ fn tunnel(families: Families, number: u32, underlay: NextHop) -> TunnelSetup {
         ipv6: [behind6(number).1].into_iter().collect(),
     };
     TunnelSetup {
-        more_locals: Box::default(),
-        kind: if is_ipv4 { Kind::IpInIpv4 } else { Kind::IpInIpv6 },
-        local: Some(local),
-        remote: Some(remote),
-        protocols: Protocols::IPV4.with(Protocols::IPV6),
-        up: true,
-        ttl: Some(64),
-        min_outer_ttl: 0,
-        dscp: None,
-        copies_dscp: false,
-        ecn: EcnEncap::Normal,
-        dont_fragment: DontFragment::Pmtudisc,
-        fragments_outer: false,
-        static_mtu: false,
-        encap_limit: None,
-        flow_label: None,
-        mtu: if is_ipv4 { 1480 } else { 1460 },
-        underlay,
-        underlay_mtu: 1500,
-        source_ipv4: None,
-        source_ipv6: None,
-        hairpin: false,
-        multicast: false,
-        outer_rpf: false,
         inner_source: SourceFilter::Listed { sources, routed_is_listed: true },
-        inner_destination: None,
-        slot: CounterSlot(number),
-        latency: None,
+        ..TunnelSetup::between(local, remote, underlay, CounterSlot(number))
     }
 }

@@ -9,6 +9,8 @@
 use std::fmt;
 
 use adit_dataplane::clock::Nanos;
+use adit_dataplane::counters::WorkerCounters;
+use adit_dataplane::worker::spread::Tally;
 
 /// Between two looks.
 pub const LOOK_MS: u64 = 100;
@@ -54,6 +56,20 @@ pub struct Sample {
     pub kept_packets: u64,
     /// Cycles spent on those.
     pub kept_cycles: u64,
+}
+
+impl Sample {
+    /// Reads what a worker has counted up to now.
+    pub fn read(counters: &WorkerCounters, tally: &Tally) -> Self {
+        Self {
+            received: counters.balance.received.get(),
+            bursts: counters.work.bursts.get(),
+            refused: tally.refused.get(),
+            busy_cycles: counters.work.busy_cycles.get(),
+            kept_packets: tally.kept_packets.get(),
+            kept_cycles: tally.kept_cycles.get(),
+        }
+    }
 }
 
 /// What a decision is about.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::counters::CounterSlot;
 use crate::tables::NextHop;
+use crate::wire::{ipv4, ipv6};
 use ecn::EcnEncap;
 use lookup::Protocols;
 use plain::{Facts, Plain, SourceNet};
@@ -103,6 +104,48 @@ pub struct TunnelSetup {
     pub slot: CounterSlot,
     /// Where its latency histogram is, if it has one.
     pub latency: Option<u16>,
+}
+
+impl TunnelSetup {
+    /// A tunnel between two ends of one family that carries IPv4 and IPv6, with every choice as the
+    /// profile `native` has it, but that any inner source is believed. It leaves by a port of 1500 bytes.
+    pub fn between(local: IpAddr, remote: IpAddr, underlay: NextHop, slot: CounterSlot) -> Self {
+        const UNDERLAY_MTU: u16 = 1500;
+        let (kind, overhead) = match remote {
+            IpAddr::V4(_) => (Kind::IpInIpv4, ipv4::HEADER_LEN_U16),
+            IpAddr::V6(_) => (Kind::IpInIpv6, ipv6::HEADER_LEN_U16),
+        };
+        Self {
+            kind,
+            local: Some(local),
+            more_locals: Box::default(),
+            remote: Some(remote),
+            protocols: Protocols::IPV4.with(Protocols::IPV6),
+            up: true,
+            ttl: Some(64),
+            min_outer_ttl: 0,
+            dscp: None,
+            copies_dscp: false,
+            ecn: EcnEncap::Normal,
+            dont_fragment: DontFragment::Pmtudisc,
+            fragments_outer: false,
+            static_mtu: false,
+            encap_limit: None,
+            flow_label: None,
+            mtu: UNDERLAY_MTU - overhead,
+            underlay,
+            underlay_mtu: UNDERLAY_MTU,
+            source_ipv4: None,
+            source_ipv6: None,
+            hairpin: false,
+            multicast: false,
+            outer_rpf: false,
+            inner_source: SourceFilter::Off,
+            inner_destination: None,
+            slot,
+            latency: None,
+        }
+    }
 }
 
 /// A tunnel, ready for packets: what was set up, and what follows from it. What plain packets need

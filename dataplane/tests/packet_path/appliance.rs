@@ -16,10 +16,8 @@ use adit_dataplane::packet::MemoryPool;
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::{AdjacencyId, NeighborTable};
 use adit_dataplane::tables::{Limits, NextHop, NextHops, Port, Tables};
-use adit_dataplane::tunnel::ecn::EcnEncap;
-use adit_dataplane::tunnel::lookup::{Pair, Protocols, TunnelLookup};
-use adit_dataplane::tunnel::policy::SourceFilter;
-use adit_dataplane::tunnel::{DontFragment, Kind, Tunnel, TunnelSetup};
+use adit_dataplane::tunnel::lookup::{Pair, TunnelLookup};
+use adit_dataplane::tunnel::{Kind, Tunnel, TunnelSetup};
 use adit_dataplane::wire::ethernet::MacAddress;
 use adit_dataplane::worker::exchange::{Publication, Punt, Shared};
 use adit_dataplane::worker::{Worker, WorkerSettings};
@@ -133,34 +131,9 @@ impl Blueprint {
         let router = if is_ipv4 { "198.51.100.254" } else { "2001:db8:100::fe" };
         let underlay = self.neighbors.find(U, router.parse().unwrap()).map(NextHop::Via);
         let setup = TunnelSetup {
-            more_locals: Box::default(),
-            kind: if is_ipv4 { Kind::IpInIpv4 } else { Kind::IpInIpv6 },
-            local: Some(local),
-            remote: Some(remote),
-            protocols: Protocols::IPV4.with(Protocols::IPV6),
-            up: true,
-            ttl: Some(64),
-            min_outer_ttl: 0,
-            dscp: None,
-            copies_dscp: false,
-            ecn: EcnEncap::Normal,
-            dont_fragment: DontFragment::Pmtudisc,
-            fragments_outer: false,
-            static_mtu: false,
-            encap_limit: None,
-            flow_label: None,
-            mtu: if is_ipv4 { 1480 } else { 1460 },
-            underlay: underlay.unwrap(),
-            underlay_mtu: 1500,
             source_ipv4: Some(Ipv4Addr::new(192, 168, 50, 1)),
             source_ipv6: Some("2001:db8:50::1".parse().unwrap()),
-            hairpin: false,
-            multicast: false,
-            outer_rpf: false,
-            inner_source: SourceFilter::Off,
-            inner_destination: None,
-            slot: CounterSlot(number),
-            latency: None,
+            ..TunnelSetup::between(local, remote, underlay.unwrap(), CounterSlot(number))
         };
         self.tunnels.push((setup, None));
         TunnelId(number)

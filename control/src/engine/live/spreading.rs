@@ -72,7 +72,9 @@ impl Spreading {
         if self.mode == Spread::Auto {
             let numbered = workers.iter().enumerate();
             let samples: Vec<Sample> = numbered
-                .filter_map(|(number, worker)| Some(sample(worker, team.tally(number)?)))
+                .filter_map(|(number, worker)| {
+                    Some(Sample::read(&worker.counters, team.tally(number)?))
+                })
                 .collect();
             for decision in self.auto.look(now, &samples) {
                 tracing::info!("worker adit-w{}: {}", decision.worker, decision.reason);
@@ -117,18 +119,6 @@ impl Spreading {
             ring_depth_max: tally.depth_max.get(),
             ring_full: tally.refused.get(),
         })
-    }
-}
-
-fn sample(worker: &Shared, tally: &Tally) -> Sample {
-    let counters = &worker.counters;
-    Sample {
-        received: counters.balance.received.get(),
-        bursts: counters.work.bursts.get(),
-        refused: tally.refused.get(),
-        busy_cycles: counters.work.busy_cycles.get(),
-        kept_packets: tally.kept_packets.get(),
-        kept_cycles: tally.kept_cycles.get(),
     }
 }
 
