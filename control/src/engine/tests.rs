@@ -278,6 +278,14 @@ fn assert_same(changed: &Controller, wanted: Config) -> Result<(), TestCaseError
     prop_assert_eq!(next_hops(&changed), next_hops(&whole));
     let reported = |named: &Named<'_>| serde_json::to_value(named.0.routes()).unwrap();
     prop_assert_eq!(reported(&changed), reported(&whole));
+    // Asked for one by one, they are the same.
+    let routes = whole.0.routes().routes;
+    for route in &routes {
+        let to = crate::report::Routes::destination(&route.to).unwrap();
+        let same: Vec<_> = routes.iter().filter(|other| other.to == route.to).cloned().collect();
+        prop_assert_eq!(whole.0.routes_to(to).routes, same);
+    }
+    prop_assert_eq!(whole.0.routes_to("192.88.99.0/24".parse().unwrap()).routes, vec![]);
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! Routes: where packets go, and who said so.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use super::table::{Align::Left, Align::Right, Table};
@@ -70,12 +70,18 @@ impl Routes {
         routes.sort_by_cached_key(|route| (place(&route.to), route.metric));
         Self { routes }
     }
+
+    /// The destination that a route is called by. The default route of IPv4 goes by its name.
+    pub fn destination(name: &str) -> Option<IpNet> {
+        let default = || (name == "default").then(|| Ipv4Net::default().into());
+        name.parse().ok().or_else(default)
+    }
 }
 
-/// Where a prefix stands among others. The default route of IPv4 goes by its name.
+/// Where a prefix stands among others.
 fn place(to: &str) -> (IpAddr, u8) {
-    let first = (Ipv4Addr::UNSPECIFIED.into(), 0);
-    to.parse::<IpNet>().map_or(first, |net| (net.addr(), net.prefix_len()))
+    let net = Routes::destination(to).unwrap_or_else(|| Ipv4Net::default().into());
+    (net.addr(), net.prefix_len())
 }
 
 impl Route {

@@ -425,6 +425,11 @@ impl Compiler {
         self.locals.keys().copied()
     }
 
+    /// Whether an address is one of ours.
+    pub(super) fn is_local(&self, address: IpAddr) -> bool {
+        self.locals.contains_key(&address)
+    }
+
     fn port_id(&self, name: &str) -> Option<PortId> {
         self.port_ids.get(name).copied()
     }

@@ -9,7 +9,7 @@ use crate::config::{self, Purpose};
 use crate::engine::{PoolFacts, WorkerFacts};
 use crate::neighbor::Filter;
 use crate::report::config::SourceFile;
-use crate::report::{ConfigReport, Kind, Report, Tunnels};
+use crate::report::{ConfigReport, Kind, Report, Routes, Tunnels};
 
 /// How long workers may take to give their histograms.
 const LATENCY_LIMIT: Duration = Duration::from_millis(200);
@@ -36,8 +36,8 @@ impl Live {
         call.answer(answer);
     }
 
-    /// What there is of a kind; of tunnels, only the one called `name` if that is all that is asked
-    /// for, as there may be a million.
+    /// What there is of a kind; of tunnels and routes, only what is called `name` if that is all that
+    /// is asked for, as there may be a million.
     fn report(&mut self, kind: Kind, name: Option<&str>) -> Result<Report, Problem> {
         let now = self.clock.now();
         Ok(match kind {
@@ -48,7 +48,13 @@ impl Live {
                 }
                 None => self.controller.tunnels(),
             }),
-            Kind::Routes => Report::Routes(self.controller.routes()),
+            Kind::Routes => Report::Routes(match name {
+                Some(name) => {
+                    let to = Routes::destination(name);
+                    to.map(|to| self.controller.routes_to(to)).unwrap_or_default()
+                }
+                None => self.controller.routes(),
+            }),
             Kind::Neighbors => Report::Neighbors(self.controller.neighbors(now)),
             Kind::Counters => Report::Counters(self.controller.counters()),
             Kind::Drops => Report::Drops(self.controller.drops()),

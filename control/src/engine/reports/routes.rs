@@ -1,5 +1,6 @@
 //! What is told of routes.
 
+use adit_dataplane::interface::TunnelId;
 use ipnet::IpNet;
 
 use crate::config::{self, Route, RouteAction, Via};
@@ -15,23 +16,49 @@ impl Controller {
         let mut routes: Vec<report::Route> =
             destinations.into_iter().flat_map(|to| self.configured(to)).collect();
         for (id, tunnel) in self.store.tunnels() {
-            let hop = next_hop_on(None, Some(&tunnel.name), self.compiler.is_running(id));
-            let nets = tunnel.addresses.iter();
-            routes.extend(nets.map(|net| connected(net.trunc(), hop.active, hop.clone())));
+            routes.extend(self.connected_by_tunnel(id, tunnel).map(|(_, route)| route));
         }
-        for port in &self.config().ports {
-            let hop = next_hop_on(Some(&port.name), None, true);
-            let nets = port.addresses.iter();
-            routes.extend(nets.map(|net| connected(net.trunc(), true, hop.clone())));
-        }
+        routes.extend(self.connected_by_ports().map(|(_, route)| route));
         let mut locals: Vec<IpNet> = self.compiler.locals().map(IpNet::from).collect();
         locals.sort_unstable();
-        routes.extend(locals.into_iter().map(|address| report::Route {
-            kind: "local".to_owned(),
-            next_hops: Vec::new(),
-            ..connected(address, true, next_hop_on(None, None, true))
-        }));
+        routes.extend(locals.into_iter().map(local));
         report::Routes::new(routes)
+    }
+
+    /// Those of them that have exactly this destination. There may be a million others: what it costs
+    /// are the ports, and the tunnels with an address in the prefix.
+    pub fn routes_to(&self, to: IpNet) -> report::Routes {
+        let to = to.trunc();
+        let mut routes = self.configured(to);
+        let mut tunnels = self.store.tunnel_nets().get(to).cloned().unwrap_or_default();
+        tunnels.sort_unstable();
+        tunnels.dedup();
+        let tunnels = tunnels.into_iter().filter_map(|id| Some((id, self.store.tunnel(id)?)));
+        let by_tunnels = tunnels.flat_map(|(id, tunnel)| self.connected_by_tunnel(id, tunnel));
+        let connected = by_tunnels.chain(self.connected_by_ports());
+        routes.extend(connected.filter(|(net, _)| *net == to).map(|(_, route)| route));
+        if to == IpNet::from(to.addr()) && self.compiler.is_local(to.addr()) {
+            routes.push(local(to));
+        }
+        report::Routes::new(routes)
+    }
+
+    fn connected_by_tunnel(
+        &self,
+        id: TunnelId,
+        tunnel: &config::Tunnel,
+    ) -> impl Iterator<Item = (IpNet, report::Route)> {
+        let hop = next_hop_on(None, Some(&tunnel.name), self.compiler.is_running(id));
+        let nets = tunnel.addresses.iter().map(IpNet::trunc);
+        nets.map(move |net| (net, connected(net, hop.active, hop.clone())))
+    }
+
+    fn connected_by_ports(&self) -> impl Iterator<Item = (IpNet, report::Route)> {
+        self.config().ports.iter().flat_map(|port| {
+            let hop = next_hop_on(Some(&port.name), None, true);
+            let nets = port.addresses.iter().map(IpNet::trunc);
+            nets.map(move |net| (net, connected(net, true, hop.clone())))
+        })
     }
 
     /// The routes of the configuration to one destination, the best one first.
@@ -89,6 +116,15 @@ fn connected(to: IpNet, active: bool, hop: report::NextHop) -> report::Route {
         origin: RouteOrigin::Connected,
         active,
         next_hops: vec![hop],
+    }
+}
+
+/// The route to one of our own addresses.
+fn local(address: IpNet) -> report::Route {
+    report::Route {
+        kind: "local".to_owned(),
+        next_hops: Vec::new(),
+        ..connected(address, true, next_hop_on(None, None, true))
     }
 }
 
