@@ -294,3 +294,19 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let output = Command::new("bash").args(["-c", &line]).output().unwrap();
     assert_eq!((output.status.code(), err(&output)), (Some(0), String::new()));
 }
+
+#[test]
+fn every_example_of_a_change_in_the_help_is_a_command_that_is_understood() {
+    for command in ["tunnel", "route"] {
+        let help = out(&adit(&[command, "--help"]));
+        let examples: Vec<&str> = help.lines().filter_map(|l| l.strip_prefix("  adit ")).collect();
+        assert_eq!(examples.len(), 5, "{help}");
+        for example in examples {
+            let words = example.split("   ").next().unwrap().split(' ');
+            let words: Vec<&str> = words.chain(["--socket", "/nowhere/adit.sock"]).collect();
+            let output = adit(&words);
+            assert_eq!(output.status.code(), Some(1), "{example}: {output:?}");
+            assert!(err(&output).contains("/nowhere/adit.sock"), "{example}: {output:?}");
+        }
+    }
+}

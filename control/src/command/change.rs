@@ -8,8 +8,31 @@ use serde_json::{Map, Value};
 use super::{Outcome, Remote, output};
 use crate::config::{Change, Subject, Verb};
 
+const TUNNEL_EXAMPLES: &str = "\
+Examples:
+  adit tunnel paris down
+  adit tunnel paris set-remote 203.0.113.9
+  adit tunnel lyon replace mode=ipip local=192.0.2.1 remote=203.0.113.7 routes=10.7.0.0/16,10.8.0.0/16
+  adit tunnel lyon change ttl=inherit dscp=      (dscp is what it is by default)
+  adit tunnel lyon delete
+
+Keys are those of files. What runs is changed, no file is: `adit show config` tells how they differ.
+Each command returns when every worker runs the change.";
+
+const ROUTE_EXAMPLES: &str = "\
+Examples:
+  adit route default replace via=198.51.100.254
+  adit route 10.9.0.0/16 replace tunnel=paris
+  adit route 10.9.0.0/16 replace metric=200 type=blackhole      (a second one, for when paris is down)
+  adit route 10.9.0.0/16 --metric 200 change type=unreachable
+  adit route 10.9.0.0/16 --metric 200 delete
+
+Keys are those of files. Routes that a tunnel brings with it (`routes`) are changed with the tunnel.
+Each command returns when every worker runs the change.";
+
 /// The arguments of `adit tunnel`.
 #[derive(Debug, Args)]
+#[command(after_help = TUNNEL_EXAMPLES)]
 pub(super) struct Tunnel {
     /// The tunnel
     name: String,
@@ -36,12 +59,13 @@ enum TunnelChange {
 
 /// The arguments of `adit route`.
 #[derive(Debug, Args)]
+#[command(after_help = ROUTE_EXAMPLES)]
 pub(super) struct Route {
     /// The destination, as 10.2.0.0/16 or default
     prefix: String,
     #[command(subcommand)]
     what: EntryChange,
-    /// Which of several routes to the destination
+    /// Which of several routes to the destination; the API says ?metric=NUMBER
     #[arg(long, global = true, value_name = "NUMBER")]
     metric: Option<u32>,
     #[command(flatten)]
