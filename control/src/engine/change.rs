@@ -55,12 +55,17 @@ impl Controller {
 
     /// Puts everything in force that was staged. Returns the generation that has it.
     pub fn publish(&mut self) -> u64 {
-        if self.pair.has_changes() {
-            self.generation += 1;
+        let has_changes = self.pair.has_changes();
+        self.generation += u64::from(has_changes);
+        // What waits needs what neighbors have changed: while that is not published, it waits on.
+        // Before the tables: whoever takes those finds it, and sends it before what comes later.
+        if self.pending.is_empty() {
+            self.hand_back_waiting(self.generation);
+        }
+        if has_changes {
             self.publication.publish(self.pair.publish(self.generation));
             self.is_resting = true;
         }
-        self.backlog.append(&mut self.waiting);
         self.generation
     }
 
@@ -133,7 +138,7 @@ impl Controller {
     /// something to do.
     pub(super) fn publish_pending(&mut self) -> bool {
         if self.pending.is_empty() {
-            self.backlog.append(&mut self.waiting);
+            self.hand_back_waiting(self.generation);
             return false;
         }
         if !self.can_change() {

@@ -22,7 +22,6 @@ use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::PortId;
 use adit_dataplane::latency::Histograms;
 use adit_dataplane::node::rate_limit::{self, Rate};
-use adit_dataplane::packet::Packet;
 use adit_dataplane::tables::{Operation, TablePair};
 use adit_dataplane::worker::exchange::{Frame, Handback, Publication, Punt, Shared};
 
@@ -30,7 +29,7 @@ pub use compile::{CompileError, PortFacts};
 pub use reports::{PoolFacts, PortState, WorkerFacts};
 
 use crate::config::{Config, Limits, Store};
-use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors, Notice};
+use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors, Notice, Parked};
 use compile::Compiler;
 use reports::{Baseline, LatencyTotals};
 
@@ -39,6 +38,9 @@ const SPARE_SLOTS: u32 = 4096;
 
 /// Punts of each worker that are looked at before other work gets its turn.
 const PUNTS_PER_TURN: usize = 1024;
+
+/// The worker that sends the frames of this thread. Any can send on any port.
+const SENDER: usize = 0;
 
 /// Frames that may wait for room in a worker's ring.
 const BACKLOG_FRAMES_MAX: usize = 4096;
@@ -67,14 +69,14 @@ pub struct Controller {
     is_resting: bool,
     /// What neighbors have changed while the tables could not be.
     pending: Vec<Operation>,
-    /// What waits for that to be published.
-    waiting: VecDeque<Handback>,
+    /// What waits for that to be published, and the number of the worker that gets it then.
+    waiting: VecDeque<(usize, Handback)>,
     /// Pairs that were replaced, with the generation that replaced them. A worker may still hold
     /// their tables; they are freed here, never by a worker.
     retired: Vec<(u64, TablePair)>,
     actions: Vec<Action>,
-    /// What did not fit into a worker's ring yet.
-    backlog: VecDeque<Handback>,
+    /// By worker: what did not fit into its ring yet.
+    backlog: Vec<VecDeque<Handback>>,
     arp_bad: u64,
     nd_bad: u64,
     latency: LatencyTotals,
@@ -117,7 +119,7 @@ impl Controller {
             waiting: VecDeque::new(),
             retired: Vec::new(),
             actions: Vec::new(),
-            backlog: VecDeque::new(),
+            backlog: (0..settings.workers).map(|_| VecDeque::new()).collect(),
             arp_bad: 0,
             nd_bad: 0,
             latency: LatencyTotals::new(settings.workers),
@@ -170,7 +172,7 @@ impl Controller {
 
     /// Whether there is something that goes on when a worker has made room, or taken tables.
     pub fn waits_for_workers(&self) -> bool {
-        !self.backlog.is_empty() || !self.pending.is_empty()
+        !(self.backlog.iter().all(VecDeque::is_empty) && self.pending.is_empty())
     }
 
     /// When something is due next.
@@ -181,7 +183,7 @@ impl Controller {
     fn take_punts(&mut self, now: Nanos) -> usize {
         let mut actions = std::mem::take(&mut self.actions);
         let mut count = 0;
-        for worker in &self.workers {
+        for (number, worker) in self.workers.iter().enumerate() {
             for _ in 0..PUNTS_PER_TURN {
                 let Some(punt) = worker.punts.pop() else { break };
                 count += 1;
@@ -195,6 +197,7 @@ impl Controller {
                         }
                     }
                     Punt::Unresolved { port, address, packet } => {
+                        let packet = Parked { packet, worker: number };
                         self.neighbors.unresolved(now, port, address, packet, &mut actions);
                     }
                 }
@@ -219,17 +222,21 @@ impl Controller {
                 Action::Transmit { port, frame } => match Frame::new(&frame) {
                     // Requests are asked again; only packets may not be lost here.
                     Some(frame) if self.waiting.len() < BACKLOG_FRAMES_MAX => {
-                        self.waiting.push_back(Handback::Frame { port, frame });
+                        self.waiting.push_back((SENDER, Handback::Frame { port, frame }));
                     }
                     _ => {}
                 },
-                Action::Send { port, address, packet, .. } => {
-                    self.waiting.push_back(Handback::Send { port, address, packet });
+                Action::Send { port, address, packet: Parked { packet, worker }, .. } => {
+                    let send = Handback::Send { since: self.generation, port, address, packet };
+                    self.waiting.push_back((worker, send));
                 }
-                Action::Unreachable { packet, .. } => {
-                    self.waiting.push_back(Handback::Unreachable { packet });
+                Action::Unreachable { packet: Parked { packet, worker }, .. } => {
+                    self.waiting.push_back((worker, Handback::Unreachable { packet }));
                 }
-                Action::Drop { packet, .. } => self.give_back(packet, Counter::NbrQueueDrop),
+                Action::Drop { packet: Parked { packet, worker }, .. } => {
+                    let counter = Counter::NbrQueueDrop;
+                    self.waiting.push_back((worker, Handback::Release { packet, counter }));
+                }
                 Action::Notice(notice) => self.tell(&notice),
             }
         }
@@ -242,17 +249,27 @@ impl Controller {
         tracing::warn!("port {}: {notice}", port.map_or("?", |port| &*port.name));
     }
 
-    fn give_back(&mut self, packet: Packet, counter: Counter) {
-        self.waiting.push_back(Handback::Release { packet, counter });
+    /// Hands back what waits: generation `generation` knows all that it needs.
+    fn hand_back_waiting(&mut self, generation: u64) {
+        for (worker, mut handback) in self.waiting.drain(..) {
+            if let Handback::Send { since, .. } = &mut handback {
+                *since = generation;
+            }
+            if let Some(backlog) = self.backlog.get_mut(worker) {
+                backlog.push_back(handback);
+            }
+        }
+        self.hand_back_backlog();
     }
 
-    /// Any worker can send on any port, so the first one gets everything, in order.
+    /// What does not fit into the ring of a worker waits on, and keeps no other waiting.
     fn hand_back_backlog(&mut self) {
-        let Some(worker) = self.workers.first() else { return };
-        while let Some(handback) = self.backlog.pop_front() {
-            if let Err(handback) = worker.handbacks.push(handback) {
-                self.backlog.push_front(handback);
-                return;
+        for (worker, backlog) in self.workers.iter().zip(&mut self.backlog) {
+            while let Some(handback) = backlog.pop_front() {
+                if let Err(handback) = worker.handbacks.push(handback) {
+                    backlog.push_front(handback);
+                    break;
+                }
             }
         }
     }
@@ -336,5 +353,7 @@ pub fn worker_rates(limits: &Limits, workers: u16) -> rate_limit::Limits {
     }
 }
 
+#[cfg(test)]
+mod handback_tests;
 #[cfg(test)]
 mod tests;

@@ -99,6 +99,16 @@ pub struct PortSetup {
     pub static_neighbors: Vec<(IpAddr, MacAddress)>,
 }
 
+/// A packet, at its IP header, and the worker that it came from, which is the one that sends it: so
+/// packets of a flow stay on the worker that has them.
+#[derive(Debug)]
+pub struct Parked {
+    /// It.
+    pub packet: Packet,
+    /// The number of the worker.
+    pub worker: usize,
+}
+
 /// What is to be done, in the order in which it was said.
 #[derive(Debug)]
 pub enum Action {
@@ -126,8 +136,8 @@ pub enum Action {
         address: IpAddr,
         /// Where it is.
         mac: MacAddress,
-        /// At its IP header.
-        packet: Packet,
+        /// It.
+        packet: Parked,
     },
     /// The neighbor does not answer, or can't exist: `nbr.failed`, and the sender shall be told
     /// that the host is unreachable.
@@ -136,15 +146,15 @@ pub enum Action {
         port: PortId,
         /// The neighbor.
         address: IpAddr,
-        /// At its IP header.
-        packet: Packet,
+        /// It.
+        packet: Parked,
     },
     /// Too many packets wait, or what it waited for is gone: `nbr.queue_drop`.
     Drop {
         /// Where.
         port: PortId,
-        /// At its IP header.
-        packet: Packet,
+        /// It.
+        packet: Parked,
     },
     /// A line for the log. The same thing is said rarely, whatever the network does.
     Notice(Notice),
@@ -244,7 +254,7 @@ impl Neighbors {
         now: Nanos,
         port: PortId,
         address: IpAddr,
-        packet: Packet,
+        packet: Parked,
         actions: &mut Vec<Action>,
     ) {
         let (ports, mut turn) = self.turn(now, actions);

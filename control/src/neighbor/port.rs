@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::interface::PortId;
-use adit_dataplane::packet::Packet;
 use adit_dataplane::wire::ethernet::MacAddress;
 
 use super::link::Link;
 use super::pace::Pace;
 use super::table::{Class, Neighbor, State, Table};
-use super::{Action, Entry, NeighborLimits, Notice, PortSetup, Turn};
+use super::{Action, Entry, NeighborLimits, Notice, Parked, PortSetup, Turn};
 
 /// Requests to everybody before a neighbor counts as failed, and probes before one is forgotten.
 pub(super) const ATTEMPTS: u8 = 3;
@@ -71,7 +70,7 @@ impl Port {
         }
     }
 
-    pub(super) fn unresolved(&mut self, address: IpAddr, packet: Packet, turn: &mut Turn<'_>) {
+    pub(super) fn unresolved(&mut self, address: IpAddr, packet: Parked, turn: &mut Turn<'_>) {
         let port = self.link.port;
         let Some(neighbor) = self.table.get(address) else {
             return self.ask_anew(address, packet, turn);
@@ -91,7 +90,7 @@ impl Port {
     }
 
     /// A packet needs a neighbor that nothing is known of.
-    fn ask_anew(&mut self, address: IpAddr, packet: Packet, turn: &mut Turn<'_>) {
+    fn ask_anew(&mut self, address: IpAddr, packet: Parked, turn: &mut Turn<'_>) {
         let port = self.link.port;
         if !self.can_resolve(address) {
             turn.actions.push(Action::Unreachable { port, address, packet });
@@ -144,7 +143,7 @@ impl Port {
     }
 
     /// Lets a packet wait, at the cost of the oldest one.
-    fn hold(&mut self, address: IpAddr, packet: Packet, turn: &mut Turn<'_>) {
+    fn hold(&mut self, address: IpAddr, packet: Parked, turn: &mut Turn<'_>) {
         let is_full = *turn.held >= turn.limits.packets;
         let limit = turn.limits.packets_per_neighbor;
         let mut packet = Some(packet);

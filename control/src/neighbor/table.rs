@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use adit_dataplane::clock::Nanos;
-use adit_dataplane::packet::Packet;
 use adit_dataplane::wire::ethernet::MacAddress;
 
-use super::report;
+use super::{Parked, report};
 
 /// Where a neighbor stands, with what belongs to each state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ pub(super) struct Neighbor {
     pub(super) is_confirmed: bool,
     pub(super) is_next_hop: bool,
     /// The oldest first.
-    pub(super) waiting: VecDeque<Packet>,
+    pub(super) waiting: VecDeque<Parked>,
 }
 
 impl Neighbor {

@@ -13,10 +13,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::interface::PortId;
-use adit_dataplane::packet::{MemoryPool, Packet};
+use adit_dataplane::packet::MemoryPool;
 use adit_dataplane::wire::ethernet::MacAddress;
 
-use super::{Action, Filter, NeighborLimits, Neighbors, PortSetup, Refusal};
+use super::{Action, Filter, NeighborLimits, Neighbors, Parked, PortSetup, Refusal};
 
 /// The port most tests use: 198.51.100.1/24 and `2001:db8:1::1/64`.
 const WAN: PortId = PortId(0);
@@ -83,8 +83,9 @@ impl Lab {
         self.take();
     }
 
-    fn packet(&mut self, tag: u8) -> Packet {
-        self.pool.allocate_with(&[tag]).unwrap()
+    fn packet(&mut self, tag: u8) -> Parked {
+        let packet = self.pool.allocate_with(&[tag]).unwrap();
+        Parked { packet, worker: usize::from(tag) }
     }
 
     /// A packet with a number needs a neighbor.
@@ -173,9 +174,10 @@ impl Lab {
         }
     }
 
-    fn tag(&mut self, packet: Packet) -> u8 {
-        let tag = packet.data()[0];
-        self.pool.release(packet);
+    fn tag(&mut self, parked: Parked) -> u8 {
+        let tag = parked.packet.data()[0];
+        assert_eq!(parked.worker, usize::from(tag), "it goes back to where it came from");
+        self.pool.release(parked.packet);
         tag
     }
 

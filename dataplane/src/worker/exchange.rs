@@ -107,6 +107,8 @@ pub enum Handback {
     },
     /// A packet whose next hop is known now.
     Send {
+        /// From which generation of the tables on it is known. It may be about to be published.
+        since: u64,
         /// The port it must leave by.
         port: PortId,
         /// The next hop.
@@ -126,6 +128,16 @@ pub enum Handback {
         /// Why.
         counter: Counter,
     },
+}
+
+impl Handback {
+    /// The first generation of the tables that it can be carried out under.
+    pub fn since(&self) -> u64 {
+        match self {
+            Self::Send { since, .. } => *since,
+            Self::Frame { .. } | Self::Unreachable { .. } | Self::Release { .. } => 0,
+        }
+    }
 }
 
 /// Entries of the rings between a worker and the control thread.

@@ -12,6 +12,7 @@ pub mod spread;
 use std::sync::Arc;
 
 use crate::clock::{CycleScale, Nanos, cycles};
+use crate::counters::Counter;
 use crate::device::Device;
 use crate::fast_path::{FastPath, Whole};
 use crate::interface::PortId;
@@ -24,7 +25,7 @@ use crate::stage::encap::encap_burst;
 use crate::stage::route::route_burst;
 use crate::stage::{Identifications, MeasuredTunnels, Round, Verdict, Verdicts};
 use crate::tables::Tables;
-use exchange::{Publication, Shared};
+use exchange::{Handback, Publication, Shared};
 
 /// How a worker is set up.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,8 @@ pub struct Worker<D: Device> {
     verdicts: Box<Verdicts>,
     fast_path: Box<FastPath>,
     burst: Box<Burst>,
+    /// What came back before the tables that it is for.
+    early: Option<Handback>,
     /// Its part in a team that shares work; `None`: every packet is processed where it arrives.
     member: Option<Box<spread::Member>>,
 }
@@ -125,7 +128,8 @@ impl<D: Device> Worker<D> {
         };
         let verdicts = Box::new([Verdict::Unseen; BURST_MAX]);
         let (fast_path, burst) = (Box::default(), Box::default());
-        Self { publication, tables, state, verdicts, fast_path, burst, member: None }
+        let (early, member) = (None, None);
+        Self { publication, tables, state, verdicts, fast_path, burst, early, member }
     }
 
     /// One round over all ports. Returns how many packets there were; 0 means that the worker may
@@ -242,9 +246,14 @@ impl<D: Device> Worker<D> {
     fn take_handbacks(&mut self, now: Nanos) -> usize {
         let mut count = 0;
         while count < BURST_MAX {
-            let Some(handback) = self.state.shared.handbacks.pop() else { break };
-            // What was pushed after a publication is for those tables.
+            let next = self.early.take().or_else(|| self.state.shared.handbacks.pop());
+            let Some(handback) = next else { break };
+            // What is in the ring may be for tables that have just been published, or are about to be.
             self.take_new_tables();
+            if handback.since() > self.tables.generation {
+                self.early = Some(handback);
+                break;
+            }
             self.state.settle_handback(handback, &self.tables, now);
             count += 1;
         }
@@ -268,6 +277,11 @@ impl<D: Device> Worker<D> {
     pub fn into_device(mut self, now: Nanos) -> D {
         self.leave_team(now);
         while self.serve_control(now) > 0 {}
+        if let Some(Handback::Send { packet, .. }) = self.early.take() {
+            let counter = Counter::NbrQueueDrop;
+            self.state.settle_handback(Handback::Release { packet, counter }, &self.tables, now);
+            self.state.flush(None);
+        }
         self.state.device
     }
 }
@@ -349,7 +363,7 @@ impl<D: Device> State<D> {
     /// Drops a whole burst that nothing can be done with.
     fn discard(&mut self, burst: &mut Burst) {
         let count = burst.len() as u64;
-        self.shared.counters.global(crate::counters::Counter::L2NotForUs).add(count);
+        self.shared.counters.global(Counter::L2NotForUs).add(count);
         self.shared.counters.balance.dropped.add(count);
         self.device.release(burst);
     }
@@ -367,7 +381,7 @@ fn send_burst<D: Device>(device: &mut D, shared: &Shared, port: PortId, burst: &
     if sent < all {
         sent_bytes -= bytes(burst);
         let left = burst.len() as u64;
-        counters.global(crate::counters::Counter::PortTxFull).add(left);
+        counters.global(Counter::PortTxFull).add(left);
         counters.balance.dropped.add(left);
         device.release(burst);
     }

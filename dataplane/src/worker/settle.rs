@@ -335,7 +335,7 @@ impl<D: Device> State<D> {
                 });
                 self.enqueue(packet, port);
             }
-            Handback::Send { port, address, packet } => {
+            Handback::Send { port, address, packet, .. } => {
                 self.shared.counters.balance.handed_back.add(1);
                 let verdict = match tables.neighbors.find(port, address) {
                     Some(id)

@@ -33,7 +33,7 @@ fn play_control(appliance: &mut Appliance, choice: u8) {
             Punt::Frame { port, frame } => Handback::Frame { port, frame },
             Punt::Unresolved { packet, .. } if number % 3 == 0 => Handback::Unreachable { packet },
             Punt::Unresolved { port, address, packet } if number % 3 == 1 => {
-                Handback::Send { port, address, packet }
+                Handback::Send { since: 1, port, address, packet }
             }
             Punt::Unresolved { packet, .. } => {
                 Handback::Release { packet, counter: Counter::NbrQueueDrop }

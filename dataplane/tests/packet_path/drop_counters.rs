@@ -335,7 +335,8 @@ fn exchange_cases() -> Vec<Case> {
         appliance.run();
         appliance.moved()
     };
-    let still_silent = waiting(|port, address, packet| Handback::Send { port, address, packet });
+    let still_silent =
+        waiting(|port, address, packet| Handback::Send { since: 1, port, address, packet });
     let given_up =
         waiting(|_, _, packet| Handback::Release { packet, counter: Counter::NbrQueueDrop });
     let failed = waiting(|_, _, packet| Handback::Unreachable { packet });

@@ -2,14 +2,16 @@
 //! the way that a packet took.
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use adit_dataplane::counters::CounterSlot;
-use adit_dataplane::interface::Interface;
+use adit_dataplane::device::{Device, MemoryDevice};
+use adit_dataplane::interface::{Interface, PortId};
 use adit_dataplane::latency::Histograms;
-use adit_dataplane::packet::{Packet, Path};
+use adit_dataplane::packet::{Burst, MemoryPool, Packet, Path};
 use adit_dataplane::worker::exchange::{Frame, Handback, Punt};
 
-use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
+use super::appliance::{Appliance, BUFFERS, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC, settings};
 use super::frames::{Ip, frame, frame_of, ip, one_hop_on};
 
 const LOCAL: &str = "198.51.100.1";
@@ -79,10 +81,90 @@ fn a_packet_that_waited_leaves_as_it_would_have() {
     assert_eq!(address, "198.51.100.254".parse::<IpAddr>().unwrap());
     plan.neighbor(U, "198.51.100.254", Some(G_MAC));
     appliance.publish(plan.build(2));
-    hand_back(&appliance, Handback::Send { port: U, address, packet });
+    hand_back(&appliance, Handback::Send { since: 1, port: U, address, packet });
     let sent = appliance.run();
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].bytes, encapsulated(&inward(), REMOTE));
+    assert_eq!((appliance.held(), appliance.moved()), (0, vec![]));
+}
+
+#[test]
+fn a_packet_that_comes_back_before_its_tables_leaves_with_them_and_before_later_ones() {
+    let mut plan = Blueprint::with_t0(LOCAL, REMOTE);
+    plan.neighbor(U, "198.51.100.254", None);
+    let mut appliance = plan.start();
+    assert!(appliance.pass(L, &from_host(&inward())).is_empty());
+    let (address, packet) = take_waiting(&mut appliance);
+    hand_back(&appliance, Handback::Send { since: 2, port: U, address, packet });
+    appliance.work();
+    assert_eq!((appliance.held(), appliance.moved()), (1, vec![]));
+    plan.neighbor(U, "198.51.100.254", Some(G_MAC));
+    let later = ip("10.1.0.5", "10.2.0.8").udp(85);
+    appliance.inject(L, &from_host(&later));
+    appliance.publish(plan.build(2));
+    let sent: Vec<_> = appliance.run().into_iter().map(|frame| frame.bytes).collect();
+    assert_eq!(sent, [encapsulated(&inward(), REMOTE), encapsulated(&later, REMOTE)]);
+    assert_eq!((appliance.held(), appliance.moved()), (0, vec![]));
+}
+
+/// A device that does something else while the worker asks it for a buffer.
+struct Meddler {
+    inner: MemoryDevice,
+    meddle: Option<Box<dyn FnOnce()>>,
+}
+
+impl Device for Meddler {
+    fn port_count(&self) -> usize {
+        self.inner.port_count()
+    }
+
+    fn receive(&mut self, port: PortId, burst: &mut Burst, limit: usize) -> usize {
+        self.inner.receive(port, burst, limit)
+    }
+
+    fn send(&mut self, port: PortId, burst: &mut Burst) -> usize {
+        self.inner.send(port, burst)
+    }
+
+    fn allocate(&mut self) -> Option<Packet> {
+        if let Some(meddle) = self.meddle.take() {
+            meddle();
+        }
+        self.inner.allocate()
+    }
+
+    fn release(&mut self, burst: &mut Burst) {
+        self.inner.release(burst);
+    }
+}
+
+#[test]
+fn what_is_handed_back_after_a_publication_finds_it_even_in_the_middle_of_a_round() {
+    let mut plan = Blueprint::with_t0(LOCAL, REMOTE);
+    plan.neighbor(U, "198.51.100.254", None);
+    let inner = MemoryDevice::new(2, MemoryPool::new(BUFFERS, 2048));
+    let device = Meddler { inner, meddle: None };
+    let mut appliance = Appliance::over(device, plan.build(1), settings());
+    assert!(appliance.worker.device_mut().inner.inject(L, &from_host(&inward())));
+    appliance.work();
+    let Some(Punt::Unresolved { address, packet, .. }) = appliance.take_punts().pop() else {
+        panic!("nothing waits");
+    };
+    // The worker has looked for new tables, and is about to send a frame of the control thread.
+    plan.neighbor(U, "198.51.100.254", Some(G_MAC));
+    let (publication, shared) = (Arc::clone(&appliance.publication), Arc::clone(&appliance.shared));
+    let tables = plan.build(2);
+    appliance.worker.device_mut().meddle = Some(Box::new(move || {
+        publication.publish(tables);
+        let send = Handback::Send { since: 2, port: U, address, packet };
+        assert!(shared.handbacks.push(send).is_ok());
+    }));
+    let note = Frame::new(&frame_of(0x0806, G_MAC, U_MAC, &[3; 46])).unwrap();
+    assert!(appliance.shared.handbacks.push(Handback::Frame { port: U, frame: note }).is_ok());
+    appliance.work();
+    let sent = appliance.worker.device_mut().inner.take_sent();
+    assert_eq!(sent.len(), 2);
+    assert_eq!(sent[1].bytes, encapsulated(&inward(), REMOTE));
     assert_eq!((appliance.held(), appliance.moved()), (0, vec![]));
 }
 
@@ -101,7 +183,7 @@ fn packets_that_wait_outlive_their_tunnel() {
     // No tunnels, no routes into them, and the router answers at last.
     appliance.publish(Blueprint::bench().build(2));
     let (address, packet) = waiting.next().unwrap();
-    hand_back(&appliance, Handback::Send { port: U, address, packet });
+    hand_back(&appliance, Handback::Send { since: 1, port: U, address, packet });
     let (_, packet) = waiting.next().unwrap();
     hand_back(&appliance, Handback::Unreachable { packet });
     assert!(waiting.next().is_none());
@@ -132,7 +214,7 @@ fn a_host_on_the_link_is_asked_for_by_its_own_address() {
     let mut known = plan;
     known.neighbor(L, "10.1.0.66", Some(H_MAC));
     appliance.publish(known.build(2));
-    hand_back(&appliance, Handback::Send { port, address, packet });
+    hand_back(&appliance, Handback::Send { since: 2, port, address, packet });
     let sent = appliance.run();
     assert_eq!(sent[0].bytes, frame(H_MAC, L_MAC, &one_hop_on(&inner)));
 }
@@ -162,7 +244,8 @@ fn an_ended_worker_gives_back_what_waits_in_its_ring() {
     let mut appliance = plan.start();
     assert!(appliance.pass(L, &from_host(&inward())).is_empty());
     let (address, packet) = take_waiting(&mut appliance);
-    hand_back(&appliance, Handback::Send { port: U, address, packet });
+    // For tables that nobody publishes any more.
+    hand_back(&appliance, Handback::Send { since: 2, port: U, address, packet });
     let Appliance { worker, now, .. } = appliance;
     let device = worker.into_device(now);
     assert_eq!(device.pool().free_count(), device.pool().total());
@@ -209,7 +292,7 @@ fn what_did_not_come_with_a_burst_has_no_latency() {
     plan.neighbor(U, "198.51.100.254", Some(G_MAC));
     appliance.publish(plan.build(2));
     // How long it waited is the neighbor's doing, and the time since it came back is none.
-    hand_back(&appliance, Handback::Send { port: U, address, packet });
+    hand_back(&appliance, Handback::Send { since: 1, port: U, address, packet });
     let note = Frame::new(&frame_of(0x0806, G_MAC, U_MAC, &[3; 46])).unwrap();
     hand_back(&appliance, Handback::Frame { port: U, frame: note });
     assert_eq!(appliance.run().len(), 2);
