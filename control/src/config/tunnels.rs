@@ -210,7 +210,11 @@ impl<'t> WrittenTunnel<'t> {
         }
         let is_broken = said.is_broken || defaults.is_broken || explicit_mode.is_none();
         let mode = explicit_mode.unwrap_or(Mode::Ipip);
-        TunnelDraft { tunnel: said.resolve(defaults, shared, mode, name), written, is_broken }
+        let tunnel = said.resolve(defaults, shared, mode, name);
+        if tunnel.settings.mss_insert && !tunnel.settings.clamp_tcp_mss {
+            refuse_idle_mss_insert(report, &written);
+        }
+        TunnelDraft { tunnel, written, is_broken }
     }
 }
 
@@ -385,6 +389,22 @@ fn refuse_keys_of_other_modes(report: &mut Report, said: &Said, written: &Writte
                 .advise("leave it out");
         });
     }
+}
+
+/// Defaults for all are exempt here, too.
+fn refuse_idle_mss_insert(report: &mut Report, written: &Written<'_>) {
+    let spot = written.spot(report);
+    let Some(entry) = spot.node.entry("mss-insert") else { return };
+    spot.at("mss-insert", |place, _| {
+        report
+            .error(
+                place,
+                entry.mark,
+                MistakeKind::DoesNotApply,
+                "`mss-insert` adds to `clamp-tcp-mss`, which is off",
+            )
+            .advise("write clamp-tcp-mss: yes, or leave it out");
+    });
 }
 
 fn refuse_static_mtu_with_others(report: &mut Report, said: &Said, written: &Written<'_>) {

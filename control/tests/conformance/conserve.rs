@@ -4,7 +4,7 @@
 use crate::run::Outcome;
 
 /// Counters that accompany packets; all others end one (section 0.5).
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 16] = [
     "icmp.tx",
     "icmp.ratelimited",
     "icmp.suppressed",
@@ -16,6 +16,8 @@ const EVENTS: [&str; 14] = [
     "tx_packets",
     "tx_bytes",
     "rx_ecn_log",
+    "mss_clamped",
+    "mss_malformed",
     "tx_inner_frag",
     "tx_outer_frag",
     "tx_softstate_icmp",

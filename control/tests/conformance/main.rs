@@ -27,6 +27,7 @@ mod golden;
 mod icmp;
 mod lookup;
 mod loops;
+mod mss;
 mod mtu;
 mod neighbor;
 mod node;

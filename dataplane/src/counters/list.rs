@@ -67,6 +67,8 @@ counters! {
     IfRxInnerBadHeader: drop "if.rx_inner_bad_header", "decap: inner header invalid";
     IfRxInnerTtlZero: drop "if.rx_inner_ttl_zero", "decap: inner TTL or hop limit 0";
     IfRxEcnDrop: drop "if.rx_ecn_drop", "decap: congestion experienced outside, not ECN-capable inside";
+    IfMssClamped: event "if.mss_clamped", "TCP segment sizes lowered to what fits the tunnel, in either direction";
+    IfMssMalformed: event "if.mss_malformed", "TCP packets that open a connection with options that can't be read";
     IfRxEcnLog: event "if.rx_ecn_log", "decap: ECN combinations that should not occur";
     IfRxInnerMartianSrc: drop "if.rx_inner_martian_src", "decap: inner source that no host may have";
     IfRxInnerOwnSrc: drop "if.rx_inner_own_src", "decap: inner source is one of our own addresses";

@@ -83,6 +83,9 @@ fn enter_one_ipv4(
     let tunnel = round.tables.tunnel(id)?;
     let start = packet.data().first_chunk::<IPV4_END>()?;
     let plain = PlainIpv4::of(header::behind_ethernet(start));
+    if header::opens_connection(packet.data(), IPV4_END, plain.protocol(), tunnel) {
+        return None;
+    }
     let link = way(tunnel, Facts::ENCAP_IPV4, plain.total_len(), last, round)?;
     let inner = Inner {
         total_len: plain.total_len(),
@@ -113,6 +116,9 @@ fn enter_one_ipv6(
     let tunnel = round.tables.tunnel(id)?;
     let start = packet.data().first_chunk::<IPV6_END>()?;
     let plain = PlainIpv6::of(header::behind_ethernet(start));
+    if header::opens_connection(packet.data(), IPV6_END, plain.next_header(), tunnel) {
+        return None;
+    }
     let link = way(tunnel, Facts::ENCAP_IPV6, plain.total_len(), last, round)?;
     let inner = Inner {
         total_len: plain.total_len(),

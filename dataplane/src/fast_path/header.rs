@@ -3,10 +3,12 @@
 //! fault: the stages look at it closely.
 
 use crate::node::options::is_extension;
+use crate::tunnel::Tunnel;
 use crate::tunnel::lookup::Protocols;
+use crate::tunnel::plain::Facts;
 use crate::wire::checksum::sum_of_20;
 use crate::wire::ethernet::MacAddress;
-use crate::wire::{ethernet, ipv4, ipv6};
+use crate::wire::{ethernet, ipv4, ipv6, protocol};
 
 /// Bytes of a frame up to the end of a plain IPv4 header.
 pub(super) const IPV4_END: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
@@ -94,6 +96,17 @@ pub(super) fn behind_ethernet_mut<const END: usize, const LEN: usize>(
 #[inline]
 pub(super) fn is_tunnels(protocol: u8) -> bool {
     Protocols::of(protocol) != Protocols::NONE
+}
+
+/// Whether a packet opens a TCP connection through a tunnel that has something to say to that; its
+/// upper layer begins `at` bytes into the frame. Pieces of packets may seem to.
+#[inline]
+pub(super) fn opens_connection(frame: &[u8], at: usize, ip_protocol: u8, tunnel: &Tunnel) -> bool {
+    const FLAGS: usize = 13;
+    const SYN: u8 = 2;
+    ip_protocol == protocol::TCP
+        && frame.get(at + FLAGS).is_some_and(|flags| flags & SYN != 0)
+        && tunnel.plain.facts.has(Facts::CLAMPS_MSS)
 }
 
 /// A plain IPv4 header: its bytes in three words, from which fields are cut when they are wanted.

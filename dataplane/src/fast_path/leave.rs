@@ -69,7 +69,8 @@ fn leave_one_ipv4<const END: usize>(
         & plain.is_sound(usize::from(outer.payload_len))
         & plain.may_pass()
         & (plain.destination() != outer.source_ipv4);
-    if !is_plain {
+    let inner_end = END + ipv4::HEADER_LEN;
+    if !is_plain || header::opens_connection(frame, inner_end, plain.protocol(), tunnel) {
         return None;
     }
     let is_believed = if tunnel.plain.facts.has(Facts::ROUTED_SOURCE) {
@@ -106,7 +107,11 @@ fn leave_one_ipv6<const END: usize>(
     let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV6, plain.traffic_class())
         & plain.is_sound(usize::from(outer.payload_len))
         & plain.may_pass();
-    if !is_plain || is_from::<END>(frame, destination) {
+    let inner_end = END + ipv6::HEADER_LEN;
+    if !is_plain
+        || is_from::<END>(frame, destination)
+        || header::opens_connection(frame, inner_end, plain.next_header(), tunnel)
+    {
         return None;
     }
     let is_believed = if tunnel.plain.facts.has(Facts::SOURCE_NET) {

@@ -8,5 +8,6 @@ pub mod echo;
 pub mod flow;
 pub mod fragment;
 pub mod icmp_error;
+pub mod mss;
 pub mod options;
 pub mod rate_limit;

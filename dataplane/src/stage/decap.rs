@@ -1,6 +1,7 @@
 //! From the outer header to the inner packet: everything that must hold before a packet that came
 //! through a tunnel is believed, in the normative order.
 
+use super::clamp::clamp;
 use super::{Round, Verdict, Verdicts, judge_options};
 use crate::counters::Counter;
 use crate::interface::{Interface, TunnelId};
@@ -54,6 +55,7 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
         Ok(next_hop) => next_hop,
         Err(counter) => return Verdict::drop_in(counter, id),
     };
+    clamp(packet, tunnel, tunnel.setup.effective_mtu(0), round);
     round.count_rx(tunnel.setup.slot, tunnel.setup.latency, packet.len());
     packet.meta.ingress = Interface::tunnel(id);
     packet.path = Path::Decap;

@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use super::clamp::clamp;
 use super::{After, Round, Verdict, Verdicts};
 use crate::counters::Counter;
 use crate::interface::TunnelId;
@@ -49,7 +50,11 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
     };
     let inner = read_inner(packet.data());
     let extra_len = extra_header_len(tunnel, limit);
-    if let Some(verdict) = fit(packet, tunnel, id, inner, extra_len, round) {
+    let mtu = setup.effective_mtu(extra_len);
+    if !packet.meta.flags.has(Flags::PIECE) {
+        clamp(packet, tunnel, mtu, round);
+    }
+    if let Some(verdict) = fit(packet, tunnel, id, inner, mtu, round) {
         return verdict;
     }
     let underlay = match underlay(packet.data(), tunnel, id, round) {
@@ -202,11 +207,10 @@ fn fit(
     tunnel: &Tunnel,
     id: TunnelId,
     inner: Inner,
-    extra_len: usize,
+    mtu: u16,
     round: &mut Round<'_>,
 ) -> Option<Verdict> {
     let setup = &tunnel.setup;
-    let mtu = setup.mtu.saturating_sub(u16::try_from(extra_len).unwrap_or(0));
     let len = packet.len();
     if len <= usize::from(mtu) {
         return None;

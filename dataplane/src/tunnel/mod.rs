@@ -44,6 +44,17 @@ pub enum DontFragment {
     No,
 }
 
+/// What is done about TCP connections that open through a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MssClamp {
+    /// Nothing.
+    Off,
+    /// The segment size that an end says is lowered to what fits.
+    Lower,
+    /// Also, who says none is made to say one.
+    LowerOrInsert,
+}
+
 /// What a tunnel is made from; strong types, everything resolved.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -82,6 +93,8 @@ pub struct TunnelSetup {
     pub flow_label: Option<u32>,
     /// The largest inner packet.
     pub mtu: u16,
+    /// What is done about the segments of TCP.
+    pub mss: MssClamp,
     /// How the outer packet leaves this node.
     pub underlay: NextHop,
     /// The MTU of the port by which the outer packet leaves.
@@ -133,6 +146,7 @@ impl TunnelSetup {
             encap_limit: None,
             flow_label: None,
             mtu: UNDERLAY_MTU - overhead,
+            mss: MssClamp::Lower,
             underlay,
             underlay_mtu: UNDERLAY_MTU,
             source_ipv4: None,
@@ -145,6 +159,13 @@ impl TunnelSetup {
             slot,
             latency: None,
         }
+    }
+
+    /// The largest inner packet that fits at present, behind `extra_len` more bytes than the tunnel puts
+    /// in front by itself.
+    #[inline]
+    pub fn effective_mtu(&self, extra_len: usize) -> u16 {
+        self.mtu.saturating_sub(u16::try_from(extra_len).unwrap_or(u16::MAX))
     }
 }
 

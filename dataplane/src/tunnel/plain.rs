@@ -8,7 +8,7 @@ use super::ecn::{self, EcnEncap};
 use super::ip_in_ipv4::dont_fragment;
 use super::lookup::Protocols;
 use super::policy::SourceFilter;
-use super::{Kind, TunnelSetup};
+use super::{Kind, MssClamp, TunnelSetup};
 use crate::counters::CounterSlot;
 use crate::tables::NextHop;
 use crate::tables::neighbor::AdjacencyId;
@@ -37,6 +37,9 @@ impl Facts {
 
     /// An inner IPv6 source is believed when it is in the tunnel's [`SourceNet`].
     pub const SOURCE_NET: Self = Self(128);
+
+    /// Packets that open TCP connections are not plain.
+    pub const CLAMPS_MSS: Self = Self(256);
 
     /// Whether all bits of `other` are set.
     #[inline]
@@ -209,5 +212,6 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, rewrite_len: usize) -> Fact
         .with(Facts::ROUTED_SOURCE, routed)
         .with(Facts::SOURCE_NET, source_net(setup).is_some())
         .with(Facts::MEASURED, setup.latency.is_some())
+        .with(Facts::CLAMPS_MSS, setup.mss != MssClamp::Off)
         .with(Facts::IPV6_OUTSIDE, setup.kind == Kind::IpInIpv6)
 }

@@ -14,6 +14,7 @@ use adit_dataplane::worker::exchange::{Frame, Handback, Punt, RING_ENTRIES};
 
 use super::appliance::{Appliance, BUFFERS, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC, settings};
 use super::frames::{Ip, as_piece, frame, frame_of, ip, mend_ipv4, with_extension, with_options};
+use super::specimens::SYN;
 
 const LOCAL: &str = "198.51.100.1";
 const REMOTE: &str = "203.0.113.2";
@@ -126,6 +127,8 @@ fn decap_cases() -> Vec<Case> {
         one("if.rx_inner_ttl_zero", AS_IT_IS, peer(&outward().ttl(0).udp(84))),
         one("if.rx_ecn_drop", AS_IT_IS, marked(3, 0)),
         one("if.rx_ecn_log", AS_IT_IS, marked(1, 0)),
+        one("if.mss_clamped", AS_IT_IS, peer(&outward().tcp(SYN, &[2, 4, 5, 0xb4], &[]))),
+        one("if.mss_malformed", AS_IT_IS, peer(&outward().tcp(SYN, &[3, 0, 1, 1], &[]))),
         one("if.rx_inner_martian_src", AS_IT_IS, from("127.0.0.1")),
         one("if.rx_inner_own_src", AS_IT_IS, from("10.1.0.1")),
         one(

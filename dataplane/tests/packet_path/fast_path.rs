@@ -8,7 +8,7 @@ use adit_dataplane::tables::NextHop;
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
-use adit_dataplane::tunnel::{DontFragment, TunnelSetup};
+use adit_dataplane::tunnel::{DontFragment, MssClamp, TunnelSetup};
 use adit_dataplane::worker::WorkerSettings;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, SLOTS, U, U_MAC, settings};
 use super::frames::{Ip, frame, ip};
 use super::mutation::{SPECIMENS, mutation};
-use super::specimens::{PEERS, crowded};
+use super::specimens::{ACK, PEERS, SYN, crowded};
 
 /// What each tunnel of an appliance is changed to.
 #[derive(Clone, Debug)]
@@ -34,6 +34,7 @@ struct Tweak {
     mtu: Option<u16>,
     inner_source: SourceFilter,
     latency: Option<u16>,
+    mss: MssClamp,
 }
 
 fn tweak() -> impl Strategy<Value = Tweak> {
@@ -72,11 +73,12 @@ fn tweak() -> impl Strategy<Value = Tweak> {
         any::<bool>(),
         prop::option::of(98_u16..102),
         prop::option::of(0_u16..2),
+        prop_oneof![Just(MssClamp::Off), Just(MssClamp::Lower), Just(MssClamp::LowerOrInsert)],
     );
     (looks, any::<bool>(), ecn, dont_fragment, protocols, inner_source, more).prop_map(
         |(looks, copies_dscp, ecn, dont_fragment, protocols, inner_source, more)| {
             let (ttl, min_outer_ttl, dscp, has_dscp) = looks;
-            let (flow_label, up, hairpin, mtu, latency) = more;
+            let (flow_label, up, hairpin, mtu, latency, mss) = more;
             Tweak {
                 ttl,
                 min_outer_ttl,
@@ -91,6 +93,7 @@ fn tweak() -> impl Strategy<Value = Tweak> {
                 mtu,
                 inner_source,
                 latency,
+                mss,
             }
         },
     )
@@ -111,6 +114,7 @@ impl Tweak {
         setup.mtu = self.mtu.unwrap_or(setup.mtu);
         setup.inner_source = self.inner_source;
         setup.latency = self.latency;
+        setup.mss = self.mss;
     }
 }
 
@@ -146,7 +150,13 @@ struct Ordinary {
     ttl: u8,
     dont_fragment: bool,
     len: usize,
+    /// Flags and options of TCP; none: UDP.
+    tcp: Option<(u8, &'static [u8])>,
 }
+
+/// Options of TCP: a size at an even offset, one at an odd, none, and what can't be read.
+const OPTIONS: [&[u8]; 4] =
+    [&[2, 4, 5, 0xb4], &[1, 2, 4, 5, 0xb4, 1, 1, 1], &[], &[2, 4, 5, 0xb4, 3, 0, 0, 0]];
 
 fn address(usual: &'static [[&'static str; 2]]) -> impl Strategy<Value = [&'static str; 2]> {
     prop_oneof![
@@ -163,8 +173,11 @@ fn ordinary(
     let ttl = prop_oneof![4 => Just(64), 1 => 0_u8..4, 1 => any::<u8>()];
     let sizes = [98, 99, 100, 101, 1420, 1421, 1452, 1453, 1460, 1461, 1480, 1481, 1500, 1501];
     let len = prop_oneof![48_usize..200, 0_usize..48, prop::sample::select(sizes.to_vec())];
-    let header = (0_usize..2, address(from), address(to), any::<u8>(), ttl, any::<bool>(), len);
-    header.prop_map(|(family, from, to, tos, ttl, dont_fragment, len)| Ordinary {
+    let tcp = (prop_oneof![Just(SYN), Just(SYN | ACK), Just(ACK), any::<u8>()], 0..OPTIONS.len());
+    let tcp = prop::option::weighted(0.3, tcp.prop_map(|(flags, which)| (flags, OPTIONS[which])));
+    let header =
+        (0_usize..2, address(from), address(to), any::<u8>(), ttl, any::<bool>(), len, tcp);
+    header.prop_map(|(family, from, to, tos, ttl, dont_fragment, len, tcp)| Ordinary {
         family,
         from,
         to,
@@ -172,6 +185,7 @@ fn ordinary(
         ttl,
         dont_fragment,
         len,
+        tcp,
     })
 }
 
@@ -179,6 +193,10 @@ impl Ordinary {
     /// A packet, which is too short for its upper layer where it is to be.
     fn packet(&self) -> Vec<u8> {
         let header_len = if self.family == 0 { 20 } else { 40 };
+        if let Some((flags, options)) = self.tcp {
+            let data = vec![7; self.len.saturating_sub(header_len + 20 + options.len())];
+            return self.header().tcp(flags, options, &data);
+        }
         match self.len.saturating_sub(header_len) {
             len @ 0..8 => self.header().carrying(17, &[0x77; 8][..len]),
             _ => self.header().udp(self.len),

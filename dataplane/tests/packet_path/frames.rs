@@ -4,7 +4,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{
-    IpDscp, IpEcn, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, PacketBuilder, UdpHeader,
+    IpDscp, IpEcn, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, PacketBuilder, TcpHeader,
+    UdpHeader,
 };
 
 pub(crate) type Mac = [u8; 6];
@@ -109,6 +110,25 @@ impl Ip {
         let mut payload = udp.unwrap().to_bytes().to_vec();
         payload.extend(data);
         self.carrying(17, &payload)
+    }
+
+    /// A TCP segment with these flags and options, and a right checksum.
+    pub(crate) fn tcp(self, flags: u8, options: &[u8], data: &[u8]) -> Vec<u8> {
+        let mut tcp = TcpHeader::new(40_000, 443, 0x1234_5678, 65_000);
+        tcp.set_options_raw(options).unwrap();
+        [tcp.fin, tcp.syn, tcp.rst, tcp.psh, tcp.ack] =
+            [1, 2, 4, 8, 16].map(|bit| flags & bit != 0);
+        tcp.checksum = match (self.source, self.destination) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                tcp.calc_checksum_ipv4_raw(a.octets(), b.octets(), data)
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                tcp.calc_checksum_ipv6_raw(a.octets(), b.octets(), data)
+            }
+            _ => panic!("two families in one header"),
+        }
+        .unwrap();
+        self.carrying(6, &[&tcp.to_bytes(), data].concat())
     }
 
     /// This header around another packet, as a tunnel's far end would put it.

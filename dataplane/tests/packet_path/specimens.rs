@@ -57,6 +57,10 @@ pub(crate) fn crowded() -> Blueprint {
     plan
 }
 
+/// Flags of TCP.
+pub(crate) const SYN: u8 = 2;
+pub(crate) const ACK: u8 = 16;
+
 /// Inner packets of both families from `host4`/`host6` to `there4`/`there6`, small and large.
 fn payloads(from: [&str; 2], to: [&str; 2]) -> Vec<Vec<u8>> {
     let four = ip(from[0], to[0]);
@@ -77,6 +81,11 @@ fn payloads(from: [&str; 2], to: [&str; 2]) -> Vec<Vec<u8>> {
         with_options(&short, &record_route),
         with_options(&four.may_be_cut().udp(1480), &stamp_and_copied),
         four.echo(&[7; 56]),
+        four.tcp(SYN, &[2, 4, 5, 0xb4], &[]),
+        four.tcp(SYN | ACK, &[1, 2, 4, 5, 0xb4, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0], &[]),
+        four.tcp(SYN, &[3, 0, 1, 1], &[]),
+        four.tcp(SYN, &[], &[]),
+        four.tcp(ACK, &[], &[7; 40]),
         four.carrying(1, &[&[3, 1, 0xfc, 0xfe, 0, 0, 0, 0], &short[..28]].concat()),
         six.udp(100),
         six.udp(1280),
@@ -85,6 +94,9 @@ fn payloads(from: [&str; 2], to: [&str; 2]) -> Vec<Vec<u8>> {
         six.ttl(1).udp(100),
         six.echo(&[7; 56]),
         options,
+        six.tcp(SYN, &[1, 2, 4, 5, 0xa0], &[]),
+        six.tcp(SYN, &[], &[]),
+        with_extension(&six.tcp(SYN, &[2, 4, 5, 0xa0], &[]), 0, &[0, 0, 1, 4, 0, 0, 0, 0]),
         with_extension(&six.udp(100), 0, &[0, 0, 1, 4, 0, 0, 0, 0]),
         with_extension(&six.udp(100), 44, &[0, 0, 0, 1, 0, 0, 0, 9]),
         with_extension(&six.udp(100), 44, &[0, 0, 0, 0, 0, 0, 0, 9]),

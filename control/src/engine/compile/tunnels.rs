@@ -9,7 +9,9 @@ use adit_dataplane::tables::{NextHop, Operation};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::lookup::{Pair, Protocols};
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
-use adit_dataplane::tunnel::{DontFragment, Kind, Tunnel, TunnelSetup, ip_in_ipv4, ip_in_ipv6};
+use adit_dataplane::tunnel::{
+    DontFragment, Kind, MssClamp, Tunnel, TunnelSetup, ip_in_ipv4, ip_in_ipv6,
+};
 use ipnet::IpNet;
 
 use super::base::{first_ipv4, first_ipv6};
@@ -267,6 +269,11 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         encap_limit: settings.encap_limit,
         flow_label: settings.flow_label,
         mtu: info.mtu,
+        mss: match (settings.clamp_tcp_mss, settings.mss_insert) {
+            (false, _) => MssClamp::Off,
+            (true, false) => MssClamp::Lower,
+            (true, true) => MssClamp::LowerOrInsert,
+        },
         underlay: info.underlay,
         underlay_mtu: info.underlay_mtu,
         source_ipv4: first_ipv4(&tunnel.addresses),
