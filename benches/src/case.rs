@@ -10,6 +10,7 @@ use adit_dataplane::device::Device;
 use adit_dataplane::fib::{Fib, Fib4, Fib6, Rib4, Rib6};
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::node::rate_limit;
+use adit_dataplane::reassembly;
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::NeighborTable;
 use adit_dataplane::tables::{NextHop, Port, Tables};
@@ -136,6 +137,7 @@ impl Case {
             latency_sample: 1,
             scale: CycleScale::from_measurement(2_300_000_000, 1_000_000_000),
             rates: rate_limit::Limits::DEFAULT,
+            reassembly: reassembly::Limits { pieces: 256, pieces_per_peer: 64 },
             seed: SEED,
             measured_tunnels: 0,
             fast_path: true,

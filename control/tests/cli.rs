@@ -9,7 +9,7 @@ use std::thread;
 use adit_control::api::{self, Answer, Applied, Cleared, Problem, Request, Server};
 use adit_control::config::{self, Change, Purpose, Subject, Verb};
 use adit_control::report::{
-    Kind, Latency, LatencyPath, Report, Tunnel, TunnelState, Tunnels, Workers,
+    Kind, Latency, LatencyPath, Reassembly, Report, Tunnel, TunnelState, Tunnels, Waiting, Workers,
 };
 
 const GOOD: &str = "version: 1
@@ -87,6 +87,11 @@ fn answer(request: &Request) -> Result<Answer, Problem> {
         }
         Request::Show { kind: Kind::Workers, .. } => {
             Ok(Answer::Report(Report::Workers(Workers::default())))
+        }
+        Request::Show { kind: Kind::Reassembly, .. } => {
+            let waiting = Waiting { worker: "adit-w0".to_owned(), pieces: 3, ..Waiting::default() };
+            let report = Reassembly { reassembly: vec![waiting], ok: 7, ..Reassembly::default() };
+            Ok(Answer::Report(Report::Reassembly(report)))
         }
         Request::Show { kind: Kind::Latency, .. } => {
             let mut histogram = hdrhistogram::Histogram::new(3).unwrap();
@@ -226,12 +231,21 @@ fn show_prints_tables_properties_and_json() {
 }
 
 #[test]
+fn what_waits_for_fragments_is_shown_as_a_table_and_as_json() {
+    let bench = Bench::start();
+    let text = out(&bench.client("show reassembly"));
+    assert!(text.contains("adit-w0") && text.contains("put together: 7"), "{text}");
+    let json = out(&bench.client("show reassembly adit-w0 --json"));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["reassembly"][0]["pieces"], &json["ok"]), (&3.into(), &7.into()));
+}
+
+#[test]
 fn what_can_not_be_shown_ends_with_1_and_the_reason() {
     let bench = Bench::start();
     for (line, words) in [
         ("show tunnels rome", "there is no \"rome\""),
         ("show paths", "not supported by this version"),
-        ("show reassembly", "not supported by this version"),
         ("latency --tunnel lyon", "set `latency: yes`"),
     ] {
         let output = bench.client(line);

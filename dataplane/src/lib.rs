@@ -15,6 +15,7 @@ pub mod latency;
 pub mod node;
 pub mod packet;
 mod probing;
+pub mod reassembly;
 pub mod stage;
 pub mod tables;
 pub mod tunnel;

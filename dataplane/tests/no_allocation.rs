@@ -14,13 +14,14 @@ mod frames;
 use core::cell::Cell;
 use std::alloc::{GlobalAlloc, Layout, System};
 
+use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::PortId;
 use adit_dataplane::latency::Histograms;
 use adit_dataplane::tunnel::DontFragment;
 use adit_dataplane::worker::exchange::{Frame, Handback};
 
 use appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
-use frames::{as_piece, frame, frame_of, ip};
+use frames::{as_piece, frame, frame_of, in_pieces, ip};
 
 /// The system's allocator, with a count of its calls on each thread.
 struct Counting;
@@ -165,6 +166,31 @@ fn no_burst_makes_a_worker_allocate_or_free() {
     appliance.assert_balance();
     appliance.assert_pool();
     assert_eq!(appliance.held(), 0);
+}
+
+#[test]
+fn putting_packets_together_and_giving_them_up_allocates_nothing() {
+    let mut appliance = plan().start();
+    let whole = ip(REMOTE, LOCAL).may_be_cut().around(&ip("10.2.0.8", "10.1.0.5").udp(600));
+    let (mut calls, mut sent) = (0, 0);
+    for number in 0..300_u16 {
+        let mut packet = whole.clone();
+        packet[4..6].copy_from_slice(&number.to_be_bytes());
+        let pieces = in_pieces(&packet, &[128, 256, 512], 0);
+        // Of every third packet one piece is missing, and every fifth has one twice.
+        let missing = usize::from(number % 3 == 0);
+        for piece in pieces.iter().skip(missing).chain(pieces.last().filter(|_| number % 5 == 0)) {
+            appliance.inject(U, &frame(U_MAC, G_MAC, piece));
+        }
+        appliance.now.0 += 1_000_000 * u64::from(number % 128);
+        let working = calls_while_working(&mut appliance);
+        // The first rounds may: thread-locals of libraries are made at first use.
+        calls += if number < 3 { 0 } else { working };
+        appliance.worker.device_mut().drain_sent(|_, _| sent += 1);
+    }
+    assert_eq!((calls, sent), (0, 200));
+    let lost = |counter| appliance.total(counter);
+    assert!(lost(Counter::ReasmTimeout) > 50 && lost(Counter::ReasmLimit) > 0);
 }
 
 #[test]

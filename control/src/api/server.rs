@@ -172,7 +172,7 @@ async fn show(
     Query(query): Query<HashMap<String, String>>,
     method: Method,
 ) -> Response {
-    if matches!(kind, Kind::Paths | Kind::Reassembly | Kind::Events) {
+    if matches!(kind, Kind::Paths | Kind::Events) {
         return Problem::unsupported(&format!("{method} /v1/{kind}")).into_response();
     }
     let name = name.map(|UrlPath(name)| name);

@@ -53,6 +53,8 @@ pub fn describe_limits(limits: &Limits) -> Value {
         "icmp-errors": rate(limits.icmp_errors_per_second),
         "icmp-errors-per-source": rate(limits.icmp_errors_per_source_per_second),
         "icmp-too-big": rate(limits.icmp_too_big_per_second),
+        "reassembly-memory": limits.reassembly_memory_bytes,
+        "reassembly-memory-per-peer": limits.reassembly_memory_per_peer_bytes,
         "nested-encaps": limits.nested_encaps,
         "decap-depth": limits.decap_depth,
         "unmatched-icmp": limits.unmatched_icmp.as_str(),

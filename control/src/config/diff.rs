@@ -303,6 +303,16 @@ impl fmt::Display for Restart {
     }
 }
 
+/// What workers are set up with: rates, and memory.
+fn limits_of_workers(limits: &Limits) -> ([u32; 3], [u64; 2]) {
+    let rates = [
+        limits.icmp_errors_per_second,
+        limits.icmp_errors_per_source_per_second,
+        limits.icmp_too_big_per_second,
+    ];
+    (rates, [limits.reassembly_memory_bytes, limits.reassembly_memory_per_peer_bytes])
+}
+
 /// Everything in `new` that needs a restart; empty: the change can be made while packets flow.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<Restart> {
     let mut restarts = Vec::new();
@@ -315,12 +325,9 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<Restart> {
     for difference in differences {
         need(difference.path, "cores, buffers and bursts are set up at the start");
     }
-    let rates = |limits: &Limits| {
-        let errors = limits.icmp_errors_per_second;
-        (errors, limits.icmp_errors_per_source_per_second, limits.icmp_too_big_per_second)
-    };
-    if rates(&old.limits) != rates(&new.limits) {
-        need("limits".to_owned(), "rates of ICMP errors are set up at the start");
+    if limits_of_workers(&old.limits) != limits_of_workers(&new.limits) {
+        let reason = "rates of ICMP errors and the memory of reassembly are set up at the start";
+        need("limits".to_owned(), reason);
     }
     if old.api.socket != new.api.socket {
         need("api.socket".to_owned(), "the socket is opened at the start");
@@ -454,6 +461,7 @@ routes:
             ("ports:", "dataplane: { burst: 16 }\nports:", "dataplane.burst"),
             ("ports:", "api: { socket: /tmp/s }\nports:", "api.socket"),
             ("ports:", "limits: { icmp-errors: 7/s }\nports:", "limits"),
+            ("ports:", "limits: { reassembly-memory: 1MiB }\nports:", "limits"),
             ("net_tap1", "net_tap1, macaddress: \"02:00:00:00:00:09\"", "ports.lan.macaddress"),
         ] {
             let (_, restarts) = difference(from, to);

@@ -22,6 +22,7 @@ use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::PortId;
 use adit_dataplane::latency::Histograms;
 use adit_dataplane::node::rate_limit::{self, Rate};
+use adit_dataplane::reassembly;
 use adit_dataplane::tables::{Operation, TablePair};
 use adit_dataplane::worker::exchange::{Frame, Handback, Publication, Punt, Shared};
 
@@ -355,5 +356,12 @@ pub fn worker_rates(limits: &Limits, workers: u16) -> rate_limit::Limits {
 
 #[cfg(test)]
 mod handback_tests;
+/// The share of each worker in the memory of reassembly; `pool` says what buffers there are.
+pub fn worker_reassembly(limits: &Limits, pool: &PoolFacts, workers: u16) -> reassembly::Limits {
+    let memory = (limits.reassembly_memory_bytes, limits.reassembly_memory_per_peer_bytes);
+    let count = usize::try_from(pool.total).unwrap_or(usize::MAX);
+    reassembly::Limits::new(memory, (count, pool.buffer_bytes), workers)
+}
+
 #[cfg(test)]
 mod tests;

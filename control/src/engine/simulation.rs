@@ -9,7 +9,10 @@ use adit_dataplane::interface::PortId;
 use adit_dataplane::packet::{BURST_MAX, MemoryPool};
 use adit_dataplane::worker::{Worker, WorkerSettings};
 
-use super::{CompileError, Controller, ControllerSettings, PortFacts, worker_rates};
+use super::{
+    CompileError, Controller, ControllerSettings, PoolFacts, PortFacts, worker_rates,
+    worker_reassembly,
+};
 use crate::config::Config;
 use crate::report;
 
@@ -46,6 +49,7 @@ impl Simulation {
         let settings = ControllerSettings { seed: SEED, workers: 1 };
         let mut controller = Controller::new(config, ports, &settings)?;
         controller.start(now);
+        let pool = PoolFacts { free: 0, total: BUFFERS as u64, buffer_bytes: capacity.into() };
         let device = MemoryDevice::new(port_count, MemoryPool::new(BUFFERS, capacity));
         let worker_settings = WorkerSettings {
             number: 0,
@@ -54,6 +58,7 @@ impl Simulation {
             latency_sample: 0,
             scale: CycleScale::from_measurement(1, 1),
             rates: worker_rates(&controller.config().limits, 1),
+            reassembly: worker_reassembly(&controller.config().limits, &pool, 1),
             seed: SEED,
             measured_tunnels: 0,
             fast_path: true,
@@ -74,16 +79,21 @@ impl Simulation {
     /// sent: port, time, bytes.
     pub fn advance(&mut self, until: Nanos, mut see: impl FnMut(PortId, Nanos, &[u8])) {
         self.come_to_rest(&mut see);
-        while let Some(deadline) = self.controller.next_deadline().filter(|&at| at <= until) {
+        while let Some(deadline) = self.next_deadline().filter(|&at| at <= until) {
             self.now = deadline.max(self.now);
-            let before = self.controller.next_deadline();
+            let before = self.next_deadline();
             self.come_to_rest(&mut see);
-            if self.controller.next_deadline() == before {
+            if self.next_deadline() == before {
                 // The timer did not move on: waiting for it would be for ever.
                 break;
             }
         }
         self.now = until.max(self.now);
+    }
+
+    /// When something is due next, at the controller or at the worker.
+    fn next_deadline(&self) -> Option<Nanos> {
+        self.controller.next_deadline().into_iter().chain(self.worker.next_deadline()).min()
     }
 
     /// Lets frames arrive on a port, as one burst, now. False: they are more than one burst can

@@ -12,6 +12,7 @@ mod hgrm;
 pub mod latency;
 pub mod neighbors;
 pub mod ports;
+pub mod reassembly;
 pub mod routes;
 mod table;
 pub mod tunnels;
@@ -30,6 +31,7 @@ pub use drops::{Drop, Drops};
 pub use latency::{Latency, LatencyPath, LatencyRow};
 pub use neighbors::{Neighbor, Neighbors};
 pub use ports::{Link, Offload, Port, Ports};
+pub use reassembly::{LostPieces, Reassembly, Waiting};
 pub use routes::{NextHop, Route, RouteOrigin, Routes};
 pub use tunnels::{Tunnel, TunnelState, Tunnels, Underlay};
 pub use workers::{Mempool, Sharing, Worker, Workers};
@@ -49,7 +51,7 @@ pub enum Kind {
     Neighbors,
     /// Path MTUs that were learnt.
     Paths,
-    /// Fragments that wait for others.
+    /// Packets in pieces that wait for the others.
     Reassembly,
     /// Every counter that is not zero.
     Counters,
@@ -129,6 +131,8 @@ pub enum Report {
     Config(ConfigReport),
     /// See [`Kind::Workers`].
     Workers(Workers),
+    /// See [`Kind::Reassembly`].
+    Reassembly(Reassembly),
 }
 
 impl Report {
@@ -148,7 +152,8 @@ impl Report {
             Kind::Latency => Self::Latency(read(kind, json)?),
             Kind::Config => Self::Config(read(kind, json)?),
             Kind::Workers => Self::Workers(read(kind, json)?),
-            Kind::Paths | Kind::Reassembly | Kind::Events => {
+            Kind::Reassembly => Self::Reassembly(read(kind, json)?),
+            Kind::Paths | Kind::Events => {
                 return Err(format!("{kind}: not supported by this version"));
             }
         })
@@ -169,6 +174,9 @@ impl Report {
             Self::Drops(report) => report.retain_name(name),
             Self::Latency(report) => retain(&mut report.latency, |row| row.is_called(name)),
             Self::Workers(report) => retain(&mut report.workers, |worker| worker.name == name),
+            Self::Reassembly(report) => {
+                retain(&mut report.reassembly, |waiting| waiting.worker == name)
+            }
             Self::Config(_) => false,
         };
         is_there.then_some(self)
@@ -180,6 +188,7 @@ impl Report {
             Self::Ports(report) => report.details(),
             Self::Tunnels(report) => details(&report.tunnels),
             Self::Workers(report) => details(&report.workers),
+            Self::Reassembly(report) => details(&report.reassembly),
             other => return other.to_string(),
         };
         entries.join("\n")
@@ -198,6 +207,7 @@ impl fmt::Display for Report {
             Self::Latency(report) => report.fmt(f),
             Self::Config(report) => report.fmt(f),
             Self::Workers(report) => report.fmt(f),
+            Self::Reassembly(report) => report.fmt(f),
         }
     }
 }

@@ -12,6 +12,7 @@ use adit_control::config::{self, Purpose};
 use adit_control::engine::transactions::Transactions;
 use adit_control::engine::{Controller, ControllerSettings, PortFacts, worker_rates};
 use adit_dataplane::clock::{CycleScale, Nanos};
+use adit_dataplane::reassembly;
 use adit_dataplane::worker::{Worker, WorkerSettings};
 use serde_json::{Map, Value, json};
 
@@ -74,6 +75,7 @@ impl Rig {
                 latency_sample: 0,
                 scale: CycleScale::from_measurement(1, 1),
                 rates,
+                reassembly: reassembly::Limits { pieces: 64, pieces_per_peer: 64 },
                 seed: u64::from(number),
                 measured_tunnels: 0,
                 fast_path: true,

@@ -22,6 +22,8 @@ enum Free {
     Tos(usize, Vec<u8>),
     /// The flow label of the IPv6 header at this offset: any but 0.
     FlowLabel(usize),
+    /// The identification of the IPv6 fragment header at this offset.
+    FragmentIdentification(usize),
     /// Traffic class and flow label of the IPv6 header at this offset.
     FirstWord(usize),
     /// The TTL in the packet that the ICMP message at this offset quotes: as written, or one less.
@@ -50,6 +52,16 @@ impl Expected {
     /// `frame`, whose outer IPv6 header carries some flow label.
     pub(crate) fn any_flow_label(frame: Vec<u8>) -> Self {
         Self::from(frame).with(Free::FlowLabel(14))
+    }
+
+    /// `frame`, whose outer IPv4 header has an identification of our choice.
+    pub(crate) fn any_identification(frame: Vec<u8>) -> Self {
+        Self::from(frame).with(Free::Identification(14))
+    }
+
+    /// `frame`, an IPv6 fragment: flow label and identification are ours to choose.
+    pub(crate) fn fragment6(frame: Vec<u8>) -> Self {
+        Self::any_flow_label(frame).with(Free::FragmentIdentification(54))
     }
 
     /// `frame` with an echo reply whose IP header is at `at`: identification and DF are ours to choose.
@@ -121,6 +133,9 @@ impl Free {
                     frame[at + 2..at + 4].copy_from_slice(&label[1..]);
                 }
             }
+            Self::FragmentIdentification(at) => {
+                frame[at + 4..at + 8].copy_from_slice(&actual[at + 4..at + 8]);
+            }
             Self::FirstWord(at) => {
                 frame[at + 1..at + 4].copy_from_slice(&actual[at + 1..at + 4]);
                 frame[*at] = 0x60 | actual[*at] & 15;
@@ -178,6 +193,18 @@ impl Case {
     pub(crate) fn input(mut self, port: &str, frame: Vec<u8>) -> Self {
         self.replay.input(port, self.clock, frame);
         self.clock += MILLISECOND;
+        self
+    }
+
+    /// Time passes before the next frame arrives.
+    pub(crate) fn pause(mut self, nanoseconds: Time) -> Self {
+        self.clock += nanoseconds;
+        self
+    }
+
+    /// The clock runs on for so long after the last frame.
+    pub(crate) fn linger(mut self, seconds: u64) -> Self {
+        self.replay.linger = Some(seconds.to_string());
         self
     }
 

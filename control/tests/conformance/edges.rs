@@ -19,10 +19,11 @@ const DESTINATION: u8 = 60;
 const ROUTING: u8 = 43;
 const PAD: [u8; 8] = [0, 0, 1, 4, 0, 0, 0, 0];
 
-/// `frame` is dropped without a sound, on whatever counter.
+/// `frame` is dropped without a sound, on whatever counter, at the latest when nothing waits any more.
 fn vanishes(name: &str, bench: Bench, port: &str, frame: Vec<u8>) {
     let mut replay = Replay::new(bench);
     replay.input(port, 0, frame);
+    replay.linger = Some("60".into());
     let outcome = replay.run();
     let sent: usize = outcome.sent.values().map(Vec::len).sum();
     assert_eq!((sent, dropped(&outcome)), (0, 1), "{name}: {:?}", outcome.counters);

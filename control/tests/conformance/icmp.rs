@@ -17,12 +17,14 @@ pub(crate) const UNREACHABLE_PORT: Kind = (3, 3);
 pub(crate) const FRAG_NEEDED: Kind = (3, 4);
 pub(crate) const PROHIBITED: Kind = (3, 13);
 pub(crate) const TTL_EXPIRED: Kind = (11, 0);
+pub(crate) const PIECES_MISSING: Kind = (11, 1);
 
 pub(crate) const NO_ROUTE6: Kind = (1, 0);
 pub(crate) const PROHIBITED6: Kind = (1, 1);
 pub(crate) const UNREACHABLE_ADDRESS6: Kind = (1, 3);
 pub(crate) const TOO_BIG6: Kind = (2, 0);
 pub(crate) const HOP_EXPIRED6: Kind = (3, 0);
+pub(crate) const PIECES_MISSING6: Kind = (3, 1);
 pub(crate) const PARAMETER6: Kind = (4, 0);
 
 pub(crate) fn echo_request4(source: Ipv4Addr, destination: Ipv4Addr, total: usize) -> Ipv4Packet {

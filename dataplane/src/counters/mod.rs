@@ -170,6 +170,39 @@ pub struct LoopCounters {
     pub generation: AtomicU64,
 }
 
+/// Packets in pieces that wait for the others, as it is now.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    packets: AtomicU64,
+    pieces: AtomicU64,
+    peers: AtomicU64,
+}
+
+impl Waiting {
+    /// Packets, pieces and peers; called by the owning thread alone.
+    #[inline]
+    pub fn set(&self, (packets, pieces, peers): (u32, u32, u32)) {
+        self.packets.store(packets.into(), Ordering::Relaxed);
+        self.pieces.store(pieces.into(), Ordering::Relaxed);
+        self.peers.store(peers.into(), Ordering::Relaxed);
+    }
+
+    /// Packets of which pieces wait.
+    pub fn packets(&self) -> u64 {
+        self.packets.load(Ordering::Relaxed)
+    }
+
+    /// The pieces, each of which has a buffer.
+    pub fn pieces(&self) -> u64 {
+        self.pieces.load(Ordering::Relaxed)
+    }
+
+    /// Those they are from; all whose packets are for no tunnel count as one.
+    pub fn peers(&self) -> u64 {
+        self.peers.load(Ordering::Relaxed)
+    }
+}
+
 /// Everything one worker counts.
 #[derive(Debug)]
 pub struct WorkerCounters {
@@ -179,6 +212,8 @@ pub struct WorkerCounters {
     pub balance: Balance,
     /// What the loop does.
     pub work: LoopCounters,
+    /// What waits to be put together.
+    pub reassembly: Waiting,
     /// Room for the tunnels' counters.
     pub tunnels: TunnelCounters,
 }
@@ -191,6 +226,7 @@ impl WorkerCounters {
             global: core::array::from_fn(|_| Cell::default()),
             balance: Balance::default(),
             work: LoopCounters::default(),
+            reassembly: Waiting::default(),
             tunnels: TunnelCounters::new(tunnel_slots),
         }
     }

@@ -60,6 +60,8 @@ impl Flags {
     pub const GOOD_CHECKSUM: Self = Self(1 << 9);
     /// It was cut from a packet that the tunnel it enters has counted as a whole.
     pub const PIECE: Self = Self(1 << 8);
+    /// It came with a fragment header: in pieces that were put together, or whole in spite of it.
+    pub const PUT_TOGETHER: Self = Self(1 << 10);
 
     /// Two bits that count decapsulations, then three that count encapsulations.
     const DECAP_SHIFT: u32 = 3;

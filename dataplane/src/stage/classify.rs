@@ -5,6 +5,7 @@ use super::{Round, Verdict, Verdicts, judge_options};
 use crate::counters::Counter;
 use crate::interface::PortId;
 use crate::packet::{Burst, Flags, Packet};
+use crate::reassembly::FragmentHeader;
 use crate::tables::Port;
 use crate::tunnel::Tunnel;
 use crate::tunnel::lookup::{Found, Protocols};
@@ -140,6 +141,21 @@ fn carried_to_us(header: Ipv6<'_>) -> Result<u8, Verdict> {
 /// say, and whether the packet is a piece of another.
 pub fn walk_extensions_to_us(header: Ipv6<'_>) -> Result<(UpperLayer, bool), Verdict> {
     let upper = header.upper_layer();
+    if upper.fragment.is_some()
+        && let Some(piece) = FragmentHeader::find(header.bytes()).filter(|found| found.is_piece)
+    {
+        // Of a piece, what stands in front of its fragment header can be judged, and no more.
+        let front = header.bytes().get(..piece.at).unwrap_or(&[]);
+        let upper_of_front = UpperLayer { error: None, ..Ipv6::trusted(front).upper_layer() };
+        judge_extensions(upper_of_front, front)?;
+        return Ok((upper, true));
+    }
+    judge_extensions(upper, header.bytes())?;
+    Ok((upper, false))
+}
+
+/// Judges the extension headers of a packet to this node.
+fn judge_extensions(upper: UpperLayer, packet: &[u8]) -> Result<(), Verdict> {
     if upper.type_0_routing {
         //= RFC 5095 §3: a node must not process a routing header of type 0.
         return Err(Verdict::drop(Counter::Ip6Rh0));
@@ -147,9 +163,5 @@ pub fn walk_extensions_to_us(header: Ipv6<'_>) -> Result<(UpperLayer, bool), Ver
     if upper.error.is_some() || upper.segments_left.is_some() {
         return Err(Verdict::drop(Counter::Ip6BadExthdr));
     }
-    if let Some(verdict) = judge_options(header.bytes(), true) {
-        return Err(verdict);
-    }
-    let is_piece = upper.fragment.is_some_and(|at| read_u16(header.bytes(), at + 2) & 0xfff9 != 0);
-    Ok((upper, is_piece))
+    judge_options(packet, true).map_or(Ok(()), Err)
 }

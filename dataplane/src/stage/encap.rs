@@ -231,6 +231,12 @@ fn fit(
         //= RFC 4213 §3.2.2, RFC 2473 §7.1: IPv6 packets up to 1280 bytes always pass; the outer
         //= packet is cut where they must.
         None if len <= usize::from(ipv6::MINIMUM_MTU) => None,
+        None if packet.meta.flags.has(Flags::LOCAL) => {
+            //= RFC 8200 §5: a source cuts its own packets.
+            round.count_event(Counter::IfTxInnerFrag, setup.slot);
+            round.count_tx(setup.slot, setup.latency, len);
+            Some(Verdict::Fragment { mtu: mtu.max(ipv6::MINIMUM_MTU), then: After::Encap(id) })
+        }
         None => too_big(mtu.max(ipv6::MINIMUM_MTU)),
     }
 }

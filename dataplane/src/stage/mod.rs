@@ -16,6 +16,7 @@ use crate::interface::{Interface, PortId, TunnelId};
 use crate::node::icmp_error::IcmpError;
 use crate::node::options::{RefusedOption, refused_option};
 use crate::packet::BURST_MAX;
+use crate::reassembly::Terms;
 use crate::tables::neighbor::AdjacencyId;
 use crate::tables::{NextHop, Tables};
 
@@ -47,6 +48,8 @@ pub enum Verdict {
     },
     /// It is addressed to this node.
     Deliver,
+    /// It is a piece of a packet to this node, and waits for the others.
+    Reassemble(Terms),
     /// A frame, from its Ethernet header on, for the control thread.
     Punt(PortId),
     /// It ends here.

@@ -156,7 +156,7 @@ fn route_ipv6(packet: &mut Packet, next_hop: NextHop, round: &Round<'_>) -> Verd
     }
     let next_hop = round.choose(next_hop, packet.data());
     let verdict = match leave(packet, next_hop, round) {
-        Ok(way) => way.for_ipv6(packet.len()),
+        Ok(way) => way.for_ipv6(packet.len(), flags.has(Flags::LOCAL)),
         Err(Refusal::NoRoute) => {
             return Verdict::reject(IcmpError::NoRoute, Counter::Ip6NoRoute);
         }
@@ -169,6 +169,7 @@ fn route_ipv6(packet: &mut Packet, next_hop: NextHop, round: &Round<'_>) -> Verd
 }
 
 /// A way out, with the size that fits it.
+#[derive(Clone, Copy)]
 enum Way {
     Tunnel(crate::interface::TunnelId),
     Host(AdjacencyId, u16),
@@ -243,17 +244,13 @@ impl Way {
             //= RFC 1191 §4: the router says the MTU of the next hop.
             Verdict::reject(IcmpError::TooBig { mtu }, Counter::Ip4TooBig)
         } else {
-            let then = match self {
-                Self::Link(port, _) => After::TransmitOnLink(port),
-                Self::Host(id, _) => After::Transmit(id),
-                Self::Tunnel(tunnel) => After::Encap(tunnel),
-            };
-            Verdict::Fragment { mtu, then }
+            Verdict::Fragment { mtu, then: self.after() }
         }
     }
 
+    /// The same for IPv6, of which only what this node has made itself may be cut.
     #[inline]
-    fn for_ipv6(self, len: usize) -> Verdict {
+    fn for_ipv6(self, len: usize, is_own: bool) -> Verdict {
         let (verdict, mtu) = match self {
             Self::Tunnel(tunnel) => return Verdict::Encap(tunnel),
             Self::Host(id, mtu) => (Verdict::Transmit(id), mtu),
@@ -261,8 +258,20 @@ impl Way {
         };
         if len <= usize::from(mtu) {
             verdict
+        } else if is_own {
+            //= RFC 8200 §5: only the source cuts.
+            Verdict::Fragment { mtu, then: self.after() }
         } else {
             Verdict::reject(IcmpError::TooBig { mtu }, Counter::Ip6TooBig)
+        }
+    }
+
+    /// Where pieces go.
+    fn after(self) -> After {
+        match self {
+            Self::Link(port, _) => After::TransmitOnLink(port),
+            Self::Host(id, _) => After::Transmit(id),
+            Self::Tunnel(tunnel) => After::Encap(tunnel),
         }
     }
 }

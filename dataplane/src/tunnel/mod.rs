@@ -16,6 +16,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::counters::CounterSlot;
+use crate::reassembly;
 use crate::tables::NextHop;
 use crate::wire::{ipv4, ipv6};
 use ecn::EcnEncap;
@@ -91,6 +92,9 @@ pub struct TunnelSetup {
     pub encap_limit: Option<u8>,
     /// The outer flow label; `None`: a hash of the inner flow.
     pub flow_label: Option<u32>,
+    /// How long an outer packet in pieces may take to be complete, in seconds; `None`: it is not put
+    /// together.
+    pub reassembly_seconds: Option<u8>,
     /// The largest inner packet.
     pub mtu: u16,
     /// What is done about the segments of TCP.
@@ -124,9 +128,9 @@ impl TunnelSetup {
     /// profile `native` has it, but that any inner source is believed. It leaves by a port of 1500 bytes.
     pub fn between(local: IpAddr, remote: IpAddr, underlay: NextHop, slot: CounterSlot) -> Self {
         const UNDERLAY_MTU: u16 = 1500;
-        let (kind, overhead) = match remote {
-            IpAddr::V4(_) => (Kind::IpInIpv4, ipv4::HEADER_LEN_U16),
-            IpAddr::V6(_) => (Kind::IpInIpv6, ipv6::HEADER_LEN_U16),
+        let (kind, overhead, reassembly_seconds) = match remote {
+            IpAddr::V4(_) => (Kind::IpInIpv4, ipv4::HEADER_LEN_U16, reassembly::SECONDS_IPV4),
+            IpAddr::V6(_) => (Kind::IpInIpv6, ipv6::HEADER_LEN_U16, reassembly::SECONDS_IPV6),
         };
         Self {
             kind,
@@ -145,6 +149,7 @@ impl TunnelSetup {
             static_mtu: false,
             encap_limit: None,
             flow_label: None,
+            reassembly_seconds: Some(reassembly_seconds),
             mtu: UNDERLAY_MTU - overhead,
             mss: MssClamp::Lower,
             underlay,

@@ -1,17 +1,19 @@
 //! Packets that are addressed to this node: echo requests are answered, neighbor discovery goes to
-//! the control thread, tunnel packets that belong to no tunnel are dropped in silence.
+//! the control thread, pieces of packets wait for the others, tunnel packets that belong to no tunnel are
+//! dropped in silence.
 
 use super::State;
 use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::device::Device;
-use crate::interface::{Interface, PortId, TunnelId};
+use crate::interface::{PortId, TunnelId};
 use crate::node::echo::{self, Echo};
 use crate::node::icmp_error::IcmpError;
 use crate::packet::{Flags, HEADROOM, Metadata, Packet};
-use crate::stage::Verdict;
+use crate::reassembly::{self, FragmentHeader, Terms};
 use crate::stage::classify::walk_extensions_to_us;
 use crate::stage::decap::{is_link_local, is_martian_ipv4, is_martian_ipv6};
+use crate::stage::{Loss, Verdict};
 use crate::tables::{NextHop, Tables};
 use crate::tunnel::lookup::{Found, OuterAddress, Protocols, TunnelLookup, is_tunnel_protocol};
 use crate::wire::checksum::{fold, pseudo_header, sum};
@@ -48,14 +50,21 @@ impl<D: Device> State<D> {
         let checked = if is_ipv4 { check_ipv4(packet, tables) } else { check_ipv6(packet, tables) };
         let message = match checked {
             Ok(message) => message,
-            Err(verdict) => return Some(verdict),
+            Err(verdict) => {
+                // That was about this header, and no other that the packet may stand at next.
+                packet.meta.flags.clear(Flags::PUT_TOGETHER);
+                return Some(verdict);
+            }
         };
+        if !is_ipv4 && !message.is_piece && take_out_fragment_header(packet) {
+            return Some(Verdict::Deliver);
+        }
         match message.protocol {
             protocol::ICMPV6 if !is_ipv4 && is_neighbor_discovery(packet, message) => {
                 self.deliver_discovery(packet, tables)
             }
             _ if is_group(packet) => Some(Verdict::drop(Counter::IpBroadcastDst)),
-            _ if message.is_piece => Some(Verdict::drop(Counter::IpFragmentToUs)),
+            _ if message.is_piece => Some(own_piece(message, is_ipv4)),
             protocol::ICMP if is_ipv4 => self.deliver_icmp(packet, message, now),
             protocol::ICMPV6 if !is_ipv4 => self.deliver_icmp(packet, message, now),
             protocol::UDP => Some(closed_port(packet, message)),
@@ -101,6 +110,10 @@ impl<D: Device> State<D> {
     /// Neighbor discovery: from a port it is the control thread's; inside a tunnel a solicitation
     /// for one of our addresses is answered here.
     fn deliver_discovery(&mut self, packet: &mut Packet, tables: &Tables) -> Option<Verdict> {
+        if packet.meta.flags.has(Flags::PUT_TOGETHER) {
+            //= RFC 6980 §5: neighbor discovery with a fragment header is ignored.
+            return Some(Verdict::drop(Counter::NdBad));
+        }
         if let Some(port) = packet.meta.ingress.as_port() {
             return Some(match packet.prepend(ethernet::HEADER_LEN) {
                 Some(_) => Verdict::Punt(port),
@@ -150,7 +163,7 @@ fn check_ipv4(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
         offset: header.header_len(),
         is_piece: header.is_fragment(),
     };
-    let outer = Unmatched { message, bad_source, ingress: packet.meta.ingress };
+    let outer = Unmatched { message, bad_source, packet };
     check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv4, tables)?;
     if bad_source && packet.meta.flags.decap_depth() == 0 {
         return Err(Verdict::drop(Counter::Ip4MartianSrc));
@@ -166,7 +179,7 @@ fn check_ipv6(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
     let bad_source = is_martian_ipv6(remote) || tables.local.contains_ipv6(remote);
     // No peer sends from a link-local address, though neighbors do.
     let no_peer = bad_source || is_link_local(remote);
-    let outer = Unmatched { message, bad_source: no_peer, ingress: packet.meta.ingress };
+    let outer = Unmatched { message, bad_source: no_peer, packet };
     check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv6, tables)?;
     // Duplicate address detection comes from ::, and is looked at by whoever speaks the protocol.
     let unspecified = remote == 0 && message.protocol == protocol::ICMPV6;
@@ -176,39 +189,86 @@ fn check_ipv6(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
     Ok(message)
 }
 
-/// A packet to this node that the fast path found no tunnel for.
-struct Unmatched {
+/// A packet to this node that the stages found no tunnel for.
+struct Unmatched<'a> {
     message: Message,
     bad_source: bool,
-    ingress: Interface,
+    packet: &'a Packet,
 }
 
-/// Says why a tunnel packet belongs to no tunnel; other packets pass.
+/// Says why a tunnel packet belongs to no tunnel, or what is to be done with it if it does: it is a piece
+/// of one, or one that was put together. Other packets pass.
 fn check_tunnel<A: OuterAddress>(
-    outer: &Unmatched,
+    outer: &Unmatched<'_>,
     (local, remote): (A, A),
     lookup: &TunnelLookup<A>,
     tables: &Tables,
 ) -> Result<(), Verdict> {
-    if !is_tunnel_protocol(outer.message.protocol) {
-        return Ok(());
-    }
-    if outer.bad_source {
+    let Unmatched { message, bad_source, packet } = *outer;
+    let protocols = match message.protocol {
+        // What follows the options is in another piece.
+        protocol::DESTINATION_OPTIONS if message.is_piece => Protocols::IPV4.with(Protocols::IPV6),
+        other if is_tunnel_protocol(other) => Protocols::of(other),
+        _ => return Ok(()),
+    };
+    if bad_source {
         return Err(Verdict::drop(Counter::TunBadOuterSrc));
     }
-    let port: Option<PortId> = outer.ingress.as_port();
-    let found = lookup.find(local, remote, Protocols::of(outer.message.protocol), port);
-    let counter = match (found, outer.message.is_piece) {
-        (Found::Tunnel(_), true) => Counter::ReasmLimit,
+    let port: Option<PortId> = packet.meta.ingress.as_port();
+    let found = lookup.find(local, remote, protocols, port);
+    let counter = match (found, message.is_piece) {
+        (Found::Tunnel(id), true) => return Err(piece_of(id, tables)),
+        (Found::Tunnel(id), false) => return Err(put_together(id, packet, tables)),
+        (_, true) if message.protocol == protocol::DESTINATION_OPTIONS => return Ok(()),
         (_, true) => Counter::ReasmNoTunnel,
         (Found::WrongProtocol, false) => Counter::TunProtoMismatch,
-        (_, false) => Counter::TunNoMatch,
+        (Found::Nothing, false) => Counter::TunNoMatch,
     };
-    if tables.limits.answers_unmatched && !outer.message.is_piece {
+    if tables.limits.answers_unmatched && !message.is_piece {
         return Err(Verdict::reject(IcmpError::ProtocolUnreachable, counter));
     }
     //= RFC 4213 §3.6: silence, which discloses no endpoint.
     Err(Verdict::drop(counter))
+}
+
+/// A piece of a packet of this tunnel waits for the others, if the tunnel takes packets in pieces.
+fn piece_of(id: TunnelId, tables: &Tables) -> Verdict {
+    match tables.tunnel(id).and_then(|tunnel| tunnel.setup.reassembly_seconds) {
+        Some(seconds) => Verdict::Reassemble(Terms { seconds, is_own: false }),
+        None => Verdict::drop(Counter::ReasmNoTunnel),
+    }
+}
+
+/// A whole packet of this tunnel that was in pieces when the stages saw it.
+fn put_together(id: TunnelId, packet: &Packet, tables: &Tables) -> Verdict {
+    if packet.meta.flags.decap_depth() < tables.limits.decap_depth {
+        return Verdict::Decap(id);
+    }
+    let loss = Loss { counter: Counter::IfRxNestedLimit, interface: packet.meta.ingress };
+    Verdict::Drop(loss)
+}
+
+/// A piece of a packet for this node itself: of an echo request, perhaps.
+fn own_piece(message: Message, is_ipv4: bool) -> Verdict {
+    match message.protocol {
+        protocol::ICMP if is_ipv4 => {
+            Verdict::Reassemble(Terms { seconds: reassembly::SECONDS_IPV4, is_own: true })
+        }
+        protocol::ICMPV6 | protocol::DESTINATION_OPTIONS if !is_ipv4 => {
+            Verdict::Reassemble(Terms { seconds: reassembly::SECONDS_IPV6, is_own: true })
+        }
+        _ => Verdict::drop(Counter::IpFragmentToUs),
+    }
+}
+
+/// Takes the fragment header out of a packet that is whole in spite of it. False: it has none.
+fn take_out_fragment_header(packet: &mut Packet) -> bool {
+    //= RFC 6946 §4: such a packet is processed by itself, whatever pieces wait.
+    let header = FragmentHeader::find(packet.data());
+    header.is_some_and(|header| {
+        reassembly::take_out(packet, header);
+        true
+    })
 }
 
 fn is_neighbor_discovery(packet: &Packet, message: Message) -> bool {

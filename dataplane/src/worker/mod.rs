@@ -6,6 +6,7 @@
 
 mod deliver;
 pub mod exchange;
+mod reassemble;
 mod settle;
 pub mod spread;
 
@@ -19,6 +20,7 @@ use crate::interface::PortId;
 use crate::latency::Histograms;
 use crate::node::rate_limit::{self, ErrorLimiter};
 use crate::packet::{BURST_MAX, Burst, Path};
+use crate::reassembly::{self, Reassembler};
 use crate::stage::classify::classify_burst;
 use crate::stage::decap::decap_burst;
 use crate::stage::encap::encap_burst;
@@ -42,6 +44,8 @@ pub struct WorkerSettings {
     pub scale: CycleScale,
     /// Rates of ICMP errors and echo replies, of this worker.
     pub rates: rate_limit::Limits,
+    /// What may be held for reassembly, of this worker.
+    pub reassembly: reassembly::Limits,
     /// The secret of hashes; fixed for replay.
     pub seed: u64,
     /// Tunnels with a latency histogram of their own.
@@ -75,6 +79,8 @@ struct State<D: Device> {
     measured: MeasuredTunnels,
     /// Per port: packets that leave with the next transmit burst, and how many of each path.
     outgoing: Box<[Outgoing]>,
+    /// Pieces of packets to this node.
+    reassembler: Box<Reassembler>,
     /// Packets whose buffers go back with the next release.
     spent: Box<Burst>,
     histograms: Box<Histograms>,
@@ -115,6 +121,7 @@ impl<D: Device> Worker<D> {
             limiter: ErrorLimiter::new(settings.rates, settings.seed),
             identifications: Identifications::new(settings.seed, settings.number, settings.workers),
             measured: MeasuredTunnels::default(),
+            reassembler: Box::new(Reassembler::new(settings.reassembly, settings.seed)),
             spent: Box::new(Burst::new()),
             histograms: Box::new(Histograms::new(settings.measured_tunnels)),
             until_sample: 1,
@@ -133,7 +140,8 @@ impl<D: Device> Worker<D> {
     }
 
     /// One round over all ports. Returns how many packets there were; 0 means that the worker may
-    /// rest. Bounded: at most one burst per port, and one look at the rings.
+    /// rest. Bounded: at most one burst per port, one look at the rings, and a few packets whose pieces
+    /// did not come in time.
     pub fn poll(&mut self, now: Nanos) -> usize {
         let counters = &self.state.shared.counters;
         let polls = counters.work.polls.get();
@@ -149,6 +157,7 @@ impl<D: Device> Worker<D> {
         if self.member.is_some() {
             count += self.serve_team(now);
         }
+        count += self.give_up_pieces(now);
         if count == 0 && !polls.is_multiple_of(ROUNDS_PER_LOOK) {
             count += self.serve_control(now);
         }
@@ -282,6 +291,7 @@ impl<D: Device> Worker<D> {
             self.state.settle_handback(Handback::Release { packet, counter }, &self.tables, now);
             self.state.flush(None);
         }
+        self.clear_pieces(now);
         self.state.device
     }
 }

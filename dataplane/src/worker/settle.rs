@@ -92,6 +92,11 @@ impl<D: Device> State<D> {
                     Some(next) => next,
                     None => return self.consume(packet),
                 },
+                Verdict::Reassemble(terms) => {
+                    let Some(next) = self.reassemble(packet, terms, tables, now) else { return };
+                    packet = next.0;
+                    next.1
+                }
                 Verdict::Punt(port) => return self.punt(packet, port),
                 Verdict::Drop(loss) => return self.lose(packet, loss, tables),
                 Verdict::Reject(error, loss) => {
@@ -361,7 +366,7 @@ impl<D: Device> State<D> {
 
     /// Ends a packet on a drop counter.
     #[inline]
-    fn lose(&mut self, packet: Packet, loss: Loss, tables: &Tables) {
+    pub(super) fn lose(&mut self, packet: Packet, loss: Loss, tables: &Tables) {
         let tunnel = loss.interface.as_tunnel().and_then(|id| tables.tunnel(id));
         self.count_drop(loss.counter, tunnel.map(|tunnel| tunnel.setup.slot));
         self.spend(packet);
@@ -379,7 +384,7 @@ impl<D: Device> State<D> {
     }
 
     /// Ends a packet that has reached its destination here, or that became others.
-    fn consume(&mut self, packet: Packet) {
+    pub(super) fn consume(&mut self, packet: Packet) {
         self.shared.counters.balance.consumed.add(1);
         self.spend(packet);
     }

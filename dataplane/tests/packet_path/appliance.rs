@@ -13,6 +13,7 @@ use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::node::flow::FlowKey;
 use adit_dataplane::node::rate_limit;
 use adit_dataplane::packet::MemoryPool;
+use adit_dataplane::reassembly;
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::{AdjacencyId, NeighborTable};
 use adit_dataplane::tables::{Limits, NextHop, NextHops, Port, Tables};
@@ -241,6 +242,7 @@ pub(crate) fn settings() -> WorkerSettings {
         latency_sample: 1,
         scale: CycleScale::from_measurement(2_000_000_000, 1_000_000_000),
         rates: rate_limit::Limits::DEFAULT,
+        reassembly: reassembly::Limits { pieces: 256, pieces_per_peer: 64 },
         seed: SEED,
         measured_tunnels: 2,
         fast_path: true,

@@ -225,6 +225,34 @@ pub(crate) fn as_piece(packet: &[u8], offset: u16, more: bool) -> Vec<u8> {
     changed
 }
 
+/// An IP packet in fragments, cut at these places of its payload, multiples of 8 each; IPv6 behind its
+/// header, with fragment headers of `identification`.
+pub(crate) fn in_pieces(packet: &[u8], cuts: &[usize], identification: u32) -> Vec<Vec<u8>> {
+    let is_ipv4 = packet[0] >> 4 == 4;
+    let front = if is_ipv4 { usize::from(packet[0] & 15) * 4 } else { 40 };
+    let payload = &packet[front..];
+    let ends = cuts.iter().copied().chain([payload.len()]);
+    let starts = core::iter::once(0).chain(cuts.iter().copied());
+    let piece = |(start, end): (usize, usize)| {
+        let (part, more) = (&payload[start..end], end < payload.len());
+        if is_ipv4 {
+            let mut piece = [&packet[..front], part].concat();
+            let len = u16::try_from(piece.len()).unwrap();
+            piece[2..4].copy_from_slice(&len.to_be_bytes());
+            return as_piece(&piece, u16::try_from(start / 8).unwrap(), more);
+        }
+        let mut fragment = vec![packet[6], 0];
+        fragment.extend((u16::try_from(start).unwrap() | u16::from(more)).to_be_bytes());
+        fragment.extend(identification.to_be_bytes());
+        let mut piece = [&packet[..front], &fragment, part].concat();
+        let len = u16::try_from(piece.len() - 40).unwrap();
+        piece[4..6].copy_from_slice(&len.to_be_bytes());
+        piece[6] = 44;
+        piece
+    };
+    starts.zip(ends).map(piece).collect()
+}
+
 /// Puts an extension header behind the header of an IPv6 packet. `header` is the whole extension
 /// header with any byte in first place, which becomes what followed before.
 pub(crate) fn with_extension(packet: &[u8], kind: u8, header: &[u8]) -> Vec<u8> {

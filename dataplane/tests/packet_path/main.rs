@@ -16,5 +16,6 @@ mod fragments;
 mod mutation;
 mod nesting;
 mod publication;
+mod reassembly;
 mod round_trip;
 mod specimens;

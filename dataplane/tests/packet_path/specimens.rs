@@ -6,7 +6,7 @@ use adit_dataplane::tables::NextHop;
 use adit_dataplane::tunnel::DontFragment;
 
 use super::appliance::{Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
-use super::frames::{Ip, as_piece, frame, frame_of, ip, with_extension, with_options};
+use super::frames::{Ip, as_piece, frame, frame_of, in_pieces, ip, with_extension, with_options};
 
 /// The peers, and what is behind each of their tunnels.
 pub(crate) const PEERS: [(&str, &str, &str, &str); 6] = [
@@ -141,6 +141,9 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
                 let packet = outer(number).around(&inner);
                 if packet.len() <= 1500 {
                     all.push(on_u(&packet));
+                } else {
+                    let pieces = in_pieces(&packet, &[1024], u32::try_from(number).unwrap());
+                    all.extend(pieces.iter().map(|piece| on_u(piece)));
                 }
             }
         }

@@ -7,7 +7,7 @@ use adit_dataplane::worker::spread::{BUCKETS, LANE_PARCELS};
 
 use crate::appliance::{G_MAC, U_MAC};
 use crate::crew::{Crew, LOCAL, Part, REMOTE, assert_order, tunnel_frame};
-use crate::frames::{as_piece, frame, ip};
+use crate::frames::{frame, in_pieces, ip};
 
 const FLOWS: u32 = 256;
 
@@ -57,13 +57,15 @@ fn what_is_for_this_node_stays_with_the_worker_that_received_it() {
     let mut crew = Crew::new(2);
     crew.team.set_helpers(0, 1);
     let inner = ip("10.2.0.8", "10.1.0.5").udp(1200);
-    let piece = as_piece(&ip(REMOTE, LOCAL).may_be_cut().around(&inner), 0, true);
+    let pieces = in_pieces(&ip(REMOTE, LOCAL).may_be_cut().around(&inner), &[512], 0);
     let echo = ip("198.51.100.254", LOCAL).echo(b"ping, with a tail for the log");
-    let to_us = [frame(U_MAC, G_MAC, &piece), frame(U_MAC, G_MAC, &echo)];
-    crew.receive(to_us.into_iter().cycle().take(64));
+    let to_us = [&pieces[0], &pieces[1], &echo].map(|packet| frame(U_MAC, G_MAC, packet));
+    crew.receive(to_us.into_iter().cycle().take(60));
     assert_eq!(crew.team.tally(0).unwrap().handed_out.get(), 0);
-    assert_eq!(crew.shared[0].counters.balance.handed_over.get(), 0);
-    assert_eq!(crew.left_by(0).len(), 32, "echo replies");
+    let balance = &crew.shared[0].counters.balance;
+    assert_eq!((balance.handed_over.get(), balance.handed_back.get()), (40, 40), "they waited");
+    assert_eq!(crew.shared[0].counters.global(Counter::ReasmOk).get(), 20);
+    assert_eq!(crew.left_by(0).len(), 40, "echo replies, and packets out of the tunnel");
 }
 
 #[test]

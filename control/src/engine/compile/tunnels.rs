@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use adit_dataplane::counters::CounterSlot;
 use adit_dataplane::interface::{PortId, TunnelId};
+use adit_dataplane::reassembly::SECONDS_MAX;
 use adit_dataplane::tables::{NextHop, Operation};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::lookup::{Pair, Protocols};
@@ -268,6 +269,9 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         static_mtu: settings.static_mtu,
         encap_limit: settings.encap_limit,
         flow_label: settings.flow_label,
+        reassembly_seconds: settings
+            .reassembly
+            .then(|| u8::try_from(settings.reassembly_timeout.as_secs()).unwrap_or(SECONDS_MAX)),
         mtu: info.mtu,
         mss: match (settings.clamp_tcp_mss, settings.mss_insert) {
             (false, _) => MssClamp::Off,

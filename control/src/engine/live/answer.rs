@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Live;
 use crate::api::{Answer, Call, Cleared, Problem, Request};
 use crate::config::{self, Purpose};
-use crate::engine::{PoolFacts, WorkerFacts};
+use crate::engine::WorkerFacts;
 use crate::neighbor::Filter;
 use crate::report::config::SourceFile;
 use crate::report::{ConfigReport, Kind, Report, Routes, Tunnels};
@@ -61,13 +61,16 @@ impl Live {
             Kind::Latency => Report::Latency(self.measure_latency()),
             Kind::Config => Report::Config(self.config_report()),
             Kind::Workers => {
-                let pool = self.rim.pool();
-                let pool = PoolFacts { free: pool.free_count() as u64, total: pool.total() as u64 };
+                let pool = self.pool_facts();
                 let mut workers = self.controller.worker_report(&self.worker_facts(), &pool);
                 workers.imbalance = self.spreading.imbalance();
                 Report::Workers(workers)
             }
-            Kind::Paths | Kind::Reassembly | Kind::Events => {
+            Kind::Reassembly => {
+                let (workers, pool) = (self.worker_facts(), self.pool_facts());
+                Report::Reassembly(self.controller.reassembly(&workers, &pool))
+            }
+            Kind::Paths | Kind::Events => {
                 return Err(Problem::unsupported(kind.word()));
             }
         })

@@ -19,7 +19,7 @@ use adit_dataplane::interface::PortId;
 use crossbeam::channel::Receiver;
 
 use super::transactions::{AppliedFile, Transactions};
-use super::{CompileError, Controller, ControllerSettings, PortFacts, PortState};
+use super::{CompileError, Controller, ControllerSettings, PoolFacts, PortFacts, PortState};
 use crate::api::{self, Applied, Call, Flaw, Problem, Server, SocketError};
 use crate::config::{self, Config, Hugepages, Loaded, Mistake, Mistakes, Offloads, Purpose, Rss};
 use crate::report;
@@ -307,7 +307,7 @@ impl Live {
         for (device, &core) in devices.into_iter().zip(cores) {
             let number = self.workers.len();
             let member = self.spreading.member(number, self.rim.ports().len());
-            let place = Place { number, core, member };
+            let place = Place { number, core, member, pool: self.pool_facts() };
             let thread = WorkerThread::start(&self.controller, device, place, self.clock, secret())
                 .map_err(|error| RunError::System { what: "a worker thread", error })?;
             self.workers.push(thread);
@@ -411,6 +411,15 @@ impl Live {
                 *before = is_up;
                 self.controller.link_changed(id, is_up, now);
             }
+        }
+    }
+
+    fn pool_facts(&self) -> PoolFacts {
+        let pool = self.rim.pool();
+        PoolFacts {
+            free: pool.free_count() as u64,
+            total: pool.total() as u64,
+            buffer_bytes: pool.data_room(),
         }
     }
 

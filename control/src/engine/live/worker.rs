@@ -14,7 +14,7 @@ use adit_dataplane::worker::{Worker, WorkerSettings};
 
 use super::Clock;
 use crate::config::Idle;
-use crate::engine::{Controller, WorkerFacts, worker_rates};
+use crate::engine::{Controller, PoolFacts, WorkerFacts, worker_rates, worker_reassembly};
 
 /// A thread that works.
 pub(super) struct WorkerThread {
@@ -34,6 +34,8 @@ pub(super) struct Place {
     pub(super) core: u16,
     /// Its part in a team that shares work.
     pub(super) member: Option<Member>,
+    /// The buffers, which it has a share in.
+    pub(super) pool: PoolFacts,
 }
 
 impl WorkerThread {
@@ -45,7 +47,7 @@ impl WorkerThread {
         clock: Clock,
         seed: u64,
     ) -> io::Result<Self> {
-        let Place { number, core, member } = place;
+        let Place { number, core, member, pool } = place;
         let config = controller.config();
         let workers = u16::try_from(controller.workers().len()).unwrap_or(u16::MAX);
         let settings = WorkerSettings {
@@ -55,6 +57,7 @@ impl WorkerThread {
             latency_sample: config.dataplane.latency_sample,
             scale: clock.scale,
             rates: worker_rates(&config.limits, workers),
+            reassembly: worker_reassembly(&config.limits, &pool, workers),
             seed,
             measured_tunnels: controller.measured_tunnels(),
             fast_path: true,

@@ -1,5 +1,6 @@
 //! What the controller says about itself: counters, drops, tunnels, routes, neighbors, latency.
 
+mod reassembly;
 mod routes;
 
 use std::borrow::Cow;
@@ -63,6 +64,8 @@ pub struct PoolFacts {
     pub free: u64,
     /// All.
     pub total: u64,
+    /// Bytes of each, headroom included.
+    pub buffer_bytes: usize,
 }
 
 /// Counters as they stood when they were cleared: subtracted from what is read.
