@@ -6,6 +6,7 @@ use std::time::Duration;
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::wire::arp::{Arp, Operation};
 use adit_dataplane::wire::ethernet::{self, MacAddress, ether_type};
+use adit_dataplane::wire::mld;
 use adit_dataplane::wire::nd::{self, Advertisement, Message, Solicitation};
 use adit_dataplane::wire::read_u16;
 
@@ -18,6 +19,12 @@ use super::{Action, Notice, Refusal, Turn};
 //= RFC 5227 §1.1: DEFEND_INTERVAL 10 seconds.
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
+/// An answer to a query takes no longer, whatever it allows: the default of queriers.
+//= RFC 3810 §9.3: Query Response Interval 10 seconds.
+const QUERY_DELAY_MAX: Duration = Duration::from_secs(10);
+/// Between two answers, whoever asks how often.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
 impl Port {
     pub(super) fn frame(&mut self, frame: &[u8], turn: &mut Turn<'_>) -> Result<(), Refusal> {
         let Some((header, payload)) = frame.split_at_checked(ethernet::HEADER_LEN) else {
@@ -26,6 +33,9 @@ impl Port {
         let source = MacAddress(header[6..].first_chunk::<6>().copied().unwrap_or_default());
         match read_u16(header, 12) {
             ether_type::ARP => self.hear_arp(&Arp::parse(payload)?, turn),
+            ether_type::IPV6 if let Some(delay) = mld::query(payload) => {
+                self.hear_query(delay, turn);
+            }
             ether_type::IPV6 => match nd::parse(payload)? {
                 Message::Solicitation(message) => self.hear_solicitation(&message, source, turn),
                 Message::Advertisement(message) => self.hear_advertisement(&message, source, turn),
@@ -153,6 +163,17 @@ impl Port {
             }
             _ => {}
         }
+    }
+
+    /// Somebody asks who listens to what. Whichever groups are asked for, all are told.
+    fn hear_query(&mut self, delay: Duration, turn: &mut Turn<'_>) {
+        //= RFC 3810 §5.1.3, §6.2: stations answer at different times, within what the query allows. Ours
+        //= follows from the MAC address, which is as different.
+        let share = u32::from(self.link.mac.0[5]) + 1;
+        let delay = delay.min(QUERY_DELAY_MAX) * share / 256;
+        let earliest = self.reported_at.map_or(turn.now, |at| at + REPORT_INTERVAL);
+        let at = (turn.now + delay).max(earliest);
+        self.report_at = Some(self.report_at.map_or(at, |planned| planned.min(at)));
     }
 
     /// Somebody else uses an address of ours.

@@ -1,14 +1,19 @@
 //! Our side of one link: which addresses are ours, which can be neighbors, how we ask and tell.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
 
 use adit_dataplane::interface::PortId;
 use adit_dataplane::wire::arp::Arp;
 use adit_dataplane::wire::ethernet::MacAddress;
+use adit_dataplane::wire::mld::{self, Record};
 use adit_dataplane::wire::nd::{self, Advertisement, Solicitation};
+use adit_dataplane::worker::exchange::FRAME_MAX;
 use ipnet::IpNet;
 
 use super::PortSetup;
+
+const _: () = assert!(mld::FRAME_LEN_MAX <= FRAME_MAX, "a report fits the ring to a worker");
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -100,6 +105,29 @@ impl Link {
                 Advertisement::announcement(mac, address).frame(mac, destination)
             }
         }
+    }
+}
+
+impl Link {
+    /// The groups that solicitations for our addresses go to.
+    pub(super) fn groups(&self) -> BTreeSet<Ipv6Addr> {
+        let group = |address| match address {
+            IpAddr::V6(address) => Some(nd::solicited_node(address)),
+            IpAddr::V4(_) => None,
+        };
+        self.own().filter_map(group).collect()
+    }
+
+    /// The frames that tell routers and switches about groups; none for none.
+    pub(super) fn reports(&self, record: Record, groups: &BTreeSet<Ipv6Addr>) -> Vec<Vec<u8>> {
+        let own = self.own().find_map(|own| match own {
+            IpAddr::V6(own) if own.is_unicast_link_local() => Some(own),
+            _ => None,
+        });
+        let source = own.unwrap_or(Ipv6Addr::UNSPECIFIED);
+        let groups: Vec<Ipv6Addr> = groups.iter().copied().collect();
+        let reports = groups.chunks(mld::RECORDS_MAX);
+        reports.map(|groups| mld::report(self.mac, source, record, groups)).collect()
     }
 }
 

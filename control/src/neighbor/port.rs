@@ -9,6 +9,7 @@ use std::time::Duration;
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::interface::PortId;
 use adit_dataplane::wire::ethernet::MacAddress;
+use adit_dataplane::wire::mld::Record;
 
 use super::link::Link;
 use super::pace::Pace;
@@ -48,6 +49,10 @@ pub(super) struct Port {
     pub(super) defended_at: BTreeMap<IpAddr, Nanos>,
     pub(super) is_up: bool,
     pub(super) announce_at: Option<Nanos>,
+    /// When a query for groups is answered.
+    pub(super) report_at: Option<Nanos>,
+    /// When one was answered last.
+    pub(super) reported_at: Option<Nanos>,
     full_notice_at: Option<Nanos>,
 }
 
@@ -66,6 +71,8 @@ impl Port {
             defended_at: BTreeMap::new(),
             is_up: false,
             announce_at: None,
+            report_at: None,
+            reported_at: None,
             full_notice_at: None,
         }
     }
@@ -254,13 +261,18 @@ impl Port {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Nanos> {
-        self.table.first_deadline().into_iter().chain(self.announce_at).min()
+        let others = self.announce_at.into_iter().chain(self.report_at);
+        self.table.first_deadline().into_iter().chain(others).min()
     }
 
     pub(super) fn tick(&mut self, turn: &mut Turn<'_>) {
         if self.announce_at.is_some_and(|at| at <= turn.now) {
             self.announce_at = None;
             self.announce(turn);
+        }
+        if self.report_at.is_some_and(|at| at <= turn.now) {
+            (self.report_at, self.reported_at) = (None, Some(turn.now));
+            self.report(Record::Listening, &self.link.groups(), turn);
         }
         for address in self.table.due(turn.now) {
             self.expire(address, turn);

@@ -2,10 +2,11 @@
 //! changes.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use adit_dataplane::wire::ethernet::MacAddress;
+use adit_dataplane::wire::mld::Record;
 
 use super::link::Link;
 use super::port::{ATTEMPTS, FOR_NEEDED, Port, REQUEST_INTERVAL};
@@ -39,12 +40,34 @@ impl Port {
         self.trim(turn);
         if self.is_up {
             let moved = before.mac != self.link.mac;
+            self.change_groups(&before, turn);
             for address in self.link.own().filter(|&own| moved || !before.owns(own)) {
                 let frame = self.link.announcement(address);
                 turn.actions.push(Action::Transmit { port: self.link.port, frame });
                 self.announce_at = Some(turn.now + ANNOUNCE_INTERVAL);
             }
         }
+    }
+
+    /// Tells about groups that are listened to from now on, or not any more.
+    fn change_groups(&mut self, before: &Link, turn: &mut Turn<'_>) {
+        let (old, new) = (before.groups(), self.link.groups());
+        let left = old.difference(&new).copied().collect();
+        let joined: BTreeSet<Ipv6Addr> = new.difference(&old).copied().collect();
+        //= RFC 3810 §6.1, §9.1: a change is reported twice. Of what was left once is enough: it ends by
+        //= itself when nobody reports it any more.
+        if !joined.is_empty() {
+            self.announce_at = Some(turn.now + ANNOUNCE_INTERVAL);
+        }
+        self.report(Record::Left, &left, turn);
+        self.report(Record::Joined, &joined, turn);
+    }
+
+    /// Tells routers and switches about groups.
+    pub(super) fn report(&self, record: Record, groups: &BTreeSet<Ipv6Addr>, turn: &mut Turn<'_>) {
+        let port = self.link.port;
+        let reports = self.link.reports(record, groups).into_iter();
+        turn.actions.extend(reports.map(|frame| Action::Transmit { port, frame }));
     }
 
     /// Keeps the limits when next hops have become neighbors like others.
@@ -167,11 +190,13 @@ impl Port {
     pub(super) fn link_down(&mut self, turn: &mut Turn<'_>) {
         self.is_up = false;
         self.announce_at = None;
+        self.report_at = None;
         self.forget_dynamic(None, turn);
     }
 
     pub(super) fn announce(&self, turn: &mut Turn<'_>) {
         let port = self.link.port;
+        self.report(Record::Joined, &self.link.groups(), turn);
         for address in self.link.own() {
             let frame = self.link.announcement(address);
             turn.actions.push(Action::Transmit { port, frame });

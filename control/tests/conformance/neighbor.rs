@@ -2,11 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::addresses::{BROADCAST_MAC, G, G_MAC, G6, H, H6, L, L_MAC, L6, Mac, R, U, U_MAC, U6};
+use crate::addresses::{BROADCAST_MAC, G, G_MAC, G6, H, H6, L, L_MAC, L6, Mac, P, R, U, U_MAC, U6};
 use crate::bench::Bench;
 use crate::case::{Case, Expected, run_all};
 use crate::frames::{
-    IPIP, Ipv6Packet, encap4, ethernet, ethernet_of, from_host, to_gateway, to_host, udp4, udp6,
+    IPIP, IPV6, Ipv6Packet, encap4, ethernet, ethernet_of, from_gateway, from_host, peer4,
+    to_gateway, to_host, udp4, udp6,
 };
 use crate::icmp::{UNREACHABLE_ADDRESS6, UNREACHABLE_HOST, error4, error6, icmp6_raw};
 use crate::run::{MILLISECOND, Outcome, Replay, SECOND, START};
@@ -224,6 +225,68 @@ fn a_tunnel_packet_waits_for_the_gateway_and_leaves_when_it_answers() {
         .expect("u", question)
         .expect("u", to_gateway(encap4(IPIP, udp4(H, R, 84).ttl(63))))
         .tunnel_sends("t0", 84)
+        .run();
+}
+
+/// A report that these groups are listened to from now on, as RFC 3810 §5.2 draws it.
+fn joins(from: Mac, source: Ipv6Addr, groups: &[Ipv6Addr]) -> Vec<u8> {
+    let to = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
+    let records: Vec<u8> =
+        groups.iter().flat_map(|group| [&[4, 0, 0, 0][..], &group.octets()].concat()).collect();
+    let count = u8::try_from(groups.len()).unwrap();
+    let report = icmp6_raw(source, to, (143, 0), [0, 0, 0, count], &records).hop_limit(1);
+    let report = report.extension(0, vec![58, 0, 5, 2, 0, 0, 1, 0]);
+    ethernet([0x33, 0x33, 0, 0, 0, 0x16], from, report)
+}
+
+#[test]
+fn the_groups_of_our_addresses_are_reported_when_a_port_comes_up_and_once_more() {
+    let mut replay = Replay::new(Bench::bare());
+    replay.boot = true;
+    replay.linger = Some("3".into());
+    let outcome = replay.run();
+    let is_report = |frame: &&[u8]| frame[..6] == [0x33, 0x33, 0, 0, 0, 0x16];
+    let link_local = |last| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, last);
+    let group = |last| Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, last);
+    for (port, mac, last, groups) in
+        [("u", U_MAC, 1, &[group(1)][..]), ("l", L_MAC, 2, &[group(1), group(2)])]
+    {
+        let sent = outcome.frames(port);
+        let first = sent.first().expect("before anything else");
+        assert_eq!(*first, joins(mac, link_local(last), groups), "C-173 {port}");
+        let reports = sent.iter().map(|frame| &frame[..]).filter(is_report);
+        assert_eq!(reports.filter(|report| report == first).count(), 2, "C-173 {port}");
+    }
+}
+
+/// The link-local address that a tunnel over IPv4 has: RFC 4213 §3.7.
+fn tunnel_link_local(outer: Ipv4Addr) -> Ipv6Addr {
+    let [a, b, c, d] = outer.octets();
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+}
+
+#[test]
+fn a_neighbor_inside_a_tunnel_is_answered_without_link_layer_addresses() {
+    let (own, peer) = (tunnel_link_local(U), tunnel_link_local(P));
+    let inside = Ipv6Addr::new(0x2001, 0xdb8, 0x50, 0, 0, 0, 0, 1);
+    for (name, target, to) in [
+        ("C-142", own, own),
+        ("C-142 to the group", own, solicited_node(own).0),
+        ("C-142 its other address", inside, inside),
+    ] {
+        let asks = icmp6_raw(peer, to, (135, 0), [0; 4], &target.octets());
+        let answer = icmp6_raw(target, peer, (136, 0), [0xc0, 0, 0, 0], &target.octets());
+        Case::new(name, Bench::sit())
+            .input("u", from_gateway(peer4(IPV6, asks)))
+            .expect("u", to_gateway(encap4(IPV6, answer)))
+            .tunnel_accepts("s0", 64)
+            .tunnel_sends("s0", 64)
+            .run();
+    }
+    let stranger = icmp6_raw(peer, own, (135, 0), [0; 4], &peer.octets());
+    Case::new("C-142 for somebody else", Bench::sit())
+        .input("u", from_gateway(peer4(IPV6, stranger)))
+        .tunnel_accepts("s0", 64)
         .run();
 }
 

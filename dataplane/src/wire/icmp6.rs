@@ -33,6 +33,8 @@ pub mod message {
     pub const ECHO_REQUEST: u8 = 128;
     /// Answer to an echo request.
     pub const ECHO_REPLY: u8 = 129;
+    /// Query of multicast listener discovery (RFC 3810).
+    pub const LISTENER_QUERY: u8 = 130;
     /// Redirect (RFC 4861).
     pub const REDIRECT: u8 = 137;
 }

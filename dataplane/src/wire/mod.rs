@@ -7,6 +7,7 @@ pub mod icmp4;
 pub mod icmp6;
 pub mod ipv4;
 pub mod ipv6;
+pub mod mld;
 pub mod nd;
 
 /// Numbers of IP protocols and IPv6 next headers (IANA).

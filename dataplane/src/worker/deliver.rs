@@ -63,6 +63,10 @@ impl<D: Device> State<D> {
             protocol::ICMPV6 if !is_ipv4 && is_neighbor_discovery(packet, message) => {
                 self.deliver_discovery(packet, tables)
             }
+            protocol::ICMPV6 if !is_ipv4 && is_listener_query(packet, message) => {
+                // Inside a tunnel there are no switches, and nobody is told.
+                packet.meta.ingress.as_port().map(|port| punt(packet, port))
+            }
             _ if is_group(packet) => Some(Verdict::drop(Counter::IpBroadcastDst)),
             _ if message.is_piece => Some(own_piece(message, is_ipv4)),
             protocol::ICMP if is_ipv4 => self.deliver_icmp(packet, message, now),
@@ -115,10 +119,7 @@ impl<D: Device> State<D> {
             return Some(Verdict::drop(Counter::NdBad));
         }
         if let Some(port) = packet.meta.ingress.as_port() {
-            return Some(match packet.prepend(ethernet::HEADER_LEN) {
-                Some(_) => Verdict::Punt(port),
-                None => Verdict::drop(Counter::NdBad),
-            });
+            return Some(punt(packet, port));
         }
         let tunnel = packet.meta.ingress.as_tunnel()?;
         self.answer_discovery(packet, tunnel, tables)
@@ -274,6 +275,19 @@ fn take_out_fragment_header(packet: &mut Packet) -> bool {
 fn is_neighbor_discovery(packet: &Packet, message: Message) -> bool {
     packet.data().get(message.offset).is_some_and(|kind| ND_TYPES.contains(kind))
         && !message.is_piece
+}
+
+/// Whether somebody on a port's link asks who listens to what.
+fn is_listener_query(packet: &Packet, message: Message) -> bool {
+    packet.data().get(message.offset) == Some(&icmp6::message::LISTENER_QUERY) && !message.is_piece
+}
+
+/// Gives the frame that a packet came in to the control thread.
+fn punt(packet: &mut Packet, port: PortId) -> Verdict {
+    match packet.prepend(ethernet::HEADER_LEN) {
+        Some(_) => Verdict::Punt(port),
+        None => Verdict::drop(Counter::NdBad),
+    }
 }
 
 fn is_echo_request(packet: &Packet, message: Message) -> bool {

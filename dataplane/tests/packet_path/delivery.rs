@@ -134,6 +134,24 @@ fn neighbor_discovery_and_arp_on_a_port_go_to_the_control_thread_as_they_came() 
 }
 
 #[test]
+fn a_query_for_groups_goes_to_the_control_thread_from_a_port_and_ends_inside_a_tunnel() {
+    let header = Ip { ttl: 1, ..ip("fe80::77", "ff02::1") };
+    let query = icmp6(header, &[&[130, 0, 0, 0][..], &[0; 24]].concat());
+    let query = with_extension(&query, 0, &[0, 0, 5, 2, 0, 0, 1, 0]);
+    let mut appliance = t0(V6);
+    let frame = frame([0x33, 0x33, 0, 0, 0, 1], G_MAC, &query);
+    assert!(appliance.pass(U, &frame).is_empty());
+    match &appliance.take_punts()[..] {
+        [Punt::Frame { port: U, frame: punted }] => assert_eq!(punted.bytes(), frame),
+        _ => panic!("not one frame for the control thread"),
+    }
+    let arriving = super::frames::frame(U_MAC, G_MAC, &ip(V6.1, V6.0).around(&query));
+    assert!(appliance.pass(U, &arriving).is_empty());
+    assert!(appliance.take_punts().is_empty());
+    assert_eq!(appliance.moved(), []);
+}
+
+#[test]
 fn a_routing_header_of_type_0_is_found_behind_destination_options() {
     // Both inside and outside a tunnel (C-029, C-134): the recommended order puts options first.
     let routing = [0, 2, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8];

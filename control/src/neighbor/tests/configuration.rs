@@ -129,6 +129,27 @@ fn new_addresses_are_announced_on_a_port_that_is_up() {
 }
 
 #[test]
+fn groups_of_addresses_that_come_and_go_are_reported_on_a_port_that_is_up() {
+    let mut lab = Lab::new();
+    lab.link_up();
+    lab.run_to(10_000);
+    lab.said();
+    let mut setup = wan();
+    setup.addresses[1] = "2001:db8:1::abcd:1234/64".parse().unwrap();
+    lab.configure(vec![setup.clone()], &[]);
+    let said = lab.said();
+    let group = "ff02::1:ffcd:1234, to 33:33:00:00:00:16";
+    assert_eq!(said[0], format!("10000 fe80::ff:fe00:1 joins {group}"), "{said:?}");
+    // That of the other address is that of the link-local one, too.
+    assert_eq!(said.iter().filter(|line| line.contains("leaves")).count(), 0, "{said:?}");
+    lab.run_to(20_000);
+    let again = lab.said();
+    assert!(again[0].starts_with("12000 fe80::ff:fe00:1 joins ff02::1:ff00:1, joins ff02::1:ffcd"));
+    lab.configure(vec![wan()], &[]);
+    assert_eq!(lab.said()[0], format!("20000 fe80::ff:fe00:1 leaves {group}"));
+}
+
+#[test]
 fn next_hops_that_cannot_be_asked_for_are_reported() {
     let v6_only = PortSetup { addresses: vec!["2001:db8:1::1/64".parse().unwrap()], ..wan() };
     let lab_hops = [(WAN, PEER), (WAN, "2001:db8:1::1"), (WAN, "fe80::9")];

@@ -135,7 +135,31 @@ fn describe_arp(frame: &[u8]) -> String {
     }
 }
 
+/// A report of groups, read by hand: `RFC 3810` §5.2 behind a hop-by-hop header.
+fn describe_report(frame: &[u8]) -> String {
+    assert_eq!(frame[54..62], [58, 0, 5, 2, 0, 0, 1, 0], "the router alert");
+    assert_eq!((frame[21], frame[62]), (1, 143), "the hop limit, and the kind");
+    let source = Ipv6Addr::from(*frame[22..].first_chunk::<16>().unwrap());
+    let records: Vec<String> = frame[70..]
+        .chunks(20)
+        .map(|record| {
+            let word = match record[..4] {
+                [2, 0, 0, 0] => "in",
+                [3, 0, 0, 0] => "leaves",
+                [4, 0, 0, 0] => "joins",
+                _ => panic!("a record of another kind"),
+            };
+            format!("{word} {}", Ipv6Addr::from(*record[4..].first_chunk::<16>().unwrap()))
+        })
+        .collect();
+    assert_eq!(usize::from(frame[69]), records.len());
+    format!("{source} {}", records.join(", "))
+}
+
 fn describe_nd(frame: &[u8]) -> String {
+    if frame[20] == 0 {
+        return describe_report(frame);
+    }
     let slice = etherparse::SlicedPacket::from_ethernet(frame).unwrap();
     let (Some(etherparse::NetSlice::Ipv6(net)), Some(etherparse::TransportSlice::Icmpv6(icmp))) =
         (slice.net, slice.transport)
