@@ -168,6 +168,7 @@ impl Case {
             local: LocalAddresses::new(own.into_iter()),
             ..Tables::empty(SEED)
         };
+        tables.local.note_route_ipv4(Ipv4Net::new_assert(LOCAL4, 32), Some(NextHop::Local));
         self.add_tunnels(&mut tables, gateway);
         tables
     }
@@ -212,7 +213,11 @@ impl Case {
             rib4.insert(Ipv4Net::default(), id(gateway));
             rib6.insert(Ipv6Net::default(), id(gateway));
         }
-        rib4.insert(Ipv4Net::new_assert(HOST4, 24).trunc(), id(NextHop::Connected(LAN)));
+        let net = Ipv4Net::new_assert(HOST4, 24).trunc();
+        rib4.insert(net, id(NextHop::Connected(LAN)));
+        for end in [net.network(), net.broadcast()] {
+            rib4.insert(Ipv4Net::new_assert(end, 32), id(NextHop::Broadcast));
+        }
         rib6.insert(Ipv6Net::new_assert(HOST6, 64).trunc(), id(NextHop::Connected(LAN)));
         rib4.insert(Ipv4Net::new_assert(LOCAL4, 32), id(NextHop::Local));
         rib6.insert(Ipv6Net::new_assert(LOCAL6, 128), id(NextHop::Local));

@@ -17,14 +17,12 @@ use crate::tables::Tables;
 use crate::tunnel::lookup::{Found, Protocols};
 use crate::wire::{ipv4, ipv6, protocol, read_u32, read_u128};
 
-/// A packet whose tunnel is known, with what the lookups made of the addresses inside.
+/// A packet whose tunnel is known, with what the lookup made of the destination inside.
 #[derive(Clone, Copy)]
 pub(super) struct Inside {
     pub(super) at: u16,
     pub(super) tunnel: TunnelId,
-    /// Where the inner destination and, for IPv4, the inner source lead.
     pub(super) next_hop: NextHopId,
-    pub(super) way_back: NextHopId,
 }
 
 /// Packets whose tunnels have one family outside, by the family inside.
@@ -37,8 +35,7 @@ pub(super) struct Insides {
 
 impl Default for Insides {
     fn default() -> Self {
-        let nothing = NextHopId::NONE;
-        let filler = Inside { at: 0, tunnel: TunnelId(0), next_hop: nothing, way_back: nothing };
+        let filler = Inside { at: 0, tunnel: TunnelId(0), next_hop: NextHopId::NONE };
         Self { ipv4: List::new(filler), ipv6: List::new(filler), destinations6: Lookups::default() }
     }
 }
@@ -146,7 +143,6 @@ fn prefetch_ipv6(packets: &[Packet], arrivals: &List<u16>, tables: &Tables) {
 fn prefetch_inside(inner: Option<&[u8; ipv4::HEADER_LEN]>, tables: &Tables) {
     if let Some(inner) = inner.map(PlainIpv4::of) {
         tables.fib4.prefetch(inner.destination());
-        tables.fib4.prefetch(inner.source());
     }
 }
 
@@ -157,8 +153,8 @@ impl Insides {
         self.destinations6.clear();
     }
 
-    /// Sorts a packet that came through a tunnel by the family inside, and looks up its addresses or
-    /// notes them for [`look_up`](Self::look_up).
+    /// Sorts a packet that came through a tunnel by the family inside, and looks up its destination or
+    /// notes it for [`look_up`](Self::look_up).
     #[inline]
     fn push(&mut self, at: u16, tunnel: TunnelId, carries: u8, inner: &[u8], tables: &Tables) {
         if let Some(place) = tables.tunnel(tunnel) {
@@ -166,11 +162,9 @@ impl Insides {
         }
         if carries == protocol::IPV4 {
             let next_hop = tables.fib4.lookup(read_u32(inner, ipv4::offset::DESTINATION));
-            let way_back = tables.fib4.lookup(read_u32(inner, ipv4::offset::SOURCE));
-            self.ipv4.push(Inside { at, tunnel, next_hop, way_back });
+            self.ipv4.push(Inside { at, tunnel, next_hop });
         } else {
-            let (next_hop, way_back) = (NextHopId::NONE, NextHopId::NONE);
-            self.ipv6.push(Inside { at, tunnel, next_hop, way_back });
+            self.ipv6.push(Inside { at, tunnel, next_hop: NextHopId::NONE });
             self.destinations6.push(read_u128(inner, ipv6::offset::DESTINATION));
         }
     }

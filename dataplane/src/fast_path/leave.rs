@@ -8,6 +8,7 @@ use super::header::{
 };
 use super::link::{LastLink, Link};
 use super::list::see_to_each;
+use crate::interface::TunnelId;
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
 use crate::stage::decap::{source_is_believed_ipv4, source_is_believed_ipv6};
@@ -63,7 +64,7 @@ fn leave_one_ipv4<const END: usize>(
 ) -> Option<Outcome> {
     let tunnel = round.tables.tunnel(item.tunnel)?;
     let frame = packet.data();
-    let outer = Outer::read::<END>(frame, tunnel)?;
+    let outer = Outer::read::<END>(frame)?;
     let plain = PlainIpv4::of(frame.get(END..)?.first_chunk()?);
     let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV4, plain.tos())
         & plain.is_sound(usize::from(outer.payload_len))
@@ -73,12 +74,7 @@ fn leave_one_ipv4<const END: usize>(
     if !is_plain || header::opens_connection(frame, inner_end, plain.protocol(), tunnel) {
         return None;
     }
-    let is_believed = if tunnel.plain.facts.has(Facts::ROUTED_SOURCE) {
-        item.way_back.as_tunnel() == Some(item.tunnel)
-    } else {
-        source_is_believed_ipv4(tunnel, item.tunnel, plain.source(), round)
-    };
-    if !is_believed {
+    if !is_believed_ipv4(tunnel, item.tunnel, plain.source(), round) {
         return None;
     }
     let link = last.link_ipv4(item.next_hop, plain.destination(), round)?;
@@ -101,7 +97,7 @@ fn leave_one_ipv6<const END: usize>(
 ) -> Option<Outcome> {
     let tunnel = round.tables.tunnel(item.tunnel)?;
     let frame = packet.data();
-    let outer = Outer::read::<END>(frame, tunnel)?;
+    let outer = Outer::read::<END>(frame)?;
     let plain = PlainIpv6::of(frame.get(END..)?.first_chunk()?);
     let (source, destination) = (plain.source(), plain.destination());
     let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV6, plain.traffic_class())
@@ -114,8 +110,8 @@ fn leave_one_ipv6<const END: usize>(
     {
         return None;
     }
-    let is_believed = if tunnel.plain.facts.has(Facts::SOURCE_NET) {
-        tunnel.source_net.contains(source) && !round.tables.local.contains_ipv6(source)
+    let is_believed = if tunnel.plain.facts.has(Facts::SOURCE_NET_IPV6) {
+        tunnel.source_net_ipv6.contains(source) && !round.tables.local.contains_ipv6(source)
     } else {
         source_is_believed_ipv6(tunnel, item.tunnel, source, destination, round)
     };
@@ -148,15 +144,12 @@ struct Outer {
     payload_len: u16,
     /// 0 for IPv6.
     source_ipv4: u32,
-    /// Whether its destination is the tunnel's own address, so that nobody needs to ask whether it
-    /// is one of this node's.
-    is_to_tunnel: bool,
 }
 
 impl Outer {
     /// Reads the one that ends at `END`.
     #[inline]
-    fn read<const END: usize>(frame: &[u8], tunnel: &Tunnel) -> Option<Self> {
+    fn read<const END: usize>(frame: &[u8]) -> Option<Self> {
         if END == IPV4_END {
             let outer = PlainIpv4::of(frame.first_chunk::<IPV4_END>()?.last_chunk()?);
             Some(Self {
@@ -164,7 +157,6 @@ impl Outer {
                 ttl: outer.ttl(),
                 payload_len: outer.total_len() - ipv4::HEADER_LEN_U16,
                 source_ipv4: outer.source(),
-                is_to_tunnel: is_local(outer.destination(), tunnel.rewrite.local_ipv4()),
             })
         } else {
             let outer = PlainIpv6::of(frame.first_chunk::<IPV6_END>()?.last_chunk()?);
@@ -173,7 +165,6 @@ impl Outer {
                 ttl: outer.hop_limit(),
                 payload_len: outer.payload_len(),
                 source_ipv4: 0,
-                is_to_tunnel: is_local(outer.destination(), tunnel.rewrite.local_ipv6()),
             })
         }
     }
@@ -186,14 +177,24 @@ impl Outer {
         let outer_ecn = self.tos & ecn::MASK;
         let keeps_ecn = (outer_ecn == 0) || (outer_ecn == inner_tos & ecn::MASK);
         let is_near_enough = self.ttl >= tunnel.plain.min_outer_ttl;
-        tunnel.plain.facts.has(fact) & is_near_enough & keeps_ecn & self.is_to_tunnel
+        tunnel.plain.facts.has(fact) & is_near_enough & keeps_ecn
     }
 }
 
-/// Whether an outer destination is a tunnel's own address, which is 0 where it has none.
+/// Whether the filter of the tunnel passes an inner source that hosts may have.
 #[inline]
-fn is_local<A: Copy + Default + PartialEq>(destination: A, local: A) -> bool {
-    destination == local && local != A::default()
+fn is_believed_ipv4(tunnel: &Tunnel, id: TunnelId, source: u32, round: &Round<'_>) -> bool {
+    let is_in_net = tunnel.plain.source_net_ipv4.contains(source);
+    is_in_net && !round.tables.local.is_no_source_ipv4(source)
+        || is_routed_or_listed(tunnel, id, source, round)
+}
+
+#[inline(never)]
+fn is_routed_or_listed(tunnel: &Tunnel, id: TunnelId, source: u32, round: &Round<'_>) -> bool {
+    if tunnel.plain.facts.has(Facts::ROUTED_SOURCE) {
+        return round.tables.fib4.lookup(source).as_tunnel() == Some(id);
+    }
+    source_is_believed_ipv4(tunnel, id, source, round)
 }
 
 /// Whether an address is the source of the outer header, which is IPv6 if `END` says so.

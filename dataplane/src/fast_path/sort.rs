@@ -125,7 +125,7 @@ fn prefetch_routes(packets: &[Packet], tables: &Tables) {
 /// Whether a packet from elsewhere may be forwarded, for all that its header says.
 #[inline]
 pub(super) fn may_pass_ipv4(plain: PlainIpv4, tables: &Tables) -> bool {
-    plain.may_pass() && !tables.local.contains_ipv4(plain.source())
+    plain.may_pass() && !tables.local.is_no_source_ipv4(plain.source())
 }
 
 /// The same for IPv6.

@@ -100,12 +100,9 @@ impl<const HEAD: usize> Nodes<HEAD> {
     /// node, nothing sensible.
     #[inline]
     fn run_of(line: &Line, slot: u8) -> u32 {
-        let two_words = |at: usize| match line.0.get(at..at + 2) {
-            Some(&[low, high]) => u64::from(high) << 32 | u64::from(low),
-            _ => u64::from(line.0[at % WORD_COUNT]) | !u64::from(u32::MAX),
-        };
-        let first = count_less(two_words(Self::ENDS_AT), slot);
-        if Self::ENDS <= 8 { first } else { first + count_less(two_words(Self::ENDS_AT + 2), slot) }
+        const { assert!(Self::ENDS_AT > WORD_COUNT - 4) }
+        let [.., a, b, c] = line.0;
+        if Self::ENDS <= 8 { count_less([b, c], slot) } else { count_less_of_3([a, b, c], slot) }
     }
 
     /// The head of the node that `entry` refers to; nothing if it refers to none.
@@ -252,18 +249,44 @@ impl<const HEAD: usize> Nodes<HEAD> {
     }
 }
 
-/// How many bytes of `bytes` are less than `bound`.
-///
-/// All at once: with the top bits set aside, the differences don't borrow from their neighbors.
+/// How many bytes of two words are less than `bound`: with the top bits set aside, the differences
+/// don't borrow from their neighbors.
 #[inline]
-fn count_less(bytes: u64, bound: u8) -> u32 {
+fn count_less([low, high]: [u32; 2], bound: u8) -> u32 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = 0x80 * ONES;
+    let bytes = u64::from(high) << 32 | u64::from(low);
     let bounds = ONES * u64::from(bound);
     let low_at_least = (bytes | TOPS) - (bounds & !TOPS);
     let at_least = bytes & !bounds | !(bytes ^ bounds) & low_at_least;
     let less = (!at_least & TOPS) >> 7;
     (less.wrapping_mul(ONES) >> 56) as u32
+}
+
+/// The same of three words.
+#[inline]
+#[cfg(target_arch = "x86_64")]
+fn count_less_of_3(words: [u32; 3], bound: u8) -> u32 {
+    use safe_arch::{
+        add_i32_m128i, bitandnot_m128i, cmp_eq_mask_i8_m128i, get_i32_from_m128i_s, max_u8_m128i,
+        set_i32_m128i, set_splat_i8_m128i, sum_of_u8_abs_diff_m128i, unpack_high_i64_m128i,
+        zeroed_m128i,
+    };
+    let [a, b, c] = words.map(u32::cast_signed);
+    // A byte is less where the larger one of it and the bound is not it.
+    let bytes = set_i32_m128i(c, b, a, -1);
+    let larger = max_u8_m128i(bytes, set_splat_i8_m128i(bound.cast_signed()));
+    let less = bitandnot_m128i(cmp_eq_mask_i8_m128i(larger, bytes), set_splat_i8_m128i(1));
+    let halves = sum_of_u8_abs_diff_m128i(less, zeroed_m128i());
+    let sum = add_i32_m128i(halves, unpack_high_i64_m128i(halves, halves));
+    get_i32_from_m128i_s(sum).cast_unsigned()
+}
+
+/// The same of three words.
+#[inline]
+#[cfg(not(target_arch = "x86_64"))]
+fn count_less_of_3([a, b, c]: [u32; 3], bound: u8) -> u32 {
+    count_less([a, b], bound) + count_less([c, u32::MAX], bound)
 }
 
 fn head_of<const HEAD: usize>(line: &Line) -> [u32; HEAD] {
@@ -284,13 +307,20 @@ mod tests {
 
     #[test]
     fn bytes_below_a_bound_are_counted() {
-        let rows =
-            [[0, 1, 127, 128, 129, 254, 255, 255], [255; 8], [0; 8], [7, 8, 9, 8, 8, 200, 3, 0]];
+        let rows = [
+            [0, 1, 127, 128, 129, 254, 255, 255, 3, 3, 0, 255],
+            [255; 12],
+            [0; 12],
+            [7, 8, 9, 8, 8, 200, 3, 0, 1, 2, 255, 128],
+        ];
         for bytes in rows {
+            let word =
+                |at: usize| u32::from_le_bytes(core::array::from_fn(|byte| bytes[4 * at + byte]));
+            let words = [word(0), word(1), word(2)];
             for bound in 0..=u8::MAX {
-                let expected = bytes.iter().filter(|&&byte| byte < bound).count();
-                let counted = count_less(u64::from_le_bytes(bytes), bound);
-                assert_eq!(counted as usize, expected, "{bytes:?} {bound}");
+                let expected = |count| bytes.iter().take(count).filter(|&&b| b < bound).count();
+                assert_eq!(count_less([words[0], words[1]], bound) as usize, expected(8));
+                assert_eq!(count_less_of_3(words, bound) as usize, expected(12));
             }
         }
     }

@@ -6,6 +6,9 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::HashMap;
 
+use ipnet::Ipv4Net;
+
+use super::NextHop;
 use crate::probing;
 use crate::tunnel::lookup::OuterAddress;
 
@@ -13,6 +16,8 @@ use crate::tunnel::lookup::OuterAddress;
 #[derive(Clone, Debug, Default)]
 pub struct LocalAddresses {
     ipv4: Addresses<u32>,
+    /// Those that no packet may come from: ours as far as routes say so, and broadcast addresses.
+    no_sources: Addresses<u32>,
     ipv6: Addresses<u128>,
     /// How many IPv6 addresses have these last 24 bits: the solicited-node groups.
     suffixes: HashMap<u32, u32>,
@@ -60,6 +65,26 @@ impl LocalAddresses {
     #[inline]
     pub fn contains_ipv4(&self, address: u32) -> bool {
         self.ipv4.contains(address)
+    }
+
+    /// Whether nobody else sends from an IPv4 address, because a route says that it is ours or the
+    /// broadcast address of a net on our links.
+    #[inline]
+    pub fn is_no_source_ipv4(&self, address: u32) -> bool {
+        self.no_sources.contains(address)
+    }
+
+    /// Notes what a route says of its addresses.
+    pub fn note_route_ipv4(&mut self, to: Ipv4Net, next_hop: Option<NextHop>) {
+        if to.prefix_len() < 32 {
+            return;
+        }
+        let address = to.addr().into();
+        if matches!(next_hop, Some(NextHop::Local | NextHop::Broadcast)) {
+            self.no_sources.insert(address);
+        } else {
+            self.no_sources.remove(address);
+        }
     }
 
     /// Whether an IPv6 address is ours.
@@ -236,6 +261,24 @@ mod tests {
             assert_eq!(local.contains_ipv6((0x2001_0db8 << 96) + n), n % 5 == 0 && n < 2500);
         }
         assert!(!local.contains_ipv4(0) && !local.contains_ipv6(0));
+    }
+
+    #[test]
+    fn nobody_else_sends_from_an_address_while_its_route_says_that_it_is_ours_or_a_broadcast() {
+        let mut local = LocalAddresses::default();
+        let host: Ipv4Net = "10.1.0.255/32".parse().unwrap();
+        let address = u32::from(host.addr());
+        for (next_hop, expected) in [
+            (Some(NextHop::Broadcast), true),
+            (Some(NextHop::NoRoute), false),
+            (Some(NextHop::Local), true),
+            (None, false),
+        ] {
+            local.note_route_ipv4(host, next_hop);
+            assert_eq!(local.is_no_source_ipv4(address), expected, "{next_hop:?}");
+        }
+        local.note_route_ipv4("10.1.0.0/24".parse().unwrap(), Some(NextHop::Local));
+        assert!(!local.is_no_source_ipv4(address & !0xff));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::neighbor::{Adjacency, AdjacencyId};
-use super::{Group, GroupId, Tables};
+use super::{Group, GroupId, NextHop, Tables};
 use crate::fib::{Change, Fib, FibError};
 use crate::interface::{PortId, TunnelId};
 use crate::tunnel::Tunnel;
@@ -50,7 +50,11 @@ impl Tables {
     /// When a route does not fit; nothing has changed then.
     pub fn change(&mut self, operation: &Operation) -> Result<(), FibError> {
         match *operation {
-            Operation::Route4(ref change) => return self.fib4.apply(change),
+            Operation::Route4(ref change) => {
+                self.fib4.apply(change)?;
+                let next_hop = change.next_hop().map(NextHop::from);
+                self.local.note_route_ipv4(change.prefix(), next_hop);
+            }
             Operation::Route6(ref change) => return self.fib6.apply(change),
             Operation::Tunnel(id, ref tunnel) => self.put_tunnel(id, tunnel),
             // Tunnels that can't be told apart never get as far as here.

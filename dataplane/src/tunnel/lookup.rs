@@ -157,7 +157,8 @@ pub enum Found {
 /// Nearly every pair has one tunnel, which stands in the pair's slot: a lookup is one load.
 #[derive(Clone, Debug)]
 pub struct TunnelLookup<A> {
-    /// Open addressing, a power of two in size, at most half full.
+    /// Open addressing, a power of two in size, at most a quarter full, so that nearly every pair is in
+    /// one of its first two places.
     slots: Box<[Slot<A>]>,
     /// The second, third … candidates of pairs that have several.
     others: Vec<Candidate>,
@@ -220,7 +221,7 @@ impl<A: OuterAddress> TunnelLookup<A> {
         if protocols == Protocols::NONE {
             return Ok(());
         }
-        if (self.pairs + 1) * 2 > self.slots.len() {
+        if (self.pairs + 1) * 4 > self.slots.len() {
             self.grow();
         }
         let at = self.slot_of(pair);
@@ -345,15 +346,22 @@ impl<A: OuterAddress> TunnelLookup<A> {
 
     /// The tunnel of a packet to `local` from `remote` with one protocol, received on `ingress`.
     #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch that nobody could predict")]
     pub fn find(&self, local: A, remote: A, protocol: Protocols, ingress: Option<PortId>) -> Found {
-        let slot = self.slots.get(self.slot_of(Pair { local, remote }));
-        // The only tunnel of both addresses, bound to no port: so are nearly all.
-        if let Some(Slot { first, .. }) = slot
-            && first.protocols.overlaps(protocol)
-            && first.next == NO_MORE
-            && first.link.is_none()
+        // The only tunnel of both addresses, bound to no port, in one of the first two places: so are
+        // nearly all. Which of the two nobody could predict, so there is no branch for it.
+        let pair = Pair { local, remote };
+        let (mask, home) = (self.slots.len() - 1, Self::home(self.seed, pair));
+        let is_in = |slot: &Slot<A>| (slot.pair.local == local) & (slot.pair.remote == remote);
+        if let Some(slot) = self.slots.get(home & mask)
+            && let at = home.wrapping_add(usize::from(!is_in(slot)))
+            && let Some(slot) = self.slots.get(at & mask)
+            && is_in(slot)
+            && slot.first.protocols.overlaps(protocol)
+            && slot.first.next == NO_MORE
+            && slot.first.link.is_none()
         {
-            return Found::Tunnel(first.tunnel);
+            return Found::Tunnel(slot.first.tunnel);
         }
         self.search(local, remote, protocol, ingress)
     }

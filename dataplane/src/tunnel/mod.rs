@@ -185,8 +185,8 @@ pub struct Tunnel {
     pub rewrite: Rewrite,
     /// Everything else.
     pub setup: Arc<TunnelSetup>,
-    /// See [`Facts::SOURCE_NET`].
-    pub source_net: SourceNet,
+    /// See [`Facts::SOURCE_NET_IPV6`].
+    pub source_net_ipv6: SourceNet<u64>,
     /// The bytes for each source of a pool, `rewrite` among them.
     sources: Option<Arc<[Rewrite]>>,
 }
@@ -219,9 +219,9 @@ impl Tunnel {
             all.map(|&local| rewrite_from(Some(local))).collect();
         let sources = sources?;
         let plain = Plain::new(&setup, rewrite.len());
-        let source_net = SourceNet::new(&setup);
+        let source_net_ipv6 = SourceNet::ipv6(&setup);
         let sources = (sources.len() > 1).then(|| sources.into());
-        Ok(Self { plain, rewrite, setup: Arc::new(setup), source_net, sources })
+        Ok(Self { plain, rewrite, setup: Arc::new(setup), source_net_ipv6, sources })
     }
 
     /// The bytes in front of a packet; `hash` is that of its flow, asked for where it counts.

@@ -1,4 +1,4 @@
-//! What a plain packet needs of a tunnel, in 32 bytes: the choices of its setup as masks and
+//! What a plain packet needs of a tunnel, in 40 bytes: the choices of its setup as masks and
 //! numbers, and whether the fast path may take packets for it at all.
 //!
 //! Everything here follows from a [`TunnelSetup`]; nothing is decided here. A tunnel with rules that
@@ -27,8 +27,8 @@ impl Facts {
     pub const DECAP_IPV4: Self = Self(4);
     /// The same for IPv6 packets.
     pub const DECAP_IPV6: Self = Self(8);
-    /// An inner source is believed when the route to it leads into the tunnel; otherwise the filter
-    /// is to be asked.
+    /// An inner IPv4 source outside the tunnel's [`SourceNet`] is believed when the route to it leads
+    /// into the tunnel; otherwise the filter is to be asked.
     pub const ROUTED_SOURCE: Self = Self(16);
     /// It has a latency histogram of its own.
     pub const MEASURED: Self = Self(32);
@@ -36,7 +36,7 @@ impl Facts {
     pub const IPV6_OUTSIDE: Self = Self(64);
 
     /// An inner IPv6 source is believed when it is in the tunnel's [`SourceNet`].
-    pub const SOURCE_NET: Self = Self(128);
+    pub const SOURCE_NET_IPV6: Self = Self(128);
 
     /// Packets that open TCP connections are not plain.
     pub const CLAMPS_MSS: Self = Self(256);
@@ -75,19 +75,38 @@ impl Mask<u16> {
     }
 }
 
-/// The inner IPv6 sources that a tunnel believes, where they are one prefix of 64 bits at most: which
-/// they are where one route leads through it.
+/// The inner sources of one family that a tunnel believes, where they are one prefix: which they are
+/// where one route leads through it. `B` are the bits that count: all of IPv4, the first half of IPv6.
 #[derive(Clone, Copy, Debug)]
-pub struct SourceNet {
-    /// The first half of its addresses, as far as `mask` says.
-    net: u64,
-    mask: u64,
+pub struct SourceNet<B> {
+    /// The prefix, as far as `mask` says.
+    net: B,
+    mask: B,
 }
 
-impl SourceNet {
+impl SourceNet<u32> {
     /// From a setup; nothing is in it where the sources are no such prefix.
-    pub(super) fn new(setup: &TunnelSetup) -> Self {
-        source_net(setup).unwrap_or(Self { net: 1, mask: 0 })
+    fn ipv4(setup: &TunnelSetup) -> Self {
+        let net = || {
+            let SourceFilter::Listed { sources, .. } = &setup.inner_source else { return None };
+            let (first, last) = sources.ipv4.sole()?;
+            is_prefix(first.into(), last.into())
+                .then_some(Self { net: first, mask: !(first ^ last) })
+        };
+        net().unwrap_or(Self { net: 1, mask: 0 })
+    }
+
+    /// Whether an address is in it.
+    #[inline]
+    pub const fn contains(self, address: u32) -> bool {
+        address & self.mask == self.net
+    }
+}
+
+impl SourceNet<u64> {
+    /// From a setup; nothing is in it where the sources are no such prefix.
+    pub(super) fn ipv6(setup: &TunnelSetup) -> Self {
+        source_net_ipv6(setup).unwrap_or(Self { net: 1, mask: 0 })
     }
 
     /// Whether an address is in it.
@@ -97,17 +116,22 @@ impl SourceNet {
     }
 }
 
-fn source_net(setup: &TunnelSetup) -> Option<SourceNet> {
+fn source_net_ipv6(setup: &TunnelSetup) -> Option<SourceNet<u64>> {
     let SourceFilter::Listed { sources, .. } = &setup.inner_source else { return None };
     let (first, last) = sources.ipv6.sole()?;
-    // The bits in which the addresses of a prefix differ are the last ones, and all of them.
     let differing = first ^ last;
-    let is_prefix = differing & differing.wrapping_add(1) == 0 && first & differing == 0;
-    if !is_prefix || differing < u128::from(u64::MAX) {
+    if !is_prefix(first, last) || differing < u128::from(u64::MAX) {
         return None;
     }
     let half = |bits: u128| u64::try_from(bits >> 64).ok();
     Some(SourceNet { net: half(first)?, mask: !half(differing)? })
+}
+
+/// Whether a range of addresses is a prefix: the bits in which its ends differ are the last ones,
+/// and all of them.
+const fn is_prefix(first: u128, last: u128) -> bool {
+    let differing = first ^ last;
+    differing & differing.wrapping_add(1) == 0 && first & differing == 0
 }
 
 /// The choices of a tunnel as masks and numbers.
@@ -129,6 +153,8 @@ pub struct Plain {
     pub fragment_ipv6: u16,
     /// The least outer TTL that is accepted.
     pub min_outer_ttl: u8,
+    /// Inner IPv4 sources that are believed if nobody else's.
+    pub source_net_ipv4: SourceNet<u32>,
     /// Where its counters are.
     pub slot: CounterSlot,
     /// Towards whom the outer packet leaves, where a fact says that the fast path may encapsulate.
@@ -171,6 +197,7 @@ impl Plain {
             },
             fragment_ipv6: if dont_fragment(setup, None) { DF } else { 0 },
             min_outer_ttl: setup.min_outer_ttl,
+            source_net_ipv4: SourceNet::ipv4(setup),
             slot: setup.slot,
             underlay,
             flow_label: setup.flow_label.unwrap_or(HASHED_LABEL),
@@ -194,11 +221,10 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, rewrite_len: usize) -> Fact
         && underlay != NO_ADJACENCY
         && rewrite_len <= ipv6::HEADER_LEN
         && setup.ecn != EcnEncap::Rfc3168;
-    let receives = setup.up
-        && setup.remote.is_some()
-        && !setup.outer_rpf
-        && !setup.copies_dscp
-        && setup.inner_destination.is_none();
+    // A packet whose addresses find a tunnel with both ends is to an address of the tunnel, so nobody
+    // needs to ask whether that is ours.
+    let receives =
+        has_ends && !setup.outer_rpf && !setup.copies_dscp && setup.inner_destination.is_none();
     let routed = match &setup.inner_source {
         SourceFilter::Strict => true,
         SourceFilter::Listed { routed_is_listed, .. } => *routed_is_listed,
@@ -210,7 +236,7 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, rewrite_len: usize) -> Fact
         .with(Facts::DECAP_IPV4, receives && carries(protocol::IPV4))
         .with(Facts::DECAP_IPV6, receives && carries(protocol::IPV6))
         .with(Facts::ROUTED_SOURCE, routed)
-        .with(Facts::SOURCE_NET, source_net(setup).is_some())
+        .with(Facts::SOURCE_NET_IPV6, source_net_ipv6(setup).is_some())
         .with(Facts::MEASURED, setup.latency.is_some())
         .with(Facts::CLAMPS_MSS, setup.mss != MssClamp::Off)
         .with(Facts::IPV6_OUTSIDE, setup.kind == Kind::IpInIpv6)

@@ -70,8 +70,8 @@ pub struct OuterIpv6 {
 #[repr(C)]
 pub struct Rewrite {
     /// The sum of the template's words, for IPv4.
-    sum: u32,
-    len: u32,
+    sum: u16,
+    len: u16,
     bytes: [u8; REWRITE_MAX],
 }
 
@@ -94,7 +94,7 @@ impl Rewrite {
         let folded = fold(sum(0, &header));
         let mut bytes = [0; REWRITE_MAX];
         bytes[..ipv4::HEADER_LEN].copy_from_slice(&header);
-        Self { sum: u32::from(folded), len: 20, bytes }
+        Self { sum: folded, len: 20, bytes }
     }
 
     /// IPv6 outside; with `encap_limit`, a destination options header that carries it (RFC 2473
@@ -114,7 +114,7 @@ impl Rewrite {
         let mut len = 40;
         if let Some(limit) = encap_limit {
             bytes[ipv6::HEADER_LEN..].copy_from_slice(&encap_limit_header(limit));
-            len += u32::from(ENCAP_LIMIT_LEN_U8);
+            len += u16::from(ENCAP_LIMIT_LEN_U8);
         }
         Self { sum: 0, len, bytes }
     }
@@ -123,11 +123,11 @@ impl Rewrite {
     #[inline]
     #[expect(clippy::len_without_is_empty, reason = "a rewrite is never empty")]
     pub fn len(&self) -> usize {
-        self.len as usize
+        usize::from(self.len)
     }
 
     /// How many bytes of a rewrite count for IPv4 outside.
-    pub(super) const IPV4_END: usize = 8 + ipv4::HEADER_LEN;
+    pub(super) const IPV4_END: usize = 4 + ipv4::HEADER_LEN;
 
     /// The source in an outer IPv4 header.
     #[inline]

@@ -210,6 +210,10 @@ impl Blueprint {
                 }
             }
         }
+        let mut local = LocalAddresses::new(self.own.iter().copied());
+        for (to, next_hop) in self.rib4.iter() {
+            local.note_route_ipv4(to, Some(next_hop.into()));
+        }
         let tunnels = self.tunnels.iter().map(|(setup, _)| Tunnel::new(setup.clone()).unwrap());
         Arc::new(Tables {
             generation,
@@ -222,7 +226,7 @@ impl Blueprint {
             tunnels_by_ipv4: by_ipv4,
             tunnels_by_ipv6: by_ipv6,
             neighbors: self.neighbors.clone(),
-            local: LocalAddresses::new(self.own.iter().copied()),
+            local,
             limits: self.limits,
         })
     }

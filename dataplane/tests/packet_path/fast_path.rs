@@ -47,24 +47,23 @@ fn tweak() -> impl Strategy<Value = Tweak> {
     let both = Protocols::IPV4.with(Protocols::IPV6);
     let protocols =
         prop_oneof![4 => Just(both), 1 => Just(Protocols::IPV4), 1 => Just(Protocols::IPV6)];
-    let set = |ipv6| AddressSet {
-        ipv4: Ranges::union(vec![(0x0a02_0000, 0x0a03_ffff)]),
-        ipv6: Ranges::union(ipv6),
-    };
     // With some of this node's own addresses, those of its LAN, and the second peer's net.
-    let net = (0x2001_0db8_0000 << 80, (0x2001_0db8_0004 << 80) - 1);
-    let no_net = (0x2001_0db8_0001 << 80, (0x2001_0db8_0003 << 80) - 1);
-    let rest = (0x2001_0db8_0005 << 80, u128::MAX);
-    let listed = move |(ranges, routed_is_listed)| SourceFilter::Listed {
-        sources: set(ranges),
+    let (net4, net6) =
+        ((0x0a00_0000, 0x0a03_ffff), (0x2001_0db8_0000 << 80, (0x2001_0db8_0004 << 80) - 1));
+    let (no_net4, no_net6) =
+        ((0x0a01_0000, 0x0a02_ffff), (0x2001_0db8_0001 << 80, (0x2001_0db8_0003 << 80) - 1));
+    let (rest4, rest6) = ((0x0a05_0000, u32::MAX), (0x2001_0db8_0005 << 80, u128::MAX));
+    let listed = move |(ipv4, ipv6, routed_is_listed)| SourceFilter::Listed {
+        sources: AddressSet { ipv4: Ranges::union(ipv4), ipv6: Ranges::union(ipv6) },
         routed_is_listed,
     };
-    let ranges = prop_oneof![Just(vec![net]), Just(vec![no_net]), Just(vec![net, rest])];
+    let ranges4 = prop_oneof![Just(vec![net4]), Just(vec![no_net4]), Just(vec![net4, rest4])];
+    let ranges6 = prop_oneof![Just(vec![net6]), Just(vec![no_net6]), Just(vec![net6, rest6])];
     let inner_source = prop_oneof![
         1 => Just(SourceFilter::Off),
         1 => Just(SourceFilter::Loose),
         1 => Just(SourceFilter::Strict),
-        2 => (ranges, any::<bool>()).prop_map(listed),
+        2 => (ranges4, ranges6, any::<bool>()).prop_map(listed),
     ];
     let looks = (any::<Option<u8>>(), prop_oneof![Just(0), any::<u8>()], 0_u8..64, any::<bool>());
     let more = (

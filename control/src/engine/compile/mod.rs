@@ -145,6 +145,9 @@ impl Compiler {
             tables.next_hops.put_group(id, Some(group.clone()));
         }
         compiler.locals.keys().for_each(|&address| tables.local.insert(address));
+        for (to, next_hop) in compiler.rib4.iter() {
+            tables.local.note_route_ipv4(to, Some(next_hop.into()));
+        }
         for (id, tunnel) in store.tunnels() {
             for operation in compiler.lookups(id, tunnel) {
                 tables.change(&operation)?;
