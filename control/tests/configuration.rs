@@ -150,6 +150,42 @@ tunnels:
 }
 
 #[test]
+fn every_profile_has_the_choices_of_its_column_over_either_family() {
+    let tunnel = |profile: &str, is_ipv4: bool| {
+        let (mode, remote) =
+            if is_ipv4 { ("sit", "203.0.113.2") } else { ("any", "'2001:db8:2::2'") };
+        let text = format!(
+            "
+ports: {{ wan: {{ device: net_tap0, addresses: [198.51.100.1/24, '2001:db8:1::1/64'] }} }}
+routes: [{{ to: default, via: 198.51.100.254 }}, {{ to: '::/0', via: '2001:db8:1::fe' }}]
+tunnels: {{ t: {{ mode: {mode}, remote: {remote}, profile: {profile} }} }}
+"
+        );
+        let loaded = config::load_str("text", &text, Purpose::Run);
+        loaded.map_err(|mistakes| mistakes.to_string()).unwrap().config.tunnels.remove(0)
+    };
+    // TTL, DF, DSCP, ECN, encapsulation limit, inner sources, clamp-tcp-mss, payload, reassembly.
+    for (profile, is_ipv4, column) in [
+        ("native", true, "Some(64) Pmtudisc None Normal None Feasible true Ip6ip 2s"),
+        ("native", false, "Some(64) Pmtudisc None Normal None Feasible true Any 60s"),
+        ("linux", true, "None Pmtudisc Some(0) Rfc3168 None Off false Any 30s"),
+        ("linux", false, "Some(64) Pmtudisc Some(0) Rfc3168 Some(4) Off false Any 60s"),
+        ("routeros", true, "Some(64) No None Normal None Off true Ip6ip 2s"),
+        ("routeros", false, "Some(64) No None Normal None Off true Any 60s"),
+    ] {
+        let tunnel = tunnel(profile, is_ipv4);
+        let it = &tunnel.settings;
+        let name = format!("{profile}, IPv4 outside: {is_ipv4}");
+        let first = format!("{:?} {:?} {:?} {:?}", it.ttl, it.dont_fragment, it.dscp, it.ecn);
+        let second = format!("{:?} {:?} {}", it.encap_limit, it.inner_source, it.clamp_tcp_mss);
+        let third = format!("{:?} {:?}", tunnel.payload, it.reassembly_timeout);
+        assert_eq!(format!("{first} {second} {third}"), column, "{name}");
+        assert_eq!((it.dscp_decap, it.flow_label), (config::DscpDecap::Keep, None), "{name}");
+        assert!(it.reassembly && !it.unsafe_any_peer && !it.mss_insert, "{name}");
+    }
+}
+
+#[test]
 fn a_gateway_finds_its_port_or_tunnel_by_the_connected_nets() {
     let text = "
 ports:

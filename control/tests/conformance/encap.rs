@@ -4,8 +4,8 @@ use crate::addresses::{H, H6, L, L6, R, R6};
 use crate::bench::Bench;
 use crate::case::{Case, Expected, run_all};
 use crate::frames::{
-    IPIP, IPV6, Ipv4Packet, OPAQUE, encap4, encap6, from_host, pattern, to_gateway, to_host, udp4,
-    udp6,
+    IPIP, IPV6, Ipv4Packet, OPAQUE, encap4, encap6, from_gateway, from_host, pattern, peer4,
+    to_gateway, to_host, udp4, udp6,
 };
 use crate::icmp::{NO_ROUTE6, UNREACHABLE_NET, error4, error6};
 use crate::run::check;
@@ -196,6 +196,25 @@ fn the_linux_profile_sends_what_iproute2s_tunnels_send() {
             .input("l", from_host(six(40)))
             .expect("u", Expected::any_flow_label(outer6))
             .tunnel_sends("n6", 100),
+    ]);
+}
+
+#[test]
+fn the_routeros_profile_sends_what_routeros_does_and_believes_any_inner_source() {
+    let bench = || Bench::ipip().set("tunnels.t0.profile", "routeros");
+    // DSCP and ECN inherited, TTL 64, DF clear whatever is inside.
+    let inner = |ttl| udp4(H, R, 84).tos(0xb8 | 3).ttl(ttl);
+    let outer = encap4(IPIP, inner(39)).tos(0xb8 | 3).dont_fragment(false);
+    let stranger = [10, 66, 0, 1].into();
+    run_all([
+        Case::new("routeros, ipip", bench())
+            .input("l", from_host(inner(40)))
+            .expect("u", Expected::any_identification(to_gateway(outer)))
+            .tunnel_sends("t0", 84),
+        Case::new("routeros, no source filter", bench())
+            .input("u", from_gateway(peer4(IPIP, udp4(stranger, H, 84))))
+            .expect("l", to_host(udp4(stranger, H, 84).ttl(63)))
+            .tunnel_accepts("t0", 84),
     ]);
 }
 
