@@ -1,6 +1,6 @@
 //! adit as a node among others: it answers for its addresses, resolves its neighbours, and says what it can't deliver.
 
-use crate::sites::{BOTH, HOST1_V6, HOST2, HOST2_V6, IPIP, Sites, with};
+use crate::sites::{BOTH, HOST1_V6, HOST2, HOST2_V6, IPIP, Sites, Tunnel, with};
 use crate::traffic::{acquaint, ping};
 use crate::turn;
 
@@ -43,6 +43,44 @@ fn large_echo_requests_are_answered_whole_from_a_port() {
     let sites = Sites::up(IPIP);
     ping(&sites.network.host1, "-c 3 -i 0.01 -w 10 -s 1472 -p a5 172.16.10.1").all_answered();
     ping(&sites.network.host1, "-c 3 -i 0.01 -w 10 -s 1452 fd00:1::1").all_answered();
+}
+
+#[test]
+fn echo_requests_in_fragments_are_answered_in_fragments() {
+    let _turn = turn::shared();
+    let sites = Sites::up(BOTH);
+    acquaint(&sites.network.host1, HOST2);
+    acquaint(&sites.network.host1, HOST2_V6);
+    let host1 = &sites.network.host1;
+    // The host learns first how large its own fragments may be on the way into the tunnel.
+    ping(host1, "-c 1 -W 1 -s 1900 fd00:50::2");
+    for address in ["172.16.10.1", "fd00:1::1", "192.168.50.2", "fd00:50::2"] {
+        ping(host1, &format!("-M dont -c 5 -i 0.05 -w 10 -s 1900 {address}")).all_answered();
+    }
+    for site in [&sites.a, &sites.b] {
+        assert_eq!(site.counter("/dataplane/reasm.ok"), 10);
+        let shown = site.show("reassembly");
+        assert!(shown.contains("packets put together: 10"), "{shown}");
+    }
+}
+
+#[test]
+fn outer_packets_in_fragments_are_put_together_at_the_other_end() {
+    let _turn = turn::shared();
+    let keys = ", dont-fragment: no, mtu: 1500";
+    for tunnel in [
+        Tunnel { keys, ..IPIP },
+        Tunnel { mode: "ipip6", outer_v6: true, keys: ", fragment: outer" },
+    ] {
+        let sites = Sites::up(tunnel);
+        acquaint(&sites.network.host1, HOST2);
+        ping(&sites.network.host1, &format!("-M dont -c 20 -i 0.02 -w 10 -s 1472 {HOST2}"))
+            .all_answered();
+        for site in [&sites.a, &sites.b] {
+            assert_eq!(site.counter("/tunnels/far/tx_outer_frag"), 20, "{}", tunnel.mode);
+            assert_eq!(site.counter("/dataplane/reasm.ok"), 20, "{}", tunnel.mode);
+        }
+    }
 }
 
 #[test]

@@ -8,12 +8,14 @@ use super::error::{EalError, last_error};
 use super::mbuf::{Checksums, Mbuf};
 use crate::interface::Interface;
 use crate::packet::{HEADROOM, Packet};
+use crate::reassembly::size_max;
 
 /// Destination, source, type, and room for one VLAN tag.
 const ETHERNET_LEN: u32 = 14 + 4;
 
-/// What a reassembled packet may need beyond the MTU, at least.
-const REASSEMBLY_SLACK: u32 = 2000;
+/// Headers that may stand between the first byte of a frame and a packet that is put together behind them:
+/// those of tunnels that its pieces came out of.
+const STRIPPED_HEADERS: u32 = 128;
 
 /// Buffers that a registered thread keeps for itself.
 const THREAD_CACHE: u32 = 256;
@@ -26,11 +28,10 @@ const _: () = assert!(sys::SHIM_PKTMBUF_HEADROOM == HEADROOM as u32);
 const _: () = assert!(THREAD_CACHE <= sys::SHIM_MEMPOOL_CACHE_MAX);
 
 /// How large a buffer must be so that every frame of a port with that MTU, and what is
-/// reassembled from such, fits one.
+/// put together of such, fits one.
 pub(super) fn data_room(mtu: u16) -> u16 {
-    let mtu = u32::from(mtu);
-    let slack = REASSEMBLY_SLACK.max(mtu + 100);
-    let room = u32::from(HEADROOM) + ETHERNET_LEN + mtu + slack;
+    let packet = u32::try_from(size_max(mtu)).unwrap_or(u32::MAX);
+    let room = u32::from(HEADROOM) + ETHERNET_LEN + STRIPPED_HEADERS + packet;
     u16::try_from(room.next_multiple_of(64)).unwrap_or(u16::MAX - 63)
 }
 
@@ -111,9 +112,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_holds_a_full_frame_and_what_is_reassembled() {
-        assert!(data_room(1500) >= 128 + 18 + 1500 + 2000);
-        assert!(data_room(9000) >= 128 + 18 + 9000 + 9100);
+    fn a_buffer_holds_a_full_frame_and_what_is_put_together() {
+        assert!(data_room(1500) >= 128 + 18 + 60 + 2000);
+        assert!(data_room(9000) >= 128 + 18 + 60 + 9100);
         assert_eq!(data_room(1500) % 64, 0);
         assert!(data_room(u16::MAX) > 65_400);
     }

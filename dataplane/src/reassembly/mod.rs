@@ -41,6 +41,18 @@ pub const SECONDS_IPV4: u8 = 2;
 /// The same for IPv6 (RFC 8200 §4.5).
 pub const SECONDS_IPV6: u8 = 60;
 
+/// How long a whole packet may always be (RFC 4213 §3.6 wants 1500).
+const SIZE_MIN: usize = 2000;
+
+/// How much longer than a port takes it may be: what peers put around a packet of that size.
+const SIZE_BEYOND_MTU: usize = 100;
+
+/// How long a whole packet may be where `mtu` is the largest MTU of a port, both in bytes.
+pub const fn size_max(mtu: u16) -> usize {
+    let beyond = mtu as usize + SIZE_BEYOND_MTU;
+    if beyond > SIZE_MIN { beyond } else { SIZE_MIN }
+}
+
 /// Of all buffers, the part that may be held for reassembly at most.
 const PART_OF_BUFFERS: usize = 4;
 

@@ -6,15 +6,9 @@ use crate::device::Device;
 use crate::interface::Interface;
 use crate::node::icmp_error::IcmpError;
 use crate::packet::Packet;
-use crate::reassembly::{Left, Piece, Taken, Terms};
+use crate::reassembly::{Left, Piece, Taken, Terms, size_max};
 use crate::stage::{Loss, Verdict};
 use crate::tables::Tables;
-
-/// A whole packet may always be so long (RFC 4213 §3.6 wants 1500).
-const SIZE_MIN: usize = 2000;
-
-/// And so much longer than the largest MTU of a port: what peers put around a packet of that size.
-const SIZE_BEYOND_MTU: usize = 100;
 
 /// Packets that are given up in a round at most.
 const GIVEN_UP_PER_ROUND: usize = 16;
@@ -33,9 +27,8 @@ impl<D: Device> State<D> {
             Ok(piece) => piece,
             Err(verdict) => return Some((packet, verdict)),
         };
-        let mtu = tables.ports.iter().map(|port| usize::from(port.mtu)).max().unwrap_or(0);
-        let size_max = SIZE_MIN.max(mtu + SIZE_BEYOND_MTU);
-        let taken = self.reassembler.take(packet, &piece, terms, size_max, now);
+        let size = size_max(tables.ports.iter().map(|port| port.mtu).max().unwrap_or(0));
+        let taken = self.reassembler.take(packet, &piece, terms, size, now);
         let balance = &self.shared.counters.balance;
         let next = match taken {
             Taken::Held => {

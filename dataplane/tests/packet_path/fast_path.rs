@@ -34,6 +34,7 @@ struct Tweak {
     mtu: Option<u16>,
     inner_source: SourceFilter,
     latency: Option<u16>,
+    reassembly_seconds: Option<u8>,
     mss: MssClamp,
 }
 
@@ -72,12 +73,13 @@ fn tweak() -> impl Strategy<Value = Tweak> {
         any::<bool>(),
         prop::option::of(98_u16..102),
         prop::option::of(0_u16..2),
+        prop::option::of(1_u8..=120),
         prop_oneof![Just(MssClamp::Off), Just(MssClamp::Lower), Just(MssClamp::LowerOrInsert)],
     );
     (looks, any::<bool>(), ecn, dont_fragment, protocols, inner_source, more).prop_map(
         |(looks, copies_dscp, ecn, dont_fragment, protocols, inner_source, more)| {
             let (ttl, min_outer_ttl, dscp, has_dscp) = looks;
-            let (flow_label, up, hairpin, mtu, latency, mss) = more;
+            let (flow_label, up, hairpin, mtu, latency, reassembly_seconds, mss) = more;
             Tweak {
                 ttl,
                 min_outer_ttl,
@@ -92,6 +94,7 @@ fn tweak() -> impl Strategy<Value = Tweak> {
                 mtu,
                 inner_source,
                 latency,
+                reassembly_seconds,
                 mss,
             }
         },
@@ -113,6 +116,7 @@ impl Tweak {
         setup.mtu = self.mtu.unwrap_or(setup.mtu);
         setup.inner_source = self.inner_source;
         setup.latency = self.latency;
+        setup.reassembly_seconds = self.reassembly_seconds;
         setup.mss = self.mss;
     }
 }

@@ -1,0 +1,182 @@
+//! The whole packet path: any frames, at any times, through a worker over ports in memory with tunnels of
+//! every kind. Whatever they are, everything is accounted for, and in the end every buffer is back.
+//!
+//! An input is a list of steps, each of a header of four bytes and a frame, see [`Step`]. Frames can be
+//! bare bytes, or stand behind headers that let them in.
+#![no_main]
+#![expect(clippy::unwrap_used, reason = "what can't be is a find")]
+
+#[allow(dead_code, reason = "shared with the tests, each of which uses a part")]
+#[path = "../../dataplane/tests/packet_path/appliance.rs"]
+mod appliance;
+#[allow(dead_code, reason = "shared with the tests, each of which uses a part")]
+#[path = "../../dataplane/tests/packet_path/frames.rs"]
+mod frames;
+#[allow(dead_code, reason = "shared with the tests, each of which uses a part")]
+#[path = "../../dataplane/tests/packet_path/specimens.rs"]
+mod specimens;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use adit_dataplane::clock::Nanos;
+use adit_dataplane::counters::Counter;
+use adit_dataplane::interface::PortId;
+use adit_dataplane::reassembly::{Limits, SECONDS_MAX};
+use adit_dataplane::tables::Tables;
+use adit_dataplane::worker::WorkerSettings;
+use adit_dataplane::worker::exchange::{Handback, Punt};
+use libfuzzer_sys::fuzz_target;
+
+use appliance::{Appliance, BUFFERS, G_MAC, H_MAC, L, L_MAC, U, U_MAC, settings};
+use frames::{ip, mend_ipv4};
+use specimens::crowded;
+
+/// The longest frame; a port of the appliance takes 1500 bytes of IP.
+const FRAME_MAX: usize = 1700;
+
+/// Steps of an input, at most.
+const STEPS_MAX: usize = 64;
+
+/// One step: what to put around the bytes, where they arrive, and when.
+struct Step<'a> {
+    kind: u8,
+    /// Added to the time, in units of 100 ms squared: up to 650 s.
+    later: u8,
+    bytes: &'a [u8],
+}
+
+impl<'a> Step<'a> {
+    /// The next step, and what is behind it.
+    fn split(data: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (&[kind, later, high, low], rest) = data.split_first_chunk::<4>()?;
+        let len = usize::from(u16::from_be_bytes([high, low])) % FRAME_MAX;
+        let (bytes, rest) = rest.split_at(len.min(rest.len()));
+        Some((Self { kind, later, bytes }, rest))
+    }
+
+    fn port(&self) -> PortId {
+        if self.kind & 1 == 0 { U } else { L }
+    }
+
+    /// The frame: bare, or an IP packet with an Ethernet header, or the payload of a tunnel packet or of a
+    /// piece of one.
+    fn frame(&self) -> Vec<u8> {
+        let (to, from) = if self.port() == U { (U_MAC, G_MAC) } else { (L_MAC, H_MAC) };
+        let is_ipv6 = self.kind & 2 != 0;
+        let (local, remote) = if is_ipv6 {
+            ("2001:db8:100::1", ["2001:db8:200::2", "2001:db8:200::3"])
+        } else {
+            ("198.51.100.1", ["203.0.113.2", "203.0.113.3"])
+        };
+        let outer = ip(remote[usize::from(self.kind >> 2 & 1)], local).may_be_cut();
+        let protocol = if self.kind & 8 != 0 { 4 } else { 41 };
+        let packet = match self.kind >> 4 & 7 {
+            0 => return self.bytes.to_vec(),
+            1 => self.bytes.to_vec(),
+            2 => self.mended(),
+            3 => outer.carrying(protocol, self.bytes),
+            4 => outer.carrying(protocol, &self.mended()),
+            5 => ip(if is_ipv6 { "2001:db8:1::5" } else { "10.1.0.5" }, local)
+                .may_be_cut()
+                .carrying(if is_ipv6 { 58 } else { 1 }, self.bytes),
+            _ => self.piece(outer, if self.kind & 16 == 0 { protocol } else { 1 }),
+        };
+        frames::frame(to, from, &packet)
+    }
+
+    /// The bytes with the checksum of an IPv4 header at their start made right.
+    fn mended(&self) -> Vec<u8> {
+        let mut bytes = self.bytes.to_vec();
+        if bytes.len() >= 20 && bytes[0] >> 4 == 4 {
+            mend_ipv4(&mut bytes);
+        }
+        bytes
+    }
+
+    /// A fragment whose offset, more flag and identification are the first four bytes.
+    fn piece(&self, outer: frames::Ip, protocol: u8) -> Vec<u8> {
+        let Some((&[offset, flags, high, low], part)) = self.bytes.split_first_chunk::<4>() else {
+            return Vec::new();
+        };
+        let (units, more) = (u16::from(offset) | u16::from(flags & 0x1e) << 7, flags & 1 != 0);
+        if outer.source.is_ipv6() {
+            let field = units << 3 | u16::from(more);
+            let [offset_high, offset_low] = field.to_be_bytes();
+            let header = [protocol, 0, offset_high, offset_low, 0, 0, high, low];
+            return outer.carrying(44, &[&header[..], part].concat());
+        }
+        let identification = u16::from_be_bytes([high, low]);
+        let whole = frames::Ip { identification, ..outer }.carrying(protocol, part);
+        frames::as_piece(&whole, units, more)
+    }
+}
+
+thread_local! {
+    static TABLES: Arc<Tables> = crowded().build(1);
+    /// Kept from input to input, as it is empty after each.
+    static APPLIANCE: RefCell<Option<Appliance>> = const { RefCell::new(None) };
+}
+
+fn appliance() -> Appliance {
+    let reassembly = Limits { pieces: 40, pieces_per_peer: 12 };
+    let tables = TABLES.with(Arc::clone);
+    Appliance::with(tables, WorkerSettings { reassembly, ..settings() })
+}
+
+/// What the control thread does with what it is given: answers, gives up, sends a frame.
+fn play_control(appliance: &mut Appliance) {
+    for (number, punt) in appliance.take_punts().into_iter().enumerate() {
+        let handback = match punt {
+            Punt::Frame { port, frame } => Handback::Frame { port, frame },
+            Punt::Unresolved { packet, .. } if number % 3 == 0 => Handback::Unreachable { packet },
+            Punt::Unresolved { port, address, packet } if number % 3 == 1 => {
+                Handback::Send { port, address, packet, since: 0 }
+            }
+            Punt::Unresolved { packet, .. } => {
+                Handback::Release { packet, counter: Counter::NbrQueueDrop }
+            }
+        };
+        assert!(appliance.shared.handbacks.push(handback).is_ok(), "the ring has room");
+    }
+}
+
+fn play(appliance: &mut Appliance, data: &[u8]) {
+    let mut rest = data;
+    for number in 0..STEPS_MAX {
+        let Some((step, behind)) = Step::split(rest) else { break };
+        rest = behind;
+        let later = u64::from(step.later) * u64::from(step.later) * 10_000_000;
+        appliance.now = Nanos(appliance.now.0.saturating_add(later));
+        appliance.inject(step.port(), &step.frame());
+        // The highest bit: it comes in one burst with the next.
+        if step.kind & 0x80 == 0 || number % 16 == 15 {
+            appliance.run();
+            play_control(appliance);
+        }
+    }
+    appliance.run();
+    play_control(appliance);
+    appliance.run();
+    play_control(appliance);
+    appliance.now = Nanos(appliance.now.0 + u64::from(SECONDS_MAX) * 1_000_000_000);
+    // Packets and errors that were made at the end may wait once more.
+    for _ in 0..3 {
+        appliance.run();
+        play_control(appliance);
+    }
+    appliance.run();
+    assert_eq!(appliance.held(), 0, "something waits for ever");
+    assert_eq!(appliance.worker.device_mut().pool().free_count(), BUFFERS, "a buffer is lost");
+}
+
+fuzz_target!(|data: &[u8]| {
+    APPLIANCE.with_borrow_mut(|kept| {
+        // At the end of each input two minutes pass, so that every rate is as at the start.
+        let appliance = kept.get_or_insert_with(appliance);
+        play(appliance, data);
+        if appliance.shared.counters.balance.received.get() > 200_000 {
+            *kept = None;
+        }
+    });
+});
