@@ -138,7 +138,10 @@ impl Controller {
     /// something to do.
     pub(super) fn publish_pending(&mut self) -> bool {
         if self.pending.is_empty() {
-            self.hand_back_waiting(self.generation);
+            // What was staged may be what waiting packets need: then they go with its publication.
+            if !self.pair.has_changes() {
+                self.hand_back_waiting(self.generation);
+            }
             return false;
         }
         if !self.can_change() {

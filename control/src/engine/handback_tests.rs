@@ -12,6 +12,7 @@ use super::{Controller, ControllerSettings, PortFacts};
 use crate::config::{Purpose, load_str};
 
 const WAN: PortId = PortId(0);
+const PORTS: &str = "ports: { wan: { addresses: [198.51.100.1/24] } }";
 
 /// A controller with two workers, whose rings the test serves.
 struct Bench {
@@ -21,8 +22,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let text = "ports: { wan: { addresses: [198.51.100.1/24] } }";
-        let config = load_str("text", text, Purpose::Replay).unwrap().config;
+        let config = load_str("text", PORTS, Purpose::Replay).unwrap().config;
         let facts = config.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu });
         let facts = facts.collect();
         let settings = ControllerSettings { seed: 1, workers: 2 };
@@ -104,6 +104,21 @@ fn nothing_is_handed_back_before_what_its_neighbor_changed_can_be_published() {
     drop(held);
     bench.controller.turn(Nanos(0));
     assert_eq!((bench.tables().generation, bench.handed_back(1)), (3, vec![(78, 3)]));
+}
+
+#[test]
+fn what_its_neighbor_changed_may_be_published_with_another_configuration() {
+    let mut bench = Bench::new();
+    bench.need(1, 77);
+    bench.need(1, 78);
+    let held = bench.tables();
+    bench.answer(77);
+    bench.answer(78);
+    drop(held);
+    let text = format!("{PORTS}\nroutes: [{{ to: 10.9.0.0/16, type: blackhole }}]");
+    let other = load_str("text", &text, Purpose::Replay).unwrap().config;
+    assert_eq!(bench.controller.apply(other, Nanos(0)).unwrap(), 3);
+    assert_eq!(bench.handed_back(1), [(77, 2), (78, 3)]);
 }
 
 #[test]
