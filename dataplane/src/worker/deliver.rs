@@ -11,9 +11,9 @@ use crate::node::echo::{self, Echo};
 use crate::node::icmp_error::IcmpError;
 use crate::packet::{Flags, HEADROOM, Metadata, Packet};
 use crate::reassembly::{self, FragmentHeader, Terms};
+use crate::stage::Verdict;
 use crate::stage::classify::walk_extensions_to_us;
 use crate::stage::decap::{is_link_local, is_martian_ipv4, is_martian_ipv6};
-use crate::stage::{Loss, Verdict};
 use crate::tables::{NextHop, Tables};
 use crate::tunnel::lookup::{Found, OuterAddress, Protocols, TunnelLookup, is_tunnel_protocol};
 use crate::wire::checksum::{fold, pseudo_header, sum};
@@ -219,7 +219,8 @@ fn check_tunnel<A: OuterAddress>(
     let found = lookup.find(local, remote, protocols, port);
     let counter = match (found, message.is_piece) {
         (Found::Tunnel(id), true) => return Err(piece_of(id, tables)),
-        (Found::Tunnel(id), false) => return Err(put_together(id, packet, tables)),
+        // In pieces, or behind a fragment header inside a tunnel: the stages left it to us.
+        (Found::Tunnel(id), false) => return Err(Verdict::Decap(id)),
         (_, true) if message.protocol == protocol::DESTINATION_OPTIONS => return Ok(()),
         (_, true) => Counter::ReasmNoTunnel,
         (Found::WrongProtocol, false) => Counter::TunProtoMismatch,
@@ -238,15 +239,6 @@ fn piece_of(id: TunnelId, tables: &Tables) -> Verdict {
         Some(seconds) => Verdict::Reassemble(Terms { seconds, is_own: false }),
         None => Verdict::drop(Counter::ReasmNoTunnel),
     }
-}
-
-/// A whole packet of this tunnel that was in pieces when the stages saw it.
-fn put_together(id: TunnelId, packet: &Packet, tables: &Tables) -> Verdict {
-    if packet.meta.flags.decap_depth() < tables.limits.decap_depth {
-        return Verdict::Decap(id);
-    }
-    let loss = Loss { counter: Counter::IfRxNestedLimit, interface: packet.meta.ingress };
-    Verdict::Drop(loss)
 }
 
 /// A piece of a packet for this node itself: of an echo request, perhaps.

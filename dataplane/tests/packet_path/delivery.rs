@@ -26,7 +26,7 @@ fn internet_sum(bytes: &[u8]) -> u16 {
 }
 
 /// An ICMPv6 message with its checksum.
-fn icmp6(header: Ip, message: &[u8]) -> Vec<u8> {
+pub(crate) fn icmp6(header: Ip, message: &[u8]) -> Vec<u8> {
     let packet = header.carrying(58, message);
     let len = u32::try_from(message.len()).unwrap().to_be_bytes();
     let pseudo = [&packet[8..40], &len, &[0, 0, 0, 58], message].concat();

@@ -17,5 +17,6 @@ mod mutation;
 mod nesting;
 mod publication;
 mod reassembly;
+mod reassembly_limits;
 mod round_trip;
 mod specimens;
