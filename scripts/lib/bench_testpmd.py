@@ -64,11 +64,12 @@ class Program:
         self.process.send_signal(signal.SIGCONT)
 
     def find_thread(self, pattern):
-        """The statistics of the scheduler about the thread of that name."""
-        for task in pathlib.Path(f'/proc/{self.process.pid}/task').iterdir():
-            if re.fullmatch(pattern, (task / 'comm').read_text().strip()):
-                return task / 'schedstat'
-        raise Failure(f'{self.name} has no thread {pattern}')
+        """The statistics of the scheduler about the thread of that name, once it has it."""
+        def find():
+            tasks = pathlib.Path(f'/proc/{self.process.pid}/task').iterdir()
+            named = (task for task in tasks if re.fullmatch(pattern, (task / 'comm').read_text().strip()))
+            return next(named, None)
+        return self.wait_for(find) / 'schedstat'
 
     def cpu_ns(self):
         return int(self.thread.read_text().split()[0])
