@@ -11,10 +11,10 @@ use super::lookups::Lookups;
 use super::sort::{may_pass_ipv4, may_pass_ipv6};
 use crate::fib::NextHopId;
 use crate::interface::{PortId, TunnelId};
-use crate::packet::{Packet, prefetch};
+use crate::packet::Packet;
 use crate::stage::Round;
 use crate::tables::Tables;
-use crate::tunnel::lookup::{Found, Protocols};
+use crate::tunnel::lookup::{Found, Home, Protocols};
 use crate::wire::{ipv4, ipv6, protocol, read_u32, read_u128};
 
 /// A packet whose tunnel is known, with what the lookup made of the destination inside.
@@ -53,16 +53,16 @@ impl FastPath {
         let Self { ipv4, arrivals4, insides, outcomes, .. } = self;
         let tables = round.tables;
         insides.clear();
-        if tables.fib4.is_large() | tables.tunnels_by_ipv4.is_large() {
-            prefetch_ipv4(packets, arrivals4, tables);
+        if tables.fib4.is_large() {
+            prefetch_inside::<IPV4_END>(packets, arrivals4, tables);
         }
-        for &at in arrivals4.items() {
+        for &(at, home) in arrivals4.items() {
             let Some(packet) = packets.get(usize::from(at)) else { continue };
             let Some(start) = packet.data().first_chunk::<IPV4_END>() else { continue };
             let outer = PlainIpv4::of(header::behind_ethernet(start));
             let (local, remote) = (outer.destination(), outer.source());
             let protocols = Protocols::of(outer.protocol());
-            match tables.tunnels_by_ipv4.find(local, remote, protocols, Some(port)) {
+            match tables.tunnels_by_ipv4.find_from(home, local, remote, protocols, Some(port)) {
                 Found::Tunnel(id) => {
                     let inner = packet.data().get(IPV4_END..).unwrap_or(&[]);
                     insides.push(at, id, outer.protocol(), inner, tables);
@@ -89,16 +89,16 @@ impl FastPath {
         let Self { ipv6, arrivals6, insides, outcomes, .. } = self;
         let tables = round.tables;
         insides.clear();
-        if tables.fib4.is_large() | tables.tunnels_by_ipv6.is_large() {
-            prefetch_ipv6(packets, arrivals6, tables);
+        if tables.fib4.is_large() {
+            prefetch_inside::<IPV6_END>(packets, arrivals6, tables);
         }
-        for &at in arrivals6.items() {
+        for &(at, home) in arrivals6.items() {
             let Some(packet) = packets.get(usize::from(at)) else { continue };
             let Some(start) = packet.data().first_chunk::<IPV6_END>() else { continue };
             let outer = PlainIpv6::of(header::behind_ethernet(start));
             let (local, remote) = (outer.destination(), outer.source());
             let protocols = Protocols::of(outer.next_header());
-            match tables.tunnels_by_ipv6.find(local, remote, protocols, Some(port)) {
+            match tables.tunnels_by_ipv6.find_from(home, local, remote, protocols, Some(port)) {
                 Found::Tunnel(id) => {
                     let inner = packet.data().get(IPV6_END..).unwrap_or(&[]);
                     insides.push(at, id, outer.next_header(), inner, tables);
@@ -115,34 +115,17 @@ impl FastPath {
     }
 }
 
-/// Asks for the tunnels of packets, and for the routes of what is inside if that is IPv4.
-fn prefetch_ipv4(packets: &[Packet], arrivals: &List<u16>, tables: &Tables) {
-    const INNER_END: usize = IPV4_END + ipv4::HEADER_LEN;
-    for packet in arrivals.items().iter().filter_map(|&at| packets.get(usize::from(at))) {
-        let Some(start) = packet.data().first_chunk::<INNER_END>() else { continue };
-        let Some(outer) = start.first_chunk::<IPV4_END>() else { continue };
-        let outer = PlainIpv4::of(header::behind_ethernet(outer));
-        tables.tunnels_by_ipv4.prefetch(outer.destination(), outer.source());
-        prefetch_inside(start.last_chunk(), tables);
-    }
-}
-
-/// The same with IPv6 outside.
-fn prefetch_ipv6(packets: &[Packet], arrivals: &List<u16>, tables: &Tables) {
-    const INNER_END: usize = IPV6_END + ipv4::HEADER_LEN;
-    for packet in arrivals.items().iter().filter_map(|&at| packets.get(usize::from(at))) {
-        let Some(start) = packet.data().first_chunk::<INNER_END>() else { continue };
-        let Some(outer) = start.first_chunk::<IPV6_END>() else { continue };
-        let outer = PlainIpv6::of(header::behind_ethernet(outer));
-        tables.tunnels_by_ipv6.prefetch(outer.destination(), outer.source());
-        prefetch_inside(start.last_chunk(), tables);
-    }
-}
-
-#[inline]
-fn prefetch_inside(inner: Option<&[u8; ipv4::HEADER_LEN]>, tables: &Tables) {
-    if let Some(inner) = inner.map(PlainIpv4::of) {
-        tables.fib4.prefetch(inner.destination());
+/// Asks for the routes of what is behind outer headers that end at `END`, if that is IPv4.
+fn prefetch_inside<const END: usize>(
+    packets: &[Packet],
+    arrivals: &List<(u16, Home)>,
+    tables: &Tables,
+) {
+    for packet in arrivals.items().iter().filter_map(|&(at, _)| packets.get(usize::from(at))) {
+        let inner = packet.data().get(END..).and_then(<[u8]>::first_chunk);
+        if let Some(inner) = inner.map(PlainIpv4::of) {
+            tables.fib4.prefetch(inner.destination());
+        }
     }
 }
 
@@ -158,7 +141,7 @@ impl Insides {
     #[inline]
     fn push(&mut self, at: u16, tunnel: TunnelId, carries: u8, inner: &[u8], tables: &Tables) {
         if let Some(place) = tables.tunnel(tunnel) {
-            prefetch(place);
+            place.prefetch();
         }
         if carries == protocol::IPV4 {
             let next_hop = tables.fib4.lookup(read_u32(inner, ipv4::offset::DESTINATION));

@@ -5,7 +5,8 @@
 //! of a burst are taken together through a few loops, each short enough for the processor to have
 //! many packets in flight, so that loads that miss a cache overlap:
 //!
-//! 1. check the headers, look up the destinations, and sort by what is to be done (`sort`);
+//! 1. check the headers, look up the destinations, ask for the places of tunnels, and sort by what is to
+//!    be done (`sort`);
 //! 2. find the tunnels of what one may have brought, and look up what is inside (`arrive`);
 //! 3. forward what came through a tunnel (`leave`), or comes from a host (`forward`), and put into
 //!    a tunnel what goes through one (`enter`).
@@ -29,6 +30,7 @@ use crate::interface::{PORTS_MAX, PortId};
 use crate::packet::{BURST_MAX, Burst, Path};
 use crate::stage::{Round, Verdict, Verdicts};
 use crate::tables::Port;
+use crate::tunnel::lookup::Home;
 use arrive::Insides;
 use enter::{enter_ipv4, enter_ipv6};
 use forward::{forward_ipv4, forward_ipv6};
@@ -88,9 +90,10 @@ impl Whole {
 pub struct FastPath {
     ipv4: Sorted,
     ipv6: Sorted,
-    /// Packets of protocols that tunnels use, by their places in the burst.
-    arrivals4: List<u16>,
-    arrivals6: List<u16>,
+    /// Packets of protocols that tunnels use, by their places in the burst, and where to look for
+    /// their tunnels.
+    arrivals4: List<(u16, Home)>,
+    arrivals6: List<(u16, Home)>,
     insides: Insides,
     /// Packets of IPv6 to be sorted, and where they go.
     transits6: List<u16>,
@@ -103,8 +106,8 @@ impl Default for FastPath {
         Self {
             ipv4: Sorted::default(),
             ipv6: Sorted::default(),
-            arrivals4: List::new(0),
-            arrivals6: List::new(0),
+            arrivals4: List::new((0, Home::default())),
+            arrivals6: List::new((0, Home::default())),
             insides: Insides::default(),
             transits6: List::new(0),
             destinations6: Lookups::default(),

@@ -6,7 +6,7 @@ use super::header::{self, Carried, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::list::List;
 use crate::fib::NextHopId;
 use crate::interface::TunnelId;
-use crate::packet::{Flags, Packet, prefetch};
+use crate::packet::{Flags, Packet};
 use crate::tables::Tables;
 use crate::wire::ethernet;
 
@@ -36,7 +36,7 @@ impl Sorted {
     pub(super) fn push(&mut self, at: u16, next_hop: NextHopId, tables: &Tables) {
         if let Some(id) = next_hop.as_tunnel() {
             if let Some(tunnel) = tables.tunnel(id) {
-                prefetch(tunnel);
+                tunnel.prefetch();
                 self.entries.push((at, id));
             }
         } else {
@@ -72,7 +72,8 @@ impl FastPath {
                     }
                     if header::is_tunnels(plain.protocol()) {
                         if !plain.is_fragment() {
-                            arrivals4.push(at);
+                            let (local, remote) = (plain.destination(), plain.source());
+                            arrivals4.push((at, tables.tunnels_by_ipv4.ask(local, remote)));
                         }
                         continue;
                     }
@@ -88,7 +89,8 @@ impl FastPath {
                         continue;
                     }
                     if header::is_tunnels(plain.next_header()) {
-                        arrivals6.push(at);
+                        let (local, remote) = (plain.destination(), plain.source());
+                        arrivals6.push((at, tables.tunnels_by_ipv6.ask(local, remote)));
                     } else if may_pass_ipv6(plain, tables) {
                         transits6.push(at);
                         destinations6.push(plain.destination());

@@ -138,8 +138,9 @@ struct Candidate {
 
 const NO_MORE: u32 = u32::MAX;
 
-/// How many slots are taken for being in a cache of the core.
-const NEAR_SLOTS: usize = 1 << 14;
+/// Where a lookup begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Home(u32);
 
 /// What a lookup found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -346,16 +347,42 @@ impl<A: OuterAddress> TunnelLookup<A> {
 
     /// The tunnel of a packet to `local` from `remote` with one protocol, received on `ingress`.
     #[inline]
-    #[expect(clippy::needless_bitwise_bool, reason = "a branch that nobody could predict")]
     pub fn find(&self, local: A, remote: A, protocol: Protocols, ingress: Option<PortId>) -> Found {
+        self.find_from(self.ask(local, remote), local, remote, protocol, ingress)
+    }
+
+    /// Asks for what [`find_from`](Self::find_from) looks at first, and says where that is.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "there are fewer slots than tunnels times 8"
+    )]
+    pub fn ask(&self, local: A, remote: A) -> Home {
+        let home = Self::home(self.seed, Pair { local, remote }) & (self.slots.len() - 1);
+        if let Some(slot) = self.slots.get(home) {
+            prefetch(slot);
+        }
+        Home(home as u32)
+    }
+
+    /// As [`find`](Self::find), for addresses that were [asked for](Self::ask) with these tables.
+    #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch that nobody could predict")]
+    pub fn find_from(
+        &self,
+        home: Home,
+        local: A,
+        remote: A,
+        protocol: Protocols,
+        ingress: Option<PortId>,
+    ) -> Found {
         // The only tunnel of both addresses, bound to no port, in one of the first two places: so are
         // nearly all. Which of the two nobody could predict, so there is no branch for it.
-        let pair = Pair { local, remote };
-        let (mask, home) = (self.slots.len() - 1, Self::home(self.seed, pair));
         let is_in = |slot: &Slot<A>| (slot.pair.local == local) & (slot.pair.remote == remote);
-        if let Some(slot) = self.slots.get(home & mask)
-            && let at = home.wrapping_add(usize::from(!is_in(slot)))
-            && let Some(slot) = self.slots.get(at & mask)
+        let home = home.0 as usize;
+        if let Some(slot) = self.slots.get(home)
+            && let at = home + usize::from(!is_in(slot))
+            && let Some(slot) = self.slots.get(at & (self.slots.len() - 1))
             && is_in(slot)
             && slot.first.protocols.overlaps(protocol)
             && slot.first.next == NO_MORE
@@ -364,21 +391,6 @@ impl<A: OuterAddress> TunnelLookup<A> {
             return Found::Tunnel(slot.first.tunnel);
         }
         self.search(local, remote, protocol, ingress)
-    }
-
-    /// Asks for what [`find`](Self::find) looks at first. Worth it where [`is_large`](Self::is_large).
-    #[inline]
-    pub fn prefetch(&self, local: A, remote: A) {
-        let mask = self.slots.len() - 1;
-        if let Some(slot) = self.slots.get(Self::home(self.seed, Pair { local, remote }) & mask) {
-            prefetch(slot);
-        }
-    }
-
-    /// Whether the table is probably in no cache of a core.
-    #[inline]
-    pub fn is_large(&self) -> bool {
-        self.slots.len() > NEAR_SLOTS
     }
 
     /// The same, step by step.

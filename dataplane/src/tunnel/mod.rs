@@ -16,6 +16,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::counters::CounterSlot;
+use crate::packet::prefetch;
 use crate::reassembly;
 use crate::tables::NextHop;
 use crate::wire::{ipv4, ipv6};
@@ -222,6 +223,13 @@ impl Tunnel {
         let source_net_ipv6 = SourceNet::ipv6(&setup);
         let sources = (sources.len() > 1).then(|| sources.into());
         Ok(Self { plain, rewrite, setup: Arc::new(setup), source_net_ipv6, sources })
+    }
+
+    /// Asks for what plain packets need of it.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(&self.plain);
+        prefetch(&self.source_net_ipv6);
     }
 
     /// The bytes in front of a packet; `hash` is that of its flow, asked for where it counts.
