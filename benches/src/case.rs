@@ -157,7 +157,8 @@ impl Case {
         let gateway = host(UNDERLAY, Ipv4Addr::new(198, 51, 100, 254).into(), ROUTER_MAC);
         host(LAN, HOST4.into(), HOST_MAC);
         host(LAN, HOST6.into(), HOST_MAC);
-        let port = |mac| Port { mac, mtu: 1500, source_ipv4: None, source_ipv6: None };
+        let port =
+            |mac| Port { mac, mtu: 1500, source_ipv4: None, source_ipv6: None, nets: Arc::new([]) };
         let own = [LOCAL4.into(), LOCAL6.into()];
         let (fib4, fib6) = self.fibs(gateway);
         let mut tables = Tables {

@@ -125,6 +125,7 @@ fn answer(request: &Request) -> Result<Answer, Problem> {
         }
         Request::ClearCounters { .. } => Ok(Answer::Cleared(Cleared { cleared: 3 })),
         Request::ClearNeighbors { .. } => Ok(Answer::Cleared(Cleared { cleared: 1 })),
+        Request::ClearPaths { .. } => Ok(Answer::Cleared(Cleared { cleared: 2 })),
     }
 }
 
@@ -245,7 +246,7 @@ fn what_can_not_be_shown_ends_with_1_and_the_reason() {
     let bench = Bench::start();
     for (line, words) in [
         ("show tunnels rome", "there is no \"rome\""),
-        ("show paths", "not supported by this version"),
+        ("show events", "not supported by this version"),
         ("latency --tunnel lyon", "set `latency: yes`"),
     ] {
         let output = bench.client(line);

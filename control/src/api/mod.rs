@@ -65,6 +65,11 @@ pub enum Request {
         /// Of this one only.
         name: Option<String>,
     },
+    /// Forget what was learnt about paths: all, or those of this tunnel or with this end.
+    ClearPaths {
+        /// Of this one only.
+        name: Option<String>,
+    },
 }
 
 impl Request {
@@ -114,7 +119,8 @@ impl Applied {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cleared {
-    /// Things: ports and tunnels whose counters were set to zero, neighbors that were forgotten.
+    /// Things: ports and tunnels whose counters were set to zero, neighbors and paths that were
+    /// forgotten.
     pub cleared: u64,
 }
 

@@ -93,7 +93,9 @@ fn router(caller: Caller) -> Router {
         .route("/v1/clear/counters", post(clear_counters))
         .route("/v1/clear/counters/{*name}", post(clear_counters))
         .route("/v1/clear/neighbors", post(clear_neighbors))
-        .route("/v1/clear/neighbors/{*name}", post(clear_neighbors));
+        .route("/v1/clear/neighbors/{*name}", post(clear_neighbors))
+        .route("/v1/clear/pmtu", post(clear_paths))
+        .route("/v1/clear/pmtu/{*name}", post(clear_paths));
     for kind in Kind::ALL {
         let show = move |state, name, query, method| show(kind, state, name, query, method);
         let word = kind.word();
@@ -108,7 +110,7 @@ fn router(caller: Caller) -> Router {
             .route(&format!("/v1/{word}"), get(show))
             .route(&format!("/v1/{word}/{{*name}}"), named);
     }
-    for word in ["plan", "confirm", "rollback", "clear/pmtu"] {
+    for word in ["plan", "confirm", "rollback"] {
         router = router.route(&format!("/v1/{word}"), any(not_yet));
     }
     router
@@ -172,7 +174,7 @@ async fn show(
     Query(query): Query<HashMap<String, String>>,
     method: Method,
 ) -> Response {
-    if matches!(kind, Kind::Paths | Kind::Events) {
+    if matches!(kind, Kind::Events) {
         return Problem::unsupported(&format!("{method} /v1/{kind}")).into_response();
     }
     let name = name.map(|UrlPath(name)| name);
@@ -229,6 +231,11 @@ async fn clear_counters(State(caller): State<Caller>, name: Name) -> Response {
 async fn clear_neighbors(State(caller): State<Caller>, name: Name) -> Response {
     let name = name.map(|UrlPath(name)| name);
     answer(&caller, Request::ClearNeighbors { name }).await
+}
+
+async fn clear_paths(State(caller): State<Caller>, name: Name) -> Response {
+    let name = name.map(|UrlPath(name)| name);
+    answer(&caller, Request::ClearPaths { name }).await
 }
 
 async fn answer(caller: &Caller, request: Request) -> Response {

@@ -102,6 +102,7 @@ fn answer(request: &Request) -> Result<Answer, Problem> {
         }
         Request::ClearCounters { .. } => Ok(Answer::Cleared(Cleared { cleared: 3 })),
         Request::ClearNeighbors { .. } => Ok(Answer::Cleared(Cleared { cleared: 1 })),
+        Request::ClearPaths { .. } => Ok(Answer::Cleared(Cleared { cleared: 2 })),
     }
 }
 
@@ -144,10 +145,12 @@ fn requests_reach_the_control_thread_as_they_were_meant() {
     assert_eq!(client.apply("/etc/adit.yaml".as_ref()).unwrap().generation, 7);
     assert_eq!(client.clear("counters", Some("paris")).unwrap().cleared, 3);
     assert_eq!(client.clear("neighbors", None).unwrap().cleared, 1);
+    assert_eq!(client.clear("pmtu", Some("203.0.113.2")).unwrap().cleared, 2);
     let expected = [
         Request::Apply { path: "/etc/adit.yaml".into() },
         Request::ClearCounters { name: Some("paris".to_owned()) },
         Request::ClearNeighbors { name: None },
+        Request::ClearPaths { name: Some("203.0.113.2".to_owned()) },
     ];
     assert_eq!(bench.stop(), expected);
 }
@@ -186,7 +189,7 @@ fn refusals_are_problems_with_their_media_type() {
         assert_eq!(json["status"], status, "{line}");
         assert!(json["detail"].as_str().unwrap().contains(words), "{line}: {json}");
     };
-    expect("GET /v1/paths", "", 501, "not supported by this version");
+    expect("GET /v1/reassembly", "", 501, "not supported by this version");
     expect("GET /v1/events", "", 501, "not supported by this version");
     expect("PUT /v1/tunnels/paris", "{", 400, "not JSON");
     expect("PATCH /v1/tunnels/rome", "{}", 404, "rome");

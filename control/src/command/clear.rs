@@ -11,6 +11,8 @@ enum What {
     Counters,
     /// Forget neighbors that were learnt: all, or those of a port or with an address
     Neighbors,
+    /// Forget what was learnt about paths: all, or those of a tunnel or with an end of an address
+    Pmtu,
 }
 
 /// The arguments.
@@ -30,6 +32,7 @@ impl Clear {
         let (word, done) = match self.what {
             What::Counters => ("counters", "sets of counters set to zero"),
             What::Neighbors => ("neighbors", "neighbors forgotten"),
+            What::Pmtu => ("pmtu", "paths forgotten"),
         };
         match self.remote.client().clear(word, self.name.as_deref()) {
             Ok(cleared) => output::print(format_args!("{done}: {}\n", cleared.cleared)),

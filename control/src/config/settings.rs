@@ -83,7 +83,7 @@ impl Setting {
             "reassembly-timeout" => {
                 Self::ReassemblyTimeout(read::duration(report, field, SECOND..=120 * SECOND)?)
             }
-            "pmtu-expiry" => Self::PmtuExpiry(read::duration(report, field, SECOND..=DAY)?),
+            "pmtu-expiry" => Self::PmtuExpiry(pmtu_expiry(report, field)?),
             "pmtu-floor" => Self::PmtuFloor(read::small(report, field, 68..=1500)?),
             "clamp-tcp-mss" => Self::ClampTcpMss(read::boolean(report, field)?),
             "mss-insert" => Self::MssInsert(read::boolean(report, field)?),
@@ -205,6 +205,19 @@ fn icmp_relay(report: &mut Report, field: Field<'_, '_>) -> Option<IcmpRelay> {
         return Some(IcmpRelay::All);
     }
     read::word(report, field)
+}
+
+fn pmtu_expiry(report: &mut Report, field: Field<'_, '_>) -> Option<Duration> {
+    let expiry = read::duration(report, field, SECOND..=DAY)?;
+    //= RFC 1191 §6.3, RFC 8201 §4: a larger size is not tried within five minutes of a decrease.
+    let least = 300 * SECOND;
+    if expiry < least {
+        let message = "a path MTU that was learnt is believed for 300 s at least (RFC 8201 §4)";
+        report
+            .warn(field.place, field.node.mark, MistakeKind::OutOfRange, message)
+            .advise("write 300 or more");
+    }
+    Some(expiry.max(least))
 }
 
 fn inner_source(report: &mut Report, field: Field<'_, '_>) -> Option<InnerSource> {

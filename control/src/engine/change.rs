@@ -66,6 +66,7 @@ impl Controller {
             self.publication.publish(self.pair.publish(self.generation));
             self.is_resting = true;
         }
+        self.forget_moved_paths();
         self.generation
     }
 
@@ -101,18 +102,29 @@ impl Controller {
     fn rebuild(&mut self, now: Nanos) -> Result<(), CompileError> {
         let known = self.neighbors.entries();
         let known = known.filter_map(|entry| Some((entry.port, entry.address, entry.mac?)));
-        let (compiler, mut tables) = Compiler::build(&self.store, &self.ports, known, self.seed)?;
+        let paths = self.compiler.paths().unheld();
+        let (compiler, mut tables) =
+            Compiler::build(&self.store, &self.ports, known, paths, self.seed)?;
         self.generation += 1;
         tables.generation = self.generation;
+        tables.soft_state = Arc::clone(&self.soft_state);
         self.compiler = compiler;
         self.pending.clear();
         let old = std::mem::replace(&mut self.pair, TablePair::new(tables));
         self.retired.push((self.generation, old));
         self.is_resting = true;
         self.publication.publish(Arc::clone(self.pair.live()));
+        self.forget_moved_paths();
         self.configure_neighbors(now);
         self.act();
         Ok(())
+    }
+
+    /// What was learnt about a path is not true where it leaves by another port now.
+    fn forget_moved_paths(&mut self) {
+        for path in self.compiler.take_moved_paths() {
+            self.soft_state.clear(path);
+        }
     }
 
     /// Tells the neighbors what the configuration says, all of it.

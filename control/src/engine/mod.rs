@@ -23,6 +23,7 @@ use adit_dataplane::interface::PortId;
 use adit_dataplane::latency::Histograms;
 use adit_dataplane::node::rate_limit::{self, Rate};
 use adit_dataplane::reassembly;
+use adit_dataplane::tables::soft_state::SoftState;
 use adit_dataplane::tables::{Operation, TablePair};
 use adit_dataplane::worker::exchange::{Frame, Handback, Publication, Punt, Shared};
 
@@ -31,7 +32,7 @@ pub use reports::{PoolFacts, PortState, WorkerFacts};
 
 use crate::config::{Config, Limits, Store};
 use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors, Notice, Parked};
-use compile::Compiler;
+use compile::{Compiler, Paths};
 use reports::{Baseline, LatencyTotals};
 
 /// Tunnels that there is room for beyond those of the first configuration, for counters.
@@ -63,6 +64,8 @@ pub struct Controller {
     workers: Vec<Arc<Shared>>,
     neighbors: Neighbors,
     compiler: Compiler,
+    /// What workers have learnt about paths.
+    soft_state: Arc<SoftState>,
     /// The tables in force, and those that the next change is made on.
     pair: TablePair,
     generation: u64,
@@ -98,9 +101,12 @@ impl Controller {
         let tunnel_count = u32::try_from(config.tunnels.len()).unwrap_or(u32::MAX);
         let limit = tunnel_count.saturating_add(SPARE_SLOTS);
         let store = Store::new(config, limit).map_err(|_| CompileError::Counters { limit })?;
+        let room = path_room(&store);
         let (compiler, mut tables) =
-            Compiler::build(&store, &ports, std::iter::empty(), settings.seed)?;
+            Compiler::build(&store, &ports, std::iter::empty(), Paths::new(room), settings.seed)?;
         tables.generation = 1;
+        let soft_state = Arc::new(SoftState::new(room as usize));
+        tables.soft_state = Arc::clone(&soft_state);
         let pair = TablePair::new(tables);
         let publication = Arc::new(Publication::new(Arc::clone(pair.live())));
         let shared = || Arc::new(Shared::new(limit as usize));
@@ -113,6 +119,7 @@ impl Controller {
             workers,
             neighbors: Neighbors::new(NeighborLimits::default()),
             compiler,
+            soft_state,
             pair,
             generation: 1,
             is_resting: false,
@@ -331,6 +338,14 @@ impl Controller {
         let wanted = self.store.tunnels().filter(|(_, tunnel)| tunnel.latency).count();
         u16::try_from(wanted).unwrap_or(u16::MAX).saturating_add(SPARE_HISTOGRAMS)
     }
+}
+
+/// Room for what is learnt about paths: one for each tunnel there can be, and for all of them at once to
+/// take others; the same for the other sources of pools. Memory is taken when something is learnt.
+fn path_room(store: &Store) -> u32 {
+    let more: usize = store.tunnels().map(|(_, tunnel)| tunnel.more_locals.len()).sum();
+    let more = u32::try_from(more).unwrap_or(u32::MAX).saturating_add(SPARE_SLOTS);
+    store.limit().saturating_add(more).saturating_mul(2)
 }
 
 /// Histograms for tunnels that a later configuration measures.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::interface::{PortId, TunnelId};
+use adit_dataplane::tables::soft_state::{PathMtu, TunnelPath};
 use adit_dataplane::tables::{Group, NextHop, Tables};
 use adit_dataplane::tunnel::lookup::{Found, Protocols};
 use proptest::prelude::*;
@@ -174,6 +175,13 @@ impl Named<'_> {
         }
     }
 
+    /// The ends of a path, and how many paths there are.
+    fn path(&self, path: TunnelPath) -> String {
+        let mut all = self.0.compiler.paths().iter();
+        let found = all.find(|(id, ..)| *id == path).map(|(_, ends, _)| ends);
+        format!("{found:?} of {}", self.0.compiler.paths().iter().count())
+    }
+
     fn routes(&self) -> Vec<String> {
         let addresses = [
             "203.0.113.1",
@@ -246,9 +254,14 @@ impl Named<'_> {
             let underlay = self.next_hop(std::mem::take(&mut setup.underlay));
             assert_eq!(setup.slot.0, id.0);
             setup.slot = adit_dataplane::counters::CounterSlot(0);
+            let none = TunnelPath::NONE;
+            let mut paths = vec![std::mem::replace(&mut setup.path, none)];
+            paths.extend(std::mem::take(&mut setup.more_paths));
+            let paths: Vec<String> = paths.into_iter().map(|path| self.path(path)).collect();
             let measured = setup.latency.take().is_some();
             let standing = &self.0.compiler.info(id).unwrap().standing;
-            let text = format!("{underlay} {measured} {standing:?} {setup:?} {:?}", built.rewrite);
+            let built = &built.rewrite;
+            let text = format!("{underlay} {paths:?} {measured} {standing:?} {setup:?} {built:?}");
             (tunnel.name.to_string(), text)
         };
         self.0.store.tunnels().map(setup).collect()
@@ -360,4 +373,90 @@ proptest! {
         changed.apply(other.clone(), Nanos(0)).unwrap();
         assert_same(&changed, other)?;
     }
+}
+
+const TWO_WAYS: &str = r#"{
+  "ports": {
+    "wan": { "addresses": ["198.51.100.1/24"] },
+    "backup": { "addresses": ["203.0.113.1/24"] },
+    "lan": { "addresses": ["10.1.0.1/24"] } },
+  "loopback": { "addresses": ["192.0.2.1/32"] },
+  "tunnels": {
+    "paris": { "mode": "ipip", "local": "192.0.2.1", "remote": "198.18.0.1", "routes": ["10.2.0.0/16"] },
+    "six": { "mode": "sit", "local": "192.0.2.1", "remote": "198.18.0.1" },
+    "lyon": { "mode": "ipip", "local": "192.0.2.1", "remote": "198.18.0.2" } },
+  "routes": [{ "to": "default", "via": "198.51.100.254" }]
+}"#;
+
+fn two_ways(text: &str) -> Config {
+    load_str("ways", text, Purpose::Replay).unwrap().config
+}
+
+/// A controller that knows of a path MTU of 1400 for both remotes, and the paths.
+fn taught() -> (Controller, [TunnelPath; 3]) {
+    let controller = controller(two_ways(TWO_WAYS));
+    let path = |name| {
+        let id = controller.store.tunnel_id(name).unwrap();
+        controller.pair.live().tunnel(id).unwrap().setup.path
+    };
+    let paths = ["paris", "six", "lyon"].map(path);
+    for path in [paths[0], paths[2]] {
+        let mtu = PathMtu { mtu: 1400, is_locked: false };
+        assert!(controller.soft_state.learn(path, mtu, Nanos(0), Nanos::from_secs(600)));
+    }
+    (controller, paths)
+}
+
+fn mtus(controller: &Controller) -> Vec<(String, u16)> {
+    let tunnels = controller.tunnels(Nanos(0)).tunnels;
+    tunnels.into_iter().map(|tunnel| (tunnel.name, tunnel.mtu)).collect()
+}
+
+#[test]
+fn what_was_learnt_about_a_path_is_that_of_all_its_tunnels_and_outlives_changes_of_them() {
+    let (mut controller, paths) = taught();
+    assert_eq!(paths[0], paths[1]);
+    let small = |names: [&str; 3]| names.map(|name| (name.to_owned(), 1380)).to_vec();
+    assert_eq!(mtus(&controller), small(["paris", "six", "lyon"]));
+    // One by one, and as a whole.
+    let other_ttl = TWO_WAYS.replace("\"mode\": \"ipip\"", "\"mode\": \"ipip\", \"ttl\": 9");
+    controller.apply(two_ways(&other_ttl), Nanos(0)).unwrap();
+    assert_eq!(mtus(&controller), small(["paris", "six", "lyon"]));
+    let limits =
+        TWO_WAYS.replace("{\n  \"ports\"", "{ \"limits\": { \"decap-depth\": 2 },\n  \"ports\"");
+    controller.apply(two_ways(&limits), Nanos(0)).unwrap();
+    assert_eq!(mtus(&controller), small(["paris", "six", "lyon"]));
+}
+
+#[test]
+fn what_was_learnt_is_forgotten_when_the_route_leaves_by_another_port() {
+    for sweeping in [false, true] {
+        let (mut controller, _) = taught();
+        let mut text = TWO_WAYS.replace("198.51.100.254", "203.0.113.254");
+        if sweeping {
+            text = text
+                .replace("{\n  \"ports\"", "{ \"limits\": { \"decap-depth\": 2 },\n  \"ports\"");
+        }
+        controller.apply(two_ways(&text), Nanos(0)).unwrap();
+        assert!(mtus(&controller).iter().all(|(_, mtu)| *mtu == 1480), "{:?}", mtus(&controller));
+        assert_eq!(controller.paths(Nanos(0)).paths, []);
+    }
+}
+
+#[test]
+fn paths_are_shown_with_their_tunnels_and_cleared_by_tunnel_or_end() {
+    let (controller, _) = taught();
+    let shown = controller.paths(Nanos::from_secs(100)).paths;
+    let paris = shown.iter().find(|path| path.remote == "198.18.0.1").unwrap();
+    assert_eq!(paris.tunnels, ["paris", "six"]);
+    assert_eq!((paris.local.as_str(), paris.mtu, paris.expires_s), ("192.0.2.1", 1400, Some(500)));
+    assert_eq!(paris.port.as_deref(), Some("wan"));
+    assert_eq!(controller.paths(Nanos::from_secs(601)).paths, []);
+    let (mut controller, _) = taught();
+    assert_eq!(controller.clear_paths(Some("nowhere")), None);
+    assert_eq!(controller.clear_paths(Some("198.18.0.9")), None);
+    assert_eq!(controller.clear_paths(Some("six")), Some(1));
+    assert_eq!(controller.clear_paths(Some("192.0.2.1")), Some(1));
+    assert_eq!(controller.clear_paths(None), Some(0));
+    assert_eq!(mtus(&controller)[0].1, 1480);
 }

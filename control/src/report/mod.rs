@@ -11,6 +11,7 @@ pub mod drops;
 mod hgrm;
 pub mod latency;
 pub mod neighbors;
+pub mod paths;
 pub mod ports;
 pub mod reassembly;
 pub mod routes;
@@ -30,6 +31,7 @@ pub use counters::{CounterSet, Counters};
 pub use drops::{Drop, Drops};
 pub use latency::{Latency, LatencyPath, LatencyRow};
 pub use neighbors::{Neighbor, Neighbors};
+pub use paths::{Path, Paths};
 pub use ports::{Link, Offload, Port, Ports};
 pub use reassembly::{LostPieces, Reassembly, Waiting};
 pub use routes::{NextHop, Route, RouteOrigin, Routes};
@@ -121,6 +123,8 @@ pub enum Report {
     Routes(Routes),
     /// See [`Kind::Neighbors`].
     Neighbors(Neighbors),
+    /// See [`Kind::Paths`].
+    Paths(Paths),
     /// See [`Kind::Counters`].
     Counters(Counters),
     /// See [`Kind::Drops`].
@@ -147,13 +151,14 @@ impl Report {
             Kind::Tunnels => Self::Tunnels(read(kind, json)?),
             Kind::Routes => Self::Routes(read(kind, json)?),
             Kind::Neighbors => Self::Neighbors(read(kind, json)?),
+            Kind::Paths => Self::Paths(read(kind, json)?),
             Kind::Counters => Self::Counters(read(kind, json)?),
             Kind::Drops => Self::Drops(read(kind, json)?),
             Kind::Latency => Self::Latency(read(kind, json)?),
             Kind::Config => Self::Config(read(kind, json)?),
             Kind::Workers => Self::Workers(read(kind, json)?),
             Kind::Reassembly => Self::Reassembly(read(kind, json)?),
-            Kind::Paths | Kind::Events => {
+            Kind::Events => {
                 return Err(format!("{kind}: not supported by this version"));
             }
         })
@@ -170,6 +175,7 @@ impl Report {
             Self::Neighbors(report) => retain(&mut report.neighbors, |neighbor| {
                 neighbor.address == name || neighbor.port == name
             }),
+            Self::Paths(report) => retain(&mut report.paths, |path| path.is_called(name)),
             Self::Counters(report) => report.retain_name(name),
             Self::Drops(report) => report.retain_name(name),
             Self::Latency(report) => retain(&mut report.latency, |row| row.is_called(name)),
@@ -189,6 +195,7 @@ impl Report {
             Self::Tunnels(report) => details(&report.tunnels),
             Self::Workers(report) => details(&report.workers),
             Self::Reassembly(report) => details(&report.reassembly),
+            Self::Paths(report) => details(&report.paths),
             other => return other.to_string(),
         };
         entries.join("\n")
@@ -202,6 +209,7 @@ impl fmt::Display for Report {
             Self::Tunnels(report) => report.fmt(f),
             Self::Routes(report) => report.fmt(f),
             Self::Neighbors(report) => report.fmt(f),
+            Self::Paths(report) => report.fmt(f),
             Self::Counters(report) => report.fmt(f),
             Self::Drops(report) => report.fmt(f),
             Self::Latency(report) => report.fmt(f),
@@ -253,7 +261,7 @@ mod tests {
         let report = two_tunnels();
         let json = serde_json::to_vec(&report).unwrap();
         assert_eq!(Report::from_json(Kind::Tunnels, &json).unwrap(), report);
-        assert!(Report::from_json(Kind::Paths, b"null").unwrap_err().contains("not supported"));
+        assert!(Report::from_json(Kind::Events, b"null").unwrap_err().contains("not supported"));
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub(crate) const L6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
 pub(crate) const T: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 1);
 pub(crate) const T6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x50, 0, 0, 0, 0, 1);
 
+/// A router somewhere in the underlay.
+pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+pub(crate) const ROUTER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x300, 0, 0, 0, 0, 9);
+
 pub(crate) const G: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 254);
 pub(crate) const G6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 0xfe);
 pub(crate) const H: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 5);

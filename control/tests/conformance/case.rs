@@ -171,6 +171,7 @@ pub(crate) struct Case {
     name: String,
     replay: Replay,
     clock: Time,
+    pace: Time,
     expected: BTreeMap<String, Vec<Expected>>,
     counters: BTreeMap<String, u64>,
     ignored: Vec<String>,
@@ -183,16 +184,29 @@ impl Case {
             name: name.to_owned(),
             replay: Replay::new(bench),
             clock: 0,
+            pace: MILLISECOND,
             expected: BTreeMap::new(),
             counters: BTreeMap::new(),
             ignored: Vec::new(),
         }
     }
 
-    /// A frame that arrives a millisecond after the one before.
+    /// A frame that arrives a millisecond after the one before, or as `pace` says.
     pub(crate) fn input(mut self, port: &str, frame: Vec<u8>) -> Self {
         self.replay.input(port, self.clock, frame);
-        self.clock += MILLISECOND;
+        self.clock += self.pace;
+        self
+    }
+
+    /// Frames arrive so far apart, in nanoseconds.
+    pub(crate) fn pace(mut self, pace: Time) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// The next frame arrives so much later.
+    pub(crate) fn wait(mut self, time: Time) -> Self {
+        self.clock += time;
         self
     }
 
@@ -242,6 +256,11 @@ impl Case {
     pub(crate) fn ignore(mut self, path: &str) -> Self {
         self.ignored.push(path.to_owned());
         self
+    }
+
+    /// What came of it, for cases that the table of expectations does not fit.
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.replay.run()
     }
 
     /// Runs the case; panics with a readable account of every difference.

@@ -4,7 +4,7 @@
 use crate::run::Outcome;
 
 /// Counters that accompany packets; all others end one (section 0.5).
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 22] = [
     "icmp.tx",
     "icmp.ratelimited",
     "icmp.suppressed",
@@ -21,6 +21,12 @@ const EVENTS: [&str; 16] = [
     "tx_inner_frag",
     "tx_outer_frag",
     "tx_softstate_icmp",
+    "pmtu_updates",
+    "pmtu_rejected",
+    "icmp_relayed",
+    "icmp_relay_short",
+    "icmp_relay_rejected",
+    "if.icmp_relay_rejected",
 ];
 
 fn sum(outcome: &Outcome, wanted: impl Fn(&str) -> bool) -> u64 {

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type};
 
+use crate::addresses::{ROUTER, ROUTER6, U, U6};
 use crate::frames::{Ipv4Packet, Ipv6Packet, pattern};
 
 const ECHO: IcmpEchoHeader = IcmpEchoHeader { id: 0x4242, seq: 7 };
@@ -85,6 +86,16 @@ pub(crate) fn error4(
     );
     let message = [header.to_bytes().as_slice(), &quote].concat();
     Ipv4Packet::new(source, destination, 1, message).tos(0xc0).dont_fragment(false)
+}
+
+/// The same from a router of the underlay, which quotes `about` as it is given.
+pub(crate) fn underlay4(kind: Kind, word: u32, about: impl Into<Vec<u8>>) -> Ipv4Packet {
+    error4(ROUTER, U, kind, word, about)
+}
+
+/// The same in ICMPv6.
+pub(crate) fn underlay6(kind: Kind, word: u32, about: impl Into<Vec<u8>>) -> Ipv6Packet {
+    error6(ROUTER6, U6, kind, word, about)
 }
 
 /// The same in ICMPv6: up to 1280 bytes.

@@ -12,6 +12,7 @@ use crate::frames::{
     IPIP, IPV6, Ipv4Packet, Ipv6Packet, encap4, encap6, from_gateway, from_host, peer4, peer6,
     to_gateway, to_host,
 };
+use crate::icmp::{FRAG_NEEDED, underlay4};
 
 const TCP: u8 = 6;
 
@@ -170,5 +171,29 @@ fn an_option_is_put_in_where_that_is_asked_for() {
             .expect("u", Expected::any_flow_label(to_gateway(encap6(IPV6, six))))
             .tunnel_sends("n6", 64)
             .tunnel_counts("n6", "mss_clamped"),
+    ]);
+}
+
+#[test]
+fn the_size_follows_what_was_learnt_about_the_path() {
+    let sent = crate::relay::sent4(crate::frames::udp4(H, R, 1480));
+    let error = || from_gateway(underlay4(FRAG_NEEDED, 1400, &sent[..28]));
+    let learns = |name: &str| {
+        Case::new(name, Bench::ipip())
+            .input("u", error())
+            .tunnel_counts("t0", "pmtu_updates")
+            .tunnel_counts("t0", "icmp_relay_short")
+            .tunnel_counts("t0", "mss_clamped")
+    };
+    let answer = |value| segment4(R, H, header(&mss(value)));
+    run_all([
+        learns("C-118")
+            .input("l", from_host(syn4(&mss(1460))))
+            .expect("u", to_gateway(encap4(IPIP, syn4(&mss(1340)).ttl(63))))
+            .tunnel_sends("t0", 44),
+        learns("C-118 on the way out")
+            .input("u", from_gateway(peer4(IPIP, answer(1460))))
+            .expect("l", to_host(answer(1340).ttl(63)))
+            .tunnel_accepts("t0", 44),
     ]);
 }

@@ -90,6 +90,12 @@ counters! {
     IfTxTooBig: drop "if.tx_too_big", "encap: packet larger than the tunnel's MTU";
     IfTxInnerFrag: event "if.tx_inner_frag", "encap: packets fragmented before encapsulation";
     IfTxOuterFrag: event "if.tx_outer_frag", "encap: packets fragmented after encapsulation";
+    IfTxSoftstateIcmp: event "if.tx_softstate_icmp", "senders told, about an earlier packet, that the tunnel's far end can't be reached";
+    IfPmtuUpdates: event "if.pmtu_updates", "path MTUs learnt from errors of the underlay";
+    IfPmtuRejected: event "if.pmtu_rejected", "path MTUs in errors of the underlay that can't be true";
+    IfIcmpRelayed: event "if.icmp_relayed", "errors of the underlay passed on to senders of inner packets";
+    IfIcmpRelayShort: event "if.icmp_relay_short", "errors of the underlay that quote too little to be passed on";
+    IfIcmpRelayRejected: event "if.icmp_relay_rejected", "errors of the underlay about packets that were never sent";
     Ip4BadHeader: drop "ip4.bad_header", "IPv4 header of wrong version, length or checksum";
     Ip4Truncated: drop "ip4.truncated", "IPv4 packet shorter than its total length says";
     Ip4MartianSrc: drop "ip4.martian_src", "IPv4 source that no host may have, or one of our own addresses";

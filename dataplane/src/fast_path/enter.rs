@@ -152,6 +152,10 @@ fn way<'l>(
     if !tunnel.plain.facts.has(fact) || total_len > tunnel.plain.mtu {
         return None;
     }
+    let outer_len = usize::from(total_len) + tunnel.rewrite.len();
+    if outer_len > usize::from(round.tables.soft_state.limit(tunnel.plain.path)) {
+        return None;
+    }
     last.link(tunnel.plain.underlay, round)
 }
 

@@ -21,8 +21,6 @@ pub const IPV6_MAX: usize = ipv6::MINIMUM_MTU as usize;
 /// DSCP CS6, the precedence "internetwork control" of old (RFC 1812 §4.3.2.5).
 const TOS_CONTROL: u8 = 0xc0;
 const TTL: u8 = 64;
-/// No IPv4 link carries less (RFC 791).
-const IPV4_MTU_MIN: u16 = 68;
 
 /// What is reported, for both families alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -199,7 +197,7 @@ fn message_ipv4(error: IcmpError) -> Option<Message> {
         IcmpError::ProtocolUnreachable => unreachable(unreachable::PROTOCOL),
         IcmpError::PortUnreachable => unreachable(unreachable::PORT),
         IcmpError::TooBig { mtu } => {
-            let rest = u32::from(mtu.max(IPV4_MTU_MIN));
+            let rest = u32::from(mtu.max(ipv4::MTU_MIN));
             Message { rest, ..unreachable(unreachable::FRAGMENTATION_NEEDED) }
         }
         IcmpError::EncapLimit { .. } => return None,

@@ -8,6 +8,7 @@ pub mod echo;
 pub mod flow;
 pub mod fragment;
 pub mod icmp_error;
+pub mod icmp_relay;
 pub mod mss;
 pub mod options;
 pub mod rate_limit;

@@ -63,6 +63,9 @@ impl Flags {
     /// It came with a fragment header: in pieces that were put together, or whole in spite of it.
     pub const PUT_TOGETHER: Self = Self(1 << 10);
 
+    /// Its sender has been told that earlier packets did not arrive.
+    pub const TOLD: Self = Self(1 << 10);
+
     /// Two bits that count decapsulations, then three that count encapsulations.
     const DECAP_SHIFT: u32 = 3;
     const DECAP_MAX: u16 = 3;

@@ -55,7 +55,11 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
         Ok(next_hop) => next_hop,
         Err(counter) => return Verdict::drop_in(counter, id),
     };
-    clamp(packet, tunnel, tunnel.setup.effective_mtu(0), round);
+    let overhead = u16::try_from(tunnel.rewrite.len()).unwrap_or(u16::MAX);
+    let is_ipv4 = outer.protocol == protocol::IPV4;
+    let learnt = round.learnt(tunnel.plain.path);
+    let mtu = tunnel.setup.effective_mtu(overhead, is_ipv4, learnt);
+    clamp(packet, tunnel, mtu, round);
     round.count_rx(tunnel.setup.slot, tunnel.setup.latency, packet.len());
     packet.meta.ingress = Interface::tunnel(id);
     packet.path = Path::Decap;

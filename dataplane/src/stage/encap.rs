@@ -11,9 +11,11 @@ use crate::node::icmp_error::IcmpError;
 use crate::node::options::{EncapLimit, encap_limit};
 use crate::packet::{Burst, Flags, Packet, Path};
 use crate::tables::NextHop;
+use crate::tables::soft_state::TunnelPath;
 use crate::tunnel::lookup::Protocols;
 use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch};
-use crate::tunnel::{Kind, Tunnel, ecn, ip_in_ipv4};
+use crate::tunnel::size::SizeLimits;
+use crate::tunnel::{Kind, Tunnel, TunnelSetup, ecn};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::protocol;
@@ -50,20 +52,36 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
     };
     let inner = read_inner(packet.data());
     let extra_len = extra_header_len(tunnel, limit);
-    let mtu = setup.effective_mtu(extra_len);
+    let (rewrite, towards) = tunnel.source_for(|| round.tables.flow.hash(packet.data()));
+    let is_troubled = round.tables.soft_state.limit(towards) != u16::MAX;
+    let learnt = round.learnt(towards);
+    let overhead = u16::try_from(rewrite.len() + extra_len).unwrap_or(u16::MAX);
+    let mut sizes = setup.size_limits(overhead, inner.dont_fragment, learnt);
     if !packet.meta.flags.has(Flags::PIECE) {
+        let mtu = setup.effective_mtu(overhead, inner.dont_fragment.is_some(), learnt);
         clamp(packet, tunnel, mtu, round);
     }
-    if let Some(verdict) = fit(packet, tunnel, id, inner, mtu, round) {
-        return verdict;
+    let fit = fit(packet, setup, inner, sizes);
+    if let Fit::TooBig { mtu } = fit {
+        let error = IcmpError::TooBig { mtu };
+        return Verdict::reject_in(error, Counter::IfTxTooBig, id);
     }
     let underlay = match underlay(packet.data(), tunnel, id, round) {
         Ok(underlay) => underlay,
         Err(verdict) => return verdict,
     };
+    if is_troubled && must_tell(packet, towards, round) {
+        return Verdict::TellUnreachable(id);
+    }
     let inner_len = packet.len();
-    let patch = patch(packet.data(), tunnel, inner, round);
-    let rewrite = tunnel.rewrite_for(|| round.tables.flow.hash(packet.data()));
+    if let Fit::Cut { mtu } = fit {
+        //= RFC 2003 §5.1: better cut before encapsulation; the egress then reassembles nothing.
+        round.count_event(Counter::IfTxInnerFrag, setup.slot);
+        round.count_tx(setup.slot, setup.latency, inner_len);
+        return Verdict::Fragment { mtu, then: After::Encap(id) };
+    }
+    sizes.dont_fragment &= !matches!(fit, Fit::CutOutside);
+    let patch = patch(packet.data(), tunnel, inner, sizes, round);
     let Some(room) = packet.prepend(rewrite.len() + extra_len) else {
         return Verdict::drop(Counter::PortNoMbuf);
     };
@@ -71,20 +89,53 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
         Kind::IpInIpv4 => rewrite.write_ipv4(room, patch),
         Kind::IpInIpv6 => rewrite.write_ipv6(room, patch, limit),
     }
-    let added = packet.len() - inner_len;
-    packet.meta.encap_len += u16::try_from(added).unwrap_or(0);
+    packet.meta.encap_len += overhead;
     packet.meta.flags.count_encap();
     if packet.path == Path::Forward {
         packet.path = Path::Encap;
-    }
-    if packet.len() > usize::from(setup.underlay_mtu) {
-        round.count_event(Counter::IfTxOuterFrag, setup.slot);
     }
     if !packet.meta.flags.has(Flags::PIECE) {
         round.count_tx(setup.slot, setup.latency, inner_len);
     }
     packet.meta.flags.clear(Flags::PIECE);
-    underlay
+    leave(packet, setup, sizes, underlay, round)
+}
+
+/// Whether the sender is to be told of an earlier packet that did not arrive. This one goes its way.
+#[cold]
+fn must_tell(packet: &Packet, path: TunnelPath, round: &Round<'_>) -> bool {
+    //= RFC 2003 §5: soft state is for errors that quote too little of a packet to say whose it is.
+    let flags = packet.meta.flags;
+    let may_hear = !flags.has(Flags::TOLD) && !flags.has(Flags::LOCAL);
+    may_hear && round.tables.soft_state.take_error(path, round.now)
+}
+
+/// How an outer packet leaves: in pieces, where it is larger than the path takes.
+#[inline]
+fn leave(
+    packet: &Packet,
+    setup: &TunnelSetup,
+    sizes: SizeLimits,
+    underlay: Verdict,
+    round: &mut Round<'_>,
+) -> Verdict {
+    if packet.len() <= usize::from(sizes.outer) || sizes.dont_fragment {
+        return underlay;
+    }
+    let then = match underlay {
+        Verdict::Transmit(adjacency) => After::Transmit(adjacency),
+        Verdict::TransmitOnLink(port) => After::TransmitOnLink(port),
+        Verdict::Encap(next) => {
+            if let Some(next) = round.tables.tunnel(next) {
+                // As its pieces are not counted.
+                round.count_tx(next.setup.slot, next.setup.latency, packet.len());
+            }
+            After::Encap(next)
+        }
+        other => return other,
+    };
+    round.count_event(Counter::IfTxOuterFrag, setup.slot);
+    Verdict::Fragment { mtu: sizes.outer, then }
 }
 
 /// Bytes in front beyond the tunnel's own rewrite: the packet brings an encapsulation limit, and the
@@ -200,44 +251,31 @@ fn check_loop<A: Copy + Eq>(
     Ok(())
 }
 
-/// Whether the packet fits the tunnel: `None` if it does, or what happens instead.
+/// Whether a packet fits a tunnel, and what happens to one that does not.
+#[derive(Clone, Copy)]
+enum Fit {
+    Fits,
+    Cut { mtu: u16 },
+    CutOutside,
+    TooBig { mtu: u16 },
+}
+
 #[inline]
-fn fit(
-    packet: &Packet,
-    tunnel: &Tunnel,
-    id: TunnelId,
-    inner: Inner,
-    mtu: u16,
-    round: &mut Round<'_>,
-) -> Option<Verdict> {
-    let setup = &tunnel.setup;
-    let len = packet.len();
+fn fit(packet: &Packet, setup: &TunnelSetup, inner: Inner, sizes: SizeLimits) -> Fit {
+    let (mtu, len) = (sizes.inner, packet.len());
     if len <= usize::from(mtu) {
-        return None;
+        return Fit::Fits;
     }
-    let too_big = |mtu| {
-        let error = IcmpError::TooBig { mtu };
-        Some(Verdict::reject_in(error, Counter::IfTxTooBig, id))
-    };
     match inner.dont_fragment {
-        Some(true) => too_big(mtu),
-        Some(false) if setup.fragments_outer => None,
-        Some(false) => {
-            //= RFC 2003 §5.1: better cut before encapsulation; the egress then reassembles nothing.
-            round.count_event(Counter::IfTxInnerFrag, setup.slot);
-            round.count_tx(setup.slot, setup.latency, len);
-            Some(Verdict::Fragment { mtu, then: After::Encap(id) })
-        }
+        Some(true) => Fit::TooBig { mtu },
+        Some(false) if setup.fragments_outer => Fit::CutOutside,
+        Some(false) => Fit::Cut { mtu },
         //= RFC 4213 §3.2.2, RFC 2473 §7.1: IPv6 packets up to 1280 bytes always pass; the outer
         //= packet is cut where they must.
-        None if len <= usize::from(ipv6::MINIMUM_MTU) => None,
-        None if packet.meta.flags.has(Flags::LOCAL) => {
-            //= RFC 8200 §5: a source cuts its own packets.
-            round.count_event(Counter::IfTxInnerFrag, setup.slot);
-            round.count_tx(setup.slot, setup.latency, len);
-            Some(Verdict::Fragment { mtu: mtu.max(ipv6::MINIMUM_MTU), then: After::Encap(id) })
-        }
-        None => too_big(mtu.max(ipv6::MINIMUM_MTU)),
+        None if len <= usize::from(ipv6::MINIMUM_MTU) => Fit::Fits,
+        //= RFC 8200 §5: a source cuts its own packets.
+        None if packet.meta.flags.has(Flags::LOCAL) => Fit::Cut { mtu: mtu.max(ipv6::MINIMUM_MTU) },
+        None => Fit::TooBig { mtu: mtu.max(ipv6::MINIMUM_MTU) },
     }
 }
 
@@ -259,7 +297,13 @@ fn underlay(
 }
 
 #[inline]
-fn patch(bytes: &[u8], tunnel: &Tunnel, inner: Inner, round: &mut Round<'_>) -> Patch {
+fn patch(
+    bytes: &[u8],
+    tunnel: &Tunnel,
+    inner: Inner,
+    sizes: SizeLimits,
+    round: &mut Round<'_>,
+) -> Patch {
     let setup = &tunnel.setup;
     //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.
     let field = setup.ecn.table()[usize::from(inner.tos & ecn::MASK)];
@@ -275,7 +319,7 @@ fn patch(bytes: &[u8], tunnel: &Tunnel, inner: Inner, round: &mut Round<'_>) -> 
     };
     match setup.kind {
         Kind::IpInIpv4 => {
-            patch.dont_fragment = ip_in_ipv4::dont_fragment(setup, inner.dont_fragment);
+            patch.dont_fragment = sizes.dont_fragment;
             if !patch.dont_fragment {
                 //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
                 patch.identification = round.identifications.next(setup.slot);

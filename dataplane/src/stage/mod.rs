@@ -18,6 +18,7 @@ use crate::node::options::{RefusedOption, refused_option};
 use crate::packet::BURST_MAX;
 use crate::reassembly::Terms;
 use crate::tables::neighbor::AdjacencyId;
+use crate::tables::soft_state::{PathMtu, TunnelPath};
 use crate::tables::{NextHop, Tables};
 
 /// What is to happen with a packet next.
@@ -35,6 +36,8 @@ pub enum Verdict {
     Decap(TunnelId),
     /// It goes into this tunnel.
     Encap(TunnelId),
+    /// The same, and its sender is told that an earlier packet did not reach the far end.
+    TellUnreachable(TunnelId),
     /// It leaves towards this host.
     Transmit(AdjacencyId),
     /// It leaves by this port, towards the host that it is addressed to.
@@ -169,6 +172,13 @@ impl Round<'_> {
     #[inline]
     pub fn count_event(&self, counter: Counter, slot: CounterSlot) {
         self.counters.count(counter, Some(slot));
+    }
+
+    /// The path MTU that was learnt, where it is less than the port's.
+    #[inline]
+    pub fn learnt(&self, path: TunnelPath) -> Option<PathMtu> {
+        let state = &self.tables.soft_state;
+        if state.limit(path) == u16::MAX { None } else { state.mtu(path, self.now) }
     }
 
     /// Follows a group to one of its next hops, by the flow of `packet` (from its IP header on).

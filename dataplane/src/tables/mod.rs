@@ -6,9 +6,12 @@ pub mod neighbor;
 mod next_hop;
 mod operation;
 mod pair;
+pub mod soft_state;
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+
+use ipnet::Ipv4Net;
 
 use crate::fib::{Fib4, Fib6};
 use crate::interface::{PortId, TunnelId};
@@ -18,6 +21,7 @@ use crate::tunnel::lookup::TunnelLookup;
 use crate::wire::ethernet::MacAddress;
 use local::LocalAddresses;
 use neighbor::NeighborTable;
+use soft_state::SoftState;
 
 pub use next_hop::{
     GROUP_BUCKETS_MAX, GROUP_MEMBERS_MAX, GROUPS_MAX, Group, GroupId, NextHop, NextHops,
@@ -37,6 +41,8 @@ pub struct Port {
     pub source_ipv4: Option<Ipv4Addr>,
     /// The same for IPv6.
     pub source_ipv6: Option<Ipv6Addr>,
+    /// The nets that are connected.
+    pub nets: Arc<[Ipv4Net]>,
 }
 
 /// One generation of everything that workers look up.
@@ -66,6 +72,8 @@ pub struct Tables {
     pub local: LocalAddresses,
     /// Rules that belong to no tunnel.
     pub limits: Limits,
+    /// What was learnt about the paths of tunnels: one table, which all generations share.
+    pub soft_state: Arc<SoftState>,
 }
 
 /// Rules that belong to no tunnel.
@@ -111,6 +119,7 @@ impl Tables {
             neighbors: NeighborTable::new(seed),
             local: LocalAddresses::default(),
             limits: Limits::default(),
+            soft_state: Arc::new(SoftState::new(0)),
         }
     }
 

@@ -12,8 +12,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::rewrite::Rewrite;
-use super::{DontFragment, TunnelError, TunnelSetup};
-use crate::wire::ipv6::MINIMUM_MTU;
+use super::{TunnelError, TunnelSetup};
 
 /// Bytes that are put in front of the inner packet.
 pub const OVERHEAD: u16 = 20;
@@ -27,19 +26,4 @@ pub(super) fn rewrite(setup: &TunnelSetup, local: Option<IpAddr>) -> Result<Rewr
         Some(IpAddr::V6(_)) => Err(TunnelError::Family),
     };
     Ok(Rewrite::ipv4(ipv4(local)?, ipv4(setup.remote)?))
-}
-
-/// The outer DF bit. `inner_dont_fragment`: of an IPv4 inner packet; `None` for IPv6.
-#[inline]
-pub fn dont_fragment(setup: &TunnelSetup, inner_dont_fragment: Option<bool>) -> bool {
-    //= RFC 4213 §3.2.2: IPv6 in a tunnel whose MTU is below 1280 goes with DF clear.
-    let room_for_ipv6 = setup.mtu >= MINIMUM_MTU;
-    match (setup.dont_fragment, inner_dont_fragment) {
-        (DontFragment::Pmtudisc, Some(_)) => true,
-        (DontFragment::Inherit, Some(inner)) => inner,
-        (DontFragment::Pmtudisc | DontFragment::Inherit, None) => {
-            room_for_ipv6 && !setup.static_mtu
-        }
-        (DontFragment::No, _) => false,
-    }
 }

@@ -5,6 +5,9 @@
 //! another port never matches. Specificity is never overruled by binding, and a tunnel that is down
 //! ends the search like any other.
 
+use core::hash::Hash;
+
+use super::locals::Locals;
 use crate::interface::{PortId, TunnelId};
 use crate::packet::prefetch;
 use crate::probing;
@@ -70,7 +73,7 @@ pub struct Pair<A> {
 }
 
 /// An outer address of either family.
-pub trait OuterAddress: Copy + Eq + Default {
+pub trait OuterAddress: Copy + Eq + Hash + Default {
     /// Mixes the address into a hash.
     fn mix(self, hash: u64) -> u64;
 
@@ -168,6 +171,7 @@ pub struct TunnelLookup<A> {
     pairs: usize,
     /// How many pairs each of the steps with a wildcard has.
     wildcards: [u32; 3],
+    locals: Locals<A>,
     seed: u64,
 }
 
@@ -204,7 +208,15 @@ impl<A: OuterAddress> TunnelLookup<A> {
     /// Without tunnels; `seed` is the secret of the hash.
     pub fn new(seed: u64) -> Self {
         let slots = vec![Slot::empty(); 16].into_boxed_slice();
-        Self { slots, others: Vec::new(), free: Vec::new(), pairs: 0, wildcards: [0; 3], seed }
+        Self {
+            slots,
+            others: Vec::new(),
+            free: Vec::new(),
+            pairs: 0,
+            wildcards: [0; 3],
+            locals: Locals::new(),
+            seed,
+        }
     }
 
     /// Adds a tunnel. An address of 0 stands for any; one that takes no protocol is found by nobody.
@@ -234,6 +246,7 @@ impl<A: OuterAddress> TunnelLookup<A> {
             if let Some(step) = Self::wildcard_step(pair) {
                 self.wildcards[step] += 1;
             }
+            self.locals.insert(pair.local, tunnel);
             return Ok(());
         }
         let twin = |c: &Candidate| c.link == link && c.protocols.overlaps(protocols);
@@ -249,11 +262,25 @@ impl<A: OuterAddress> TunnelLookup<A> {
             u32::try_from(self.others.len() - 1).unwrap_or(NO_MORE)
         };
         self.slots[at].first.next = position;
+        self.locals.insert(pair.local, tunnel);
         Ok(())
     }
 
     /// Takes a tunnel out; false if it is not there under this pair.
     pub fn remove(&mut self, pair: Pair<A>, tunnel: TunnelId) -> bool {
+        let was_there = self.take_out(pair, tunnel);
+        if was_there {
+            self.locals.remove(pair.local, tunnel);
+        }
+        was_there
+    }
+
+    /// The tunnel that has this local address, if there is one alone.
+    pub fn sole_with_local(&self, local: A) -> Option<TunnelId> {
+        self.locals.sole(local)
+    }
+
+    fn take_out(&mut self, pair: Pair<A>, tunnel: TunnelId) -> bool {
         let at = self.slot_of(pair);
         let slot = self.slots[at];
         if slot.is_empty() {

@@ -7,18 +7,23 @@
 pub mod ecn;
 pub mod ip_in_ipv4;
 pub mod ip_in_ipv6;
+mod locals;
 pub mod lookup;
 pub mod plain;
 pub mod policy;
 pub mod rewrite;
+pub mod size;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+
+use ipnet::Ipv4Net;
 
 use crate::counters::CounterSlot;
 use crate::packet::prefetch;
 use crate::reassembly;
 use crate::tables::NextHop;
+use crate::tables::soft_state::TunnelPath;
 use crate::wire::{ipv4, ipv6};
 use ecn::EcnEncap;
 use lookup::Protocols;
@@ -96,14 +101,21 @@ pub struct TunnelSetup {
     /// How long an outer packet in pieces may take to be complete, in seconds; `None`: it is not put
     /// together.
     pub reassembly_seconds: Option<u8>,
-    /// The largest inner packet.
+    /// The largest inner packet as it is configured, or else as the underlay takes it.
     pub mtu: u16,
     /// What is done about the segments of TCP.
     pub mss: MssClamp,
     /// How the outer packet leaves this node.
     pub underlay: NextHop,
-    /// The MTU of the port by which the outer packet leaves.
+    /// The largest outer packet that the port takes by which it leaves, or the tunnel that it goes
+    /// through.
     pub underlay_mtu: u16,
+    /// The path to the remote, from `local` and from each of `more_locals`.
+    pub path: TunnelPath,
+    /// See `path`.
+    pub more_paths: Box<[TunnelPath]>,
+    /// What becomes of errors that the underlay reports.
+    pub relay: RelayRules,
     /// Source of errors that leave through this tunnel.
     pub source_ipv4: Option<Ipv4Addr>,
     /// The same for IPv6.
@@ -126,7 +138,8 @@ pub struct TunnelSetup {
 
 impl TunnelSetup {
     /// A tunnel between two ends of one family that carries IPv4 and IPv6, with every choice as the
-    /// profile `native` has it, but that any inner source is believed. It leaves by a port of 1500 bytes.
+    /// profile `native` has it, but that any inner source is believed. It leaves by a port of 1500 bytes,
+    /// on a path that no other tunnel takes.
     pub fn between(local: IpAddr, remote: IpAddr, underlay: NextHop, slot: CounterSlot) -> Self {
         const UNDERLAY_MTU: u16 = 1500;
         let (kind, overhead, reassembly_seconds) = match remote {
@@ -155,6 +168,9 @@ impl TunnelSetup {
             mss: MssClamp::Lower,
             underlay,
             underlay_mtu: UNDERLAY_MTU,
+            path: TunnelPath(slot.0),
+            more_paths: Box::default(),
+            relay: RelayRules::default(),
             source_ipv4: None,
             source_ipv6: None,
             hairpin: false,
@@ -166,12 +182,43 @@ impl TunnelSetup {
             latency: None,
         }
     }
+}
 
-    /// The largest inner packet that fits at present, behind `extra_len` more bytes than the tunnel puts
-    /// in front by itself.
-    #[inline]
-    pub fn effective_mtu(&self, extra_len: usize) -> u16 {
-        self.mtu.saturating_sub(u16::try_from(extra_len).unwrap_or(u16::MAX))
+/// What becomes of ICMP errors about a tunnel's outer packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayRules {
+    /// Which of them senders behind the tunnel are told of.
+    pub relayed: Relayed,
+    /// Senders are told that it was a filter, where it was one.
+    pub tells_prohibited: bool,
+    /// The least path MTU that is believed, IPv4 outside.
+    pub pmtu_floor: u16,
+    /// How long a path MTU is believed, in seconds.
+    pub pmtu_expiry_s: u32,
+    /// The nets that the tunnel's own addresses are in.
+    pub nets: Box<[Ipv4Net]>,
+}
+
+/// Which errors of the underlay are passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relayed {
+    /// All that mean something to a sender.
+    All,
+    /// That packets are too big.
+    TooBig,
+    /// None.
+    Nothing,
+}
+
+impl Default for RelayRules {
+    fn default() -> Self {
+        Self {
+            relayed: Relayed::All,
+            tells_prohibited: false,
+            pmtu_floor: 552,
+            pmtu_expiry_s: 600,
+            nets: Box::default(),
+        }
     }
 }
 
@@ -188,8 +235,9 @@ pub struct Tunnel {
     pub setup: Arc<TunnelSetup>,
     /// See [`Facts::SOURCE_NET_IPV6`].
     pub source_net_ipv6: SourceNet<u64>,
-    /// The bytes for each source of a pool, `rewrite` among them.
-    sources: Option<Arc<[Rewrite]>>,
+    /// The bytes for each source of a pool, `rewrite` among them; behind a pointer without a length, as
+    /// the lines are full.
+    sources: Option<Arc<Vec<Rewrite>>>,
 }
 
 const _: () = assert!(size_of::<Tunnel>() == 128);
@@ -221,7 +269,7 @@ impl Tunnel {
         let sources = sources?;
         let plain = Plain::new(&setup, rewrite.len());
         let source_net_ipv6 = SourceNet::ipv6(&setup);
-        let sources = (sources.len() > 1).then(|| sources.into());
+        let sources = (sources.len() > 1).then(|| Arc::new(sources));
         Ok(Self { plain, rewrite, setup: Arc::new(setup), source_net_ipv6, sources })
     }
 
@@ -232,11 +280,25 @@ impl Tunnel {
         prefetch(&self.source_net_ipv6);
     }
 
-    /// The bytes in front of a packet; `hash` is that of its flow, asked for where it counts.
+    /// The bytes in front of a packet, and the path that it takes then; `hash` is that of its flow,
+    /// asked for where it counts.
     #[inline]
-    pub fn rewrite_for(&self, hash: impl FnOnce() -> u64) -> &Rewrite {
-        let Some(sources) = &self.sources else { return &self.rewrite };
-        sources.get(share_of(hash(), sources.len())).unwrap_or(&self.rewrite)
+    pub fn source_for(&self, hash: impl FnOnce() -> u64) -> (&Rewrite, TunnelPath) {
+        let Some(sources) = &self.sources else { return (&self.rewrite, self.plain.path) };
+        let share = share_of(hash(), sources.len());
+        (sources.get(share).unwrap_or(&self.rewrite), self.path_of(share))
+    }
+
+    /// The path from the outer source with this number.
+    fn path_of(&self, source: usize) -> TunnelPath {
+        let more = source.checked_sub(1).map(|at| self.setup.more_paths.get(at).copied());
+        more.map_or(self.setup.path, |path| path.unwrap_or(TunnelPath::NONE))
+    }
+
+    /// The path from an outer source to the remote; `None`: it is none of the tunnel's.
+    pub fn path_from(&self, source: IpAddr) -> Option<TunnelPath> {
+        let mut sources = self.setup.local.iter().chain(&self.setup.more_locals);
+        sources.position(|&own| own == source).map(|source| self.path_of(source))
     }
 
     /// Whether an address is one of its outer sources.

@@ -5,13 +5,13 @@
 //! the fast path does not know simply leaves a flag out, and the stages take its packets.
 
 use super::ecn::{self, EcnEncap};
-use super::ip_in_ipv4::dont_fragment;
 use super::lookup::Protocols;
 use super::policy::SourceFilter;
 use super::{Kind, MssClamp, TunnelSetup};
 use crate::counters::CounterSlot;
 use crate::tables::NextHop;
 use crate::tables::neighbor::AdjacencyId;
+use crate::tables::soft_state::TunnelPath;
 use crate::wire::{ipv4, ipv6, protocol};
 
 /// One-bit facts about a tunnel.
@@ -161,6 +161,8 @@ pub struct Plain {
     pub underlay: AdjacencyId,
     /// The outer flow label; [`HASHED_LABEL`]: a hash of the inner flow.
     flow_label: u32,
+    /// The path to the remote.
+    pub path: TunnelPath,
 }
 
 const HASHED_LABEL: u32 = u32::MAX;
@@ -181,8 +183,8 @@ impl Plain {
         //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.
         let keep_ecn = if setup.ecn == EcnEncap::Normal { ecn::MASK } else { 0 };
         let keep_dscp = if setup.dscp.is_none() { !ecn::MASK } else { 0 };
-        let sets_df = dont_fragment(setup, Some(false));
-        let copies_df = dont_fragment(setup, Some(true));
+        let dont_fragment = |inner| setup.size_limits(overhead, inner, None).dont_fragment;
+        let (sets_df, copies_df) = (dont_fragment(Some(false)), dont_fragment(Some(true)));
         Self {
             facts: facts(setup, underlay, rewrite_len),
             mtu: setup.mtu.min(setup.underlay_mtu.saturating_sub(overhead)),
@@ -195,12 +197,13 @@ impl Plain {
                 keep: if copies_df { DF } else { 0 },
                 set: if sets_df { DF } else { 0 },
             },
-            fragment_ipv6: if dont_fragment(setup, None) { DF } else { 0 },
+            fragment_ipv6: if dont_fragment(None) { DF } else { 0 },
             min_outer_ttl: setup.min_outer_ttl,
             source_net_ipv4: SourceNet::ipv4(setup),
             slot: setup.slot,
             underlay,
             flow_label: setup.flow_label.unwrap_or(HASHED_LABEL),
+            path: setup.path,
         }
     }
 

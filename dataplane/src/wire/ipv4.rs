@@ -17,6 +17,9 @@ pub const MORE_FRAGMENTS: u16 = 0x2000;
 /// The offset's bits, in units of 8 bytes.
 pub const OFFSET_MASK: u16 = 0x1fff;
 
+/// The smallest MTU that a link may have (RFC 791).
+pub const MTU_MIN: u16 = 68;
+
 /// Where the fields are.
 pub mod offset {
     /// DSCP and ECN.

@@ -69,8 +69,8 @@ impl<D: Device> State<D> {
             }
             _ if is_group(packet) => Some(Verdict::drop(Counter::IpBroadcastDst)),
             _ if message.is_piece => Some(own_piece(message, is_ipv4)),
-            protocol::ICMP if is_ipv4 => self.deliver_icmp(packet, message, now),
-            protocol::ICMPV6 if !is_ipv4 => self.deliver_icmp(packet, message, now),
+            protocol::ICMP if is_ipv4 => self.deliver_icmp(packet, message, tables, now),
+            protocol::ICMPV6 if !is_ipv4 => self.deliver_icmp(packet, message, tables, now),
             protocol::UDP => Some(closed_port(packet, message)),
             protocol::NO_NEXT_HEADER if !is_ipv4 => None,
             _ => {
@@ -80,13 +80,17 @@ impl<D: Device> State<D> {
         }
     }
 
-    /// Answers an echo request; other ICMP messages end here.
+    /// Answers an echo request and hears errors; other ICMP messages end here.
     fn deliver_icmp(
         &mut self,
         packet: &mut Packet,
         message: Message,
+        tables: &Tables,
         now: Nanos,
     ) -> Option<Verdict> {
+        if is_icmp_error(packet, message) {
+            return self.hear_error(packet, message.offset, tables, now).err().map(Verdict::drop);
+        }
         if !is_echo_request(packet, message) {
             return None;
         }
@@ -288,6 +292,13 @@ fn is_echo_request(packet: &Packet, message: Message) -> bool {
         _ => icmp6::message::ECHO_REQUEST,
     };
     packet.data().get(message.offset) == Some(&kind)
+}
+
+fn is_icmp_error(packet: &Packet, message: Message) -> bool {
+    packet.data().get(message.offset).is_some_and(|&kind| match message.protocol {
+        protocol::ICMP => icmp4::is_error(kind),
+        _ => icmp6::is_error(kind),
+    })
 }
 
 /// Whether an IPv6 packet is addressed to a group.

@@ -7,8 +7,10 @@
 mod deliver;
 pub mod exchange;
 mod reassemble;
+mod relay;
 mod settle;
 pub mod spread;
+mod tell;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Acting on a verdict: the packet is put into a transmit burst, cut, answered, delivered, handed
 //! over, or dropped. Also the slow way through the stages for packets that this node makes.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 
 use super::State;
 use super::exchange::{Frame, Handback, Punt};
@@ -10,17 +10,16 @@ use crate::counters::{Counter, CounterSlot};
 use crate::device::Device;
 use crate::interface::{Interface, PortId};
 use crate::node::fragment::{Plan4, Plan6};
-use crate::node::icmp_error::{self, IcmpError};
+use crate::node::icmp_error::IcmpError;
 use crate::packet::{Flags, HEADROOM, Packet};
 use crate::stage::decap::decap;
 use crate::stage::encap::encap;
 use crate::stage::route::{destination, look_up, route_to};
 use crate::stage::{After, Loss, Round, Verdict};
+use crate::tables::Tables;
 use crate::tables::neighbor::AdjacencyId;
-use crate::tables::{NextHop, Tables};
 use crate::wire::ethernet::{self, ether_type};
 use crate::wire::ipv4::Ipv4;
-use crate::wire::ipv6::Ipv6;
 
 /// Steps that one packet can take here at most; more would be a loop.
 const STEPS_MAX: usize = 16;
@@ -51,7 +50,7 @@ impl<D: Device> State<D> {
     }
 
     /// The same for everything that does not just leave; `cuts` counts how often it was cut.
-    fn settle_slowly(
+    pub(super) fn settle_slowly(
         &mut self,
         mut packet: Packet,
         mut verdict: Verdict,
@@ -70,6 +69,10 @@ impl<D: Device> State<D> {
                 }
                 Verdict::Decap(tunnel) => decap(&mut packet, tunnel, &mut self.round(tables, now)),
                 Verdict::Encap(tunnel) => encap(&mut packet, tunnel, &mut self.round(tables, now)),
+                Verdict::TellUnreachable(tunnel) => {
+                    self.tell_unreachable(&mut packet, tunnel, tables, now);
+                    Verdict::Encap(tunnel)
+                }
                 Verdict::Transmit(id) => match ready(&packet, id, tables) {
                     Ready::Fits => return self.transmit(packet, id, tables),
                     Ready::Unresolved { port, address } => {
@@ -100,7 +103,7 @@ impl<D: Device> State<D> {
                 Verdict::Punt(port) => return self.punt(packet, port),
                 Verdict::Drop(loss) => return self.lose(packet, loss, tables),
                 Verdict::Reject(error, loss) => {
-                    self.answer(&packet, error, tables, now);
+                    let _ = self.answer(&packet, error, tables, now);
                     return self.lose(packet, loss, tables);
                 }
             };
@@ -253,48 +256,6 @@ impl<D: Device> State<D> {
         u32::try_from(folded >> 32 & 0xffff_ffff).unwrap_or(0)
     }
 
-    /// Tells the sender of a packet that it went no further, if it may be told.
-    pub(super) fn answer(
-        &mut self,
-        packet: &Packet,
-        error: IcmpError,
-        tables: &Tables,
-        now: Nanos,
-    ) {
-        if packet.meta.flags.has(Flags::LOCAL) {
-            return;
-        }
-        let encap_len = packet.meta.encap_len;
-        let original = packet.data().get(usize::from(encap_len)..).unwrap_or(&[]);
-        let error = match error {
-            IcmpError::TooBig { mtu } => IcmpError::TooBig { mtu: mtu.saturating_sub(encap_len) },
-            other => other,
-        };
-        let counters = &self.shared.counters;
-        if !icmp_error::may_answer(original, error, packet.meta.flags) {
-            return counters.global(Counter::IcmpSuppressed).add(1);
-        }
-        let receiver = source(original);
-        let Some(own) = own_address_towards(receiver, original, tables) else {
-            return counters.global(Counter::IcmpSuppressed).add(1);
-        };
-        if !self.limiter.allow(now, error, receiver) {
-            return counters.global(Counter::IcmpRatelimited).add(1);
-        }
-        let Some(mut made) = self.device.allocate() else {
-            return self.count_unmade();
-        };
-        self.identification = self.identification.wrapping_add(1);
-        let identification = self.identification;
-        made.rebuild(HEADROOM, |room| {
-            icmp_error::write(original, error, own, identification, room).unwrap_or(0)
-        });
-        made.meta.flags.set(Flags::LOCAL);
-        self.shared.counters.balance.created.add(1);
-        self.shared.counters.global(Counter::IcmpTx).add(1);
-        self.settle_slowly(made, Verdict::Route, tables, now, 0);
-    }
-
     /// Hands a packet to the control thread, which finds out who its next hop is.
     fn hand_over(&mut self, port: PortId, address: IpAddr, mut packet: Packet) {
         packet.meta.ingress = Interface::NONE;
@@ -378,7 +339,7 @@ impl<D: Device> State<D> {
     }
 
     /// Counts a packet that this node would have made, had there been a buffer.
-    fn count_unmade(&mut self) {
+    pub(super) fn count_unmade(&mut self) {
         self.shared.counters.balance.created.add(1);
         self.count_drop(Counter::PortNoMbuf, None);
     }
@@ -424,36 +385,5 @@ fn too_long(packet: &Packet, id: AdjacencyId, mtu: u16) -> Verdict {
         Verdict::Fragment { mtu, then }
     } else {
         Verdict::reject(IcmpError::TooBig { mtu }, Counter::PortOversize)
-    }
-}
-
-/// The source in an IP header.
-fn source(packet: &[u8]) -> IpAddr {
-    match packet.first().map(|first| first >> 4) {
-        Some(4) => Ipv4Addr::from(Ipv4::trusted(packet).source()).into(),
-        _ => Ipv6Addr::from(Ipv6::trusted(packet).source()).into(),
-    }
-}
-
-/// The address that an error to `receiver` comes from: that of the interface it leaves by.
-fn own_address_towards(receiver: IpAddr, original: &[u8], tables: &Tables) -> Option<IpAddr> {
-    //= RFC 1812 §4.3.2.4: the source of an ICMP message is the address of the interface that it
-    //= leaves by; without one, the router-id.
-    let hash = || tables.flow.hash(original);
-    match receiver {
-        IpAddr::V4(receiver) => {
-            let next_hop = tables.next_hops.choose(tables.route_ipv4(receiver.into()), hash);
-            match next_hop {
-                NextHop::NoRoute | NextHop::Local => None,
-                _ => tables.source_ipv4(next_hop).map(IpAddr::V4),
-            }
-        }
-        IpAddr::V6(receiver) => {
-            let next_hop = tables.next_hops.choose(tables.route_ipv6(receiver.into()), hash);
-            match next_hop {
-                NextHop::NoRoute | NextHop::Local => None,
-                _ => tables.source_ipv6(next_hop).map(IpAddr::V6),
-            }
-        }
     }
 }

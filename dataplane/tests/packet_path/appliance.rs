@@ -16,6 +16,7 @@ use adit_dataplane::packet::MemoryPool;
 use adit_dataplane::reassembly;
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::{AdjacencyId, NeighborTable};
+use adit_dataplane::tables::soft_state::SoftState;
 use adit_dataplane::tables::{Limits, NextHop, NextHops, Port, Tables};
 use adit_dataplane::tunnel::lookup::{Pair, TunnelLookup};
 use adit_dataplane::tunnel::{Kind, Tunnel, TunnelSetup};
@@ -62,6 +63,7 @@ impl Blueprint {
             mtu: 1500,
             source_ipv4: Some(Ipv4Addr::from(ipv4)),
             source_ipv6: Some(ipv6.parse().unwrap()),
+            nets: Arc::new([]),
         };
         let mut plan = Self {
             ports: vec![
@@ -228,6 +230,7 @@ impl Blueprint {
             neighbors: self.neighbors.clone(),
             local,
             limits: self.limits,
+            soft_state: Arc::new(SoftState::new(SLOTS as usize)),
         })
     }
 
@@ -380,6 +383,11 @@ impl<D: Device> Appliance<D> {
             .map(|(name, count)| (name, count - before.get(name).copied().unwrap_or(0)))
             .filter(|&(_, count)| count > 0)
             .collect()
+    }
+
+    /// What workers have learnt about paths.
+    pub(crate) fn soft_state(&self) -> Arc<SoftState> {
+        Arc::clone(&self.publication.load().soft_state)
     }
 
     /// What waits for the control thread.

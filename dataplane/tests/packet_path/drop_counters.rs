@@ -197,13 +197,45 @@ fn encap_cases() -> Vec<Case> {
         case("if.tx_too_big", &["icmp.tx"], AS_IT_IS, host(&inward().udp(1481))),
         case(
             "port.oversize",
-            &["icmp.tx", "if.tx_outer_frag"],
+            &["icmp.tx"],
             |p| {
+                // One of several ways out, which takes less than the others.
                 p.ports[0].mtu = 1400;
-                p.setup(0).underlay_mtu = 1400;
+                let underlay = p.setup(0).underlay;
+                p.setup(0).underlay = p.group(&[(underlay, 1)]);
             },
             host(&inward().udp(1400)),
         ),
+    ]
+}
+
+/// What a router of the underlay says about a packet that the tunnel t0 has sent.
+fn underlay_error(kind: u8, code: u8, mtu: u16, quoted: &[u8]) -> (PortId, Vec<u8>) {
+    router(&ip("192.0.2.9", LOCAL).icmp_error(kind, code, mtu, quoted))
+}
+
+fn relay_cases() -> Vec<Case> {
+    let sent = ip(LOCAL, REMOTE).around(&inward().udp(1480));
+    let forged = ip(LOCAL, "203.0.113.66").around(&inward().udp(1480));
+    // Two frames: an error that quotes too little, and the packet after it.
+    let mut warned = Blueprint::with_t0(LOCAL, REMOTE).start();
+    let (port, bytes) = underlay_error(3, 1, 0, &sent[..28]);
+    assert!(warned.pass(port, &bytes).is_empty());
+    warned.moved();
+    let (port, bytes) = host(&inward().udp(84));
+    assert_eq!(warned.pass(port, &bytes).len(), 2, "the packet, and what its sender is told");
+    vec![
+        case(
+            "if.pmtu_updates",
+            &["icmp.tx", "if.icmp_relayed"],
+            AS_IT_IS,
+            underlay_error(3, 4, 1400, &sent[..48]),
+        ),
+        case("if.pmtu_rejected", &[], AS_IT_IS, underlay_error(3, 4, 1600, &sent[..48])),
+        case("if.icmp_relayed", &["icmp.tx"], AS_IT_IS, underlay_error(3, 1, 0, &sent[..48])),
+        case("if.icmp_relay_short", &[], AS_IT_IS, underlay_error(3, 1, 0, &sent[..28])),
+        case("if.icmp_relay_rejected", &[], AS_IT_IS, underlay_error(3, 1, 0, &forged[..48])),
+        Case { name: "if.tx_softstate_icmp", with_it: &["icmp.tx"], moved: warned.moved() },
     ]
 }
 
@@ -469,6 +501,7 @@ fn every_counter_moves_for_its_reason_alone_and_none_is_left_out() {
     let groups = [
         decap_cases(),
         encap_cases(),
+        relay_cases(),
         outer_cases(),
         forwarding_cases(),
         delivery_cases(),

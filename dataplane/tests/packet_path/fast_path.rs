@@ -1,10 +1,13 @@
 //! The fast path decides nothing of its own: whatever arrives, an appliance with it and one without
 //! it send the same bytes by the same ports and count the same.
 
+use core::time::Duration;
+
 use adit_dataplane::counters::CounterSlot;
 use adit_dataplane::device::SentFrame;
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::tables::NextHop;
+use adit_dataplane::tables::soft_state::{PathMtu, TunnelPath};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
@@ -36,6 +39,37 @@ struct Tweak {
     latency: Option<u16>,
     reassembly_seconds: Option<u8>,
     mss: MssClamp,
+    learnt: Learnt,
+}
+
+/// What is known about a tunnel's path.
+#[derive(Clone, Copy, Debug)]
+enum Learnt {
+    Nothing,
+    Mtu(PathMtu),
+    /// So many packets did not arrive.
+    Errors(u8),
+}
+
+impl Learnt {
+    fn teach(self, path: TunnelPath, appliance: &Appliance) {
+        let state = &appliance.soft_state();
+        let now = appliance.now;
+        match self {
+            Self::Nothing => {}
+            Self::Mtu(mtu) => {
+                state.learn(path, mtu, now, now + Duration::from_mins(10));
+            }
+            Self::Errors(count) => (0..count).for_each(|_| state.note_error(path, now)),
+        }
+    }
+}
+
+fn learnt() -> impl Strategy<Value = Learnt> {
+    let sizes = prop_oneof![1280_u16..1330, 1400_u16..1500, Just(552), Just(119)];
+    let mtu = (sizes, prop::bool::weighted(0.2))
+        .prop_map(|(mtu, is_locked)| Learnt::Mtu(PathMtu { mtu, is_locked }));
+    prop_oneof![2 => Just(Learnt::Nothing), 2 => mtu, 1 => (1_u8..5).prop_map(Learnt::Errors)]
 }
 
 fn tweak() -> impl Strategy<Value = Tweak> {
@@ -75,11 +109,12 @@ fn tweak() -> impl Strategy<Value = Tweak> {
         prop::option::of(0_u16..2),
         prop::option::of(1_u8..=120),
         prop_oneof![Just(MssClamp::Off), Just(MssClamp::Lower), Just(MssClamp::LowerOrInsert)],
+        learnt(),
     );
     (looks, any::<bool>(), ecn, dont_fragment, protocols, inner_source, more).prop_map(
         |(looks, copies_dscp, ecn, dont_fragment, protocols, inner_source, more)| {
             let (ttl, min_outer_ttl, dscp, has_dscp) = looks;
-            let (flow_label, up, hairpin, mtu, latency, reassembly_seconds, mss) = more;
+            let (flow_label, up, hairpin, mtu, latency, reassembly_seconds, mss, learnt) = more;
             Tweak {
                 ttl,
                 min_outer_ttl,
@@ -96,6 +131,7 @@ fn tweak() -> impl Strategy<Value = Tweak> {
                 latency,
                 reassembly_seconds,
                 mss,
+                learnt,
             }
         },
     )
@@ -256,6 +292,19 @@ fn twins(plan: &Blueprint) -> [Appliance; 2] {
         .map(|fast_path| Appliance::with(plan.build(1), WorkerSettings { fast_path, ..settings() }))
 }
 
+/// The same, with their tunnels changed, and what they know about paths.
+fn changed_twins(tweaks: Vec<Tweak>) -> [Appliance; 2] {
+    let learnt: Vec<Learnt> = tweaks.iter().map(|tweak| tweak.learnt).collect();
+    let plan = blueprint(tweaks);
+    let twins = twins(&plan);
+    for appliance in &twins {
+        for ((setup, _), learnt) in plan.tunnels.iter().zip(&learnt) {
+            learnt.teach(setup.path, appliance);
+        }
+    }
+    twins
+}
+
 /// Everything that an appliance has counted: what is counted for all, and the traffic of tunnels.
 fn counted(appliance: &mut Appliance) -> (Vec<(&'static str, u64)>, Vec<[u64; 4]>) {
     let traffic = (0..SLOTS).map(|slot| {
@@ -300,7 +349,7 @@ proptest! {
     fn frame_by_frame_the_bytes_and_the_counters_are_those_of_the_stages(
         tweaks in vec(tweak(), 6), frames in vec(any_frame(), 1..150),
     ) {
-        let [mut fast, mut slow] = twins(&blueprint(tweaks));
+        let [mut fast, mut slow] = changed_twins(tweaks);
         for frame in frames {
             let frame = [frame];
             prop_assert_eq!(run(&mut fast, &frame), run(&mut slow, &frame), "{:02x?}", frame);
@@ -312,7 +361,7 @@ proptest! {
     fn bursts_leave_in_the_order_and_with_the_counters_of_the_stages(
         tweaks in vec(tweak(), 6), frames in vec(any_frame(), 1..150),
     ) {
-        let [mut fast, mut slow] = twins(&blueprint(tweaks));
+        let [mut fast, mut slow] = changed_twins(tweaks);
         let sent = [&mut fast, &mut slow].map(|appliance| {
             let sent = run(appliance, &frames).into_iter().map(without_identification);
             sent.collect::<Vec<_>>()

@@ -4,8 +4,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{
-    IpDscp, IpEcn, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, PacketBuilder, TcpHeader,
-    UdpHeader,
+    Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpDscp, IpEcn, IpNumber, Ipv4Header,
+    Ipv6FlowLabel, Ipv6Header, PacketBuilder, TcpHeader, UdpHeader,
 };
 
 pub(crate) type Mac = [u8; 6];
@@ -135,6 +135,25 @@ impl Ip {
     pub(crate) fn around(self, inner: &[u8]) -> Vec<u8> {
         let protocol = if inner.first().is_some_and(|first| first >> 4 == 4) { 4 } else { 41 };
         self.carrying(protocol, inner)
+    }
+
+    /// An ICMP error, of either family, about `quoted`. `mtu` stands where those too big have it.
+    pub(crate) fn icmp_error(self, kind: u8, code: u8, mtu: u16, quoted: &[u8]) -> Vec<u8> {
+        let bytes5to8 = u32::from(mtu).to_be_bytes();
+        let (next, header) = match (self.source, self.destination) {
+            (IpAddr::V4(_), IpAddr::V4(_)) => {
+                let kind = Icmpv4Type::Unknown { type_u8: kind, code_u8: code, bytes5to8 };
+                (1, Icmpv4Header::with_checksum(kind, quoted).to_bytes().to_vec())
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let kind = Icmpv6Type::Unknown { type_u8: kind, code_u8: code, bytes5to8 };
+                let (source, destination) = (source.octets(), destination.octets());
+                let header = Icmpv6Header::with_checksum(kind, source, destination, quoted);
+                (58, header.unwrap().to_bytes().to_vec())
+            }
+            _ => panic!("two families in one header"),
+        };
+        self.carrying(next, &[header.as_slice(), quoted].concat())
     }
 
     /// An echo request.

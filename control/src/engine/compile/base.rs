@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use adit_dataplane::interface::PortId;
 use adit_dataplane::tables::{self, Limits};
 use adit_dataplane::wire::nd;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::PortFacts;
 use crate::config::Config;
@@ -17,8 +17,17 @@ pub(super) fn port_tables(config: &Config, facts: &[PortFacts]) -> Vec<tables::P
         mtu: facts.mtu,
         source_ipv4: first_ipv4(&port.addresses),
         source_ipv6: first_ipv6(&port.addresses),
+        nets: port.addresses.iter().filter_map(ipv4_net).collect(),
     };
     config.ports.iter().zip(facts).map(port).collect()
+}
+
+/// The net of an interface address, if it is IPv4.
+pub(super) fn ipv4_net(net: &IpNet) -> Option<Ipv4Net> {
+    match net {
+        IpNet::V4(net) => Some(net.trunc()),
+        IpNet::V6(_) => None,
+    }
 }
 
 pub(super) fn first_ipv4(addresses: &[IpNet]) -> Option<Ipv4Addr> {

@@ -7,6 +7,7 @@
 mod base;
 mod destinations;
 mod numbered;
+mod paths;
 mod settle;
 mod tunnels;
 
@@ -18,6 +19,7 @@ use adit_dataplane::interface::{PORTS_MAX, PortId, TUNNELS_MAX, TunnelId};
 use adit_dataplane::latency::MEASURED_TUNNELS_MAX;
 use adit_dataplane::node::flow::FlowKey;
 use adit_dataplane::tables::neighbor::macs;
+use adit_dataplane::tables::soft_state::TunnelPath;
 use adit_dataplane::tables::{self, NextHop, Operation, Tables};
 use adit_dataplane::tunnel::policy::AddressSet;
 use adit_dataplane::wire::ethernet::MacAddress;
@@ -30,6 +32,7 @@ use crate::config::{Config, Ids, Name, Route, RouteAction, Store, Touched, Via};
 use base::{limits, port_addresses, port_tables};
 use destinations::broadcasts;
 use numbered::{Adjacencies, Groups};
+pub(super) use paths::Paths;
 use settle::{Dependencies, destinations_of};
 use tunnels::LookupKey;
 
@@ -100,6 +103,7 @@ pub(super) struct Compiler {
     locals: HashMap<IpAddr, u32>,
     adjacencies: Adjacencies,
     groups: Groups,
+    paths: Paths,
     latency: HashMap<TunnelId, u16>,
     latency_ids: Ids,
     /// What the tables don't have yet.
@@ -109,11 +113,13 @@ pub(super) struct Compiler {
 }
 
 impl Compiler {
-    /// Compiles a whole configuration. `known` are neighbors whose MAC addresses are known.
+    /// Compiles a whole configuration. `known` are neighbors whose MAC addresses are known, `paths`
+    /// the numbers that paths have.
     pub(super) fn build(
         store: &Store,
         facts: &[PortFacts],
         known: impl Iterator<Item = (PortId, IpAddr, MacAddress)>,
+        paths: Paths,
         seed: u64,
     ) -> Result<(Self, Tables), CompileError> {
         let config = store.base();
@@ -123,8 +129,10 @@ impl Compiler {
         if store.tunnel_count() > TUNNELS_MAX {
             return Err(CompileError::Tunnels { count: store.tunnel_count() });
         }
-        let mut compiler = Self::with_ports(config, facts);
+        let mut compiler = Self::with_ports(config, facts, paths);
+        compiler.paths.reserve(store.tunnel_count());
         let tunnels = compiler.compile_all(store)?;
+        compiler.paths.forget_unheld();
         let mut neighbors = tables::neighbor::NeighborTable::new(seed);
         for (port, address, mac) in known {
             compiler.resolve_neighbor(port, address, Some(mac));
@@ -158,7 +166,7 @@ impl Compiler {
         Ok((compiler, tables))
     }
 
-    fn with_ports(config: &Config, facts: &[PortFacts]) -> Self {
+    fn with_ports(config: &Config, facts: &[PortFacts], paths: Paths) -> Self {
         let numbered = || (0..).map(PortId).zip(&config.ports);
         let mut port_nets = HashMap::new();
         for (id, port) in numbered() {
@@ -186,6 +194,7 @@ impl Compiler {
             locals,
             adjacencies: Adjacencies::new(),
             groups: Groups::new(),
+            paths,
             latency: HashMap::new(),
             latency_ids: Ids::new(u32::from(MEASURED_TUNNELS_MAX)),
             operations: Vec::new(),
@@ -410,7 +419,18 @@ impl Compiler {
     pub(super) fn settle(&mut self) {
         self.adjacencies.settle();
         self.groups.settle();
+        self.paths.settle();
         self.latency_ids.settle();
+    }
+
+    /// The paths that tunnels take.
+    pub(super) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Paths that are not what they were since the last call.
+    pub(super) fn take_moved_paths(&mut self) -> Vec<TunnelPath> {
+        self.paths.take_moved()
     }
 
     /// What was found about a tunnel.

@@ -223,12 +223,15 @@ impl Compiler {
             info.underlay = NextHop::Via(neighbor);
             info.neighbor = Some((port, remote));
         }
+        if let Some(tunnel) = store.tunnel(id) {
+            self.hold_paths(tunnel, &mut info);
+        }
         if id.index() >= self.infos.len() {
             self.infos.resize(id.index() + 1, None);
         }
         let before = self.infos[id.index()].replace(info);
-        if let Some((port, remote)) = before.as_ref().and_then(|info| info.neighbor) {
-            self.adjacencies.release(port, remote, &mut self.operations);
+        if let Some(before) = &before {
+            self.release_ways(before);
         }
         if before != self.infos[id.index()] {
             changed.push(id);
@@ -240,11 +243,28 @@ impl Compiler {
     /// A tunnel is gone.
     fn forget_tunnel(&mut self, store: &Store, id: TunnelId) -> Result<(), CompileError> {
         self.set_running(store, id, false)?;
-        let before = self.infos.get_mut(id.index()).and_then(Option::take);
-        if let Some((port, remote)) = before.and_then(|info| info.neighbor) {
-            self.adjacencies.release(port, remote, &mut self.operations);
+        if let Some(before) = self.infos.get_mut(id.index()).and_then(Option::take) {
+            self.release_ways(&before);
         }
         Ok(())
+    }
+
+    /// The paths from each of a tunnel's sources to its remote.
+    fn hold_paths(&mut self, tunnel: &config::Tunnel, info: &mut TunnelInfo) {
+        let (Some(local), Some(remote)) = (info.local, tunnel.remote) else { return };
+        let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
+        let mut hold = |local| self.paths.hold((local, remote), link, info.underlay_port);
+        info.path = hold(local);
+        info.more_paths = tunnel.more_locals.iter().map(|&local| hold(local)).collect();
+    }
+
+    /// A tunnel does not go this way any more.
+    fn release_ways(&mut self, before: &TunnelInfo) {
+        if let Some((port, remote)) = before.neighbor {
+            self.adjacencies.release(port, remote, &mut self.operations);
+        }
+        self.paths.release(before.path);
+        before.more_paths.iter().for_each(|&path| self.paths.release(path));
     }
 }
 

@@ -6,16 +6,17 @@ use std::net::{IpAddr, Ipv6Addr};
 use adit_dataplane::counters::CounterSlot;
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::reassembly::SECONDS_MAX;
+use adit_dataplane::tables::soft_state::TunnelPath;
 use adit_dataplane::tables::{NextHop, Operation};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::lookup::{Pair, Protocols};
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
 use adit_dataplane::tunnel::{
-    DontFragment, Kind, MssClamp, Tunnel, TunnelSetup, ip_in_ipv4, ip_in_ipv6,
+    DontFragment, Kind, MssClamp, RelayRules, Relayed, Tunnel, TunnelSetup, ip_in_ipv4, ip_in_ipv6,
 };
 use ipnet::IpNet;
 
-use super::base::{first_ipv4, first_ipv6};
+use super::base::{first_ipv4, first_ipv6, ipv4_net};
 use super::{CompileError, Compiler};
 use crate::config::{self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Name, Store};
 
@@ -46,7 +47,12 @@ pub(in super::super) struct TunnelInfo {
     pub(in super::super) mtu: u16,
     pub(in super::super) underlay: NextHop,
     pub(in super::super) underlay_port: Option<PortId>,
+    /// The largest outer packet.
     underlay_mtu: u16,
+    /// The path to the remote.
+    pub(in super::super) path: TunnelPath,
+    /// The same for the other sources of a pool.
+    pub(in super::super) more_paths: Box<[TunnelPath]>,
     /// The remote, where it is a neighbor of its own.
     pub(super) neighbor: Option<(PortId, IpAddr)>,
 }
@@ -57,7 +63,6 @@ const CHAIN_MAX: usize = 8;
 /// Where the outer packets of a tunnel leave the node in the end.
 struct End {
     port: PortId,
-    port_mtu: u16,
     /// What the tunnel's own outer packet may have.
     mtu: u16,
 }
@@ -74,11 +79,12 @@ impl Compiler {
             mtu: 0,
             underlay: next_hop,
             underlay_port: end.as_ref().ok().map(|end| end.port),
-            underlay_mtu: end.as_ref().map_or(u16::MAX, |end| end.port_mtu),
+            underlay_mtu: end.as_ref().map_or(u16::MAX, |end| end.mtu),
+            path: TunnelPath::NONE,
+            more_paths: Box::default(),
             neighbor: None,
         };
-        let path_mtu = end.as_ref().map_or(1500, |end| end.mtu);
-        info.mtu = tunnel_mtu(tunnel, path_mtu);
+        info.mtu = tunnel_mtu(tunnel, end.as_ref().map_or(1500, |end| end.mtu));
         let link = tunnel.link.as_ref().map(|name| self.port_id(name));
         info.standing = if !tunnel.enabled {
             Standing::Disabled
@@ -132,7 +138,7 @@ impl Compiler {
                 other => {
                     let port = self.port_of(other).ok_or(Standing::NoRoute)?;
                     let port_mtu = self.ports.get(port.index()).map_or(0, |port| port.mtu);
-                    return Ok(End { port, port_mtu, mtu: port_mtu.saturating_sub(overhead) });
+                    return Ok(End { port, mtu: port_mtu.saturating_sub(overhead) });
                 }
             }
         }
@@ -272,7 +278,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         reassembly_seconds: settings
             .reassembly
             .then(|| u8::try_from(settings.reassembly_timeout.as_secs()).unwrap_or(SECONDS_MAX)),
-        mtu: info.mtu,
+        mtu: settings.mtu.unwrap_or(info.mtu),
         mss: match (settings.clamp_tcp_mss, settings.mss_insert) {
             (false, _) => MssClamp::Off,
             (true, false) => MssClamp::Lower,
@@ -280,6 +286,9 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         },
         underlay: info.underlay,
         underlay_mtu: info.underlay_mtu,
+        path: info.path,
+        more_paths: info.more_paths.clone(),
+        relay: relay(tunnel),
         source_ipv4: first_ipv4(&tunnel.addresses),
         source_ipv6: first_ipv6(&tunnel.addresses),
         hairpin: settings.hairpin,
@@ -289,6 +298,22 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         inner_destination: (!destinations.is_empty()).then(|| address_set(destinations)),
         slot,
         latency: None,
+    }
+}
+
+/// What becomes of errors about the tunnel's outer packets.
+fn relay(tunnel: &config::Tunnel) -> RelayRules {
+    let settings = &tunnel.settings;
+    RelayRules {
+        relayed: match settings.icmp_relay {
+            config::IcmpRelay::All => Relayed::All,
+            config::IcmpRelay::Pmtu => Relayed::TooBig,
+            config::IcmpRelay::Off => Relayed::Nothing,
+        },
+        tells_prohibited: settings.relay_admin,
+        pmtu_floor: settings.pmtu_floor,
+        pmtu_expiry_s: u32::try_from(settings.pmtu_expiry.as_secs()).unwrap_or(u32::MAX),
+        nets: tunnel.addresses.iter().filter_map(ipv4_net).collect(),
     }
 }
 

@@ -32,6 +32,7 @@ impl Live {
             }
             Request::ClearCounters { name } => self.clear_counters(name.as_deref()),
             Request::ClearNeighbors { name } => self.clear_neighbors(name.as_deref()),
+            Request::ClearPaths { name } => self.clear_paths(name.as_deref()),
         };
         call.answer(answer);
     }
@@ -44,9 +45,10 @@ impl Live {
             Kind::Ports => Report::Ports(self.controller.ports(&self.port_states())),
             Kind::Tunnels => Report::Tunnels(match name {
                 Some(name) => {
-                    Tunnels { tunnels: self.controller.tunnel_named(name).into_iter().collect() }
+                    let tunnel = self.controller.tunnel_named(name, now);
+                    Tunnels { tunnels: tunnel.into_iter().collect() }
                 }
-                None => self.controller.tunnels(),
+                None => self.controller.tunnels(now),
             }),
             Kind::Routes => Report::Routes(match name {
                 Some(name) => {
@@ -56,6 +58,7 @@ impl Live {
                 None => self.controller.routes(),
             }),
             Kind::Neighbors => Report::Neighbors(self.controller.neighbors(now)),
+            Kind::Paths => Report::Paths(self.controller.paths(now)),
             Kind::Counters => Report::Counters(self.controller.counters()),
             Kind::Drops => Report::Drops(self.controller.drops()),
             Kind::Latency => Report::Latency(self.measure_latency()),
@@ -70,7 +73,7 @@ impl Live {
                 let (workers, pool) = (self.worker_facts(), self.pool_facts());
                 Report::Reassembly(self.controller.reassembly(&workers, &pool))
             }
-            Kind::Paths | Kind::Events => {
+            Kind::Events => {
                 return Err(Problem::unsupported(kind.word()));
             }
         })
@@ -116,6 +119,13 @@ impl Live {
         }
         let cleared = self.controller.clear_neighbors(filter, self.clock.now()) as u64;
         Ok(Answer::Cleared(Cleared { cleared }))
+    }
+
+    fn clear_paths(&mut self, name: Option<&str>) -> Result<Answer, Problem> {
+        match self.controller.clear_paths(name) {
+            Some(cleared) => Ok(Answer::Cleared(Cleared { cleared })),
+            None => Err(Problem::no_such(Kind::Paths, name.unwrap_or_default())),
+        }
     }
 
     /// What runs, and whether the next start would run the same.

@@ -1,5 +1,6 @@
 //! What the controller says about itself: counters, drops, tunnels, routes, neighbors, latency.
 
+mod paths;
 mod reassembly;
 mod routes;
 
@@ -329,21 +330,27 @@ impl Controller {
     }
 
     /// Tunnels.
-    pub fn tunnels(&self) -> report::Tunnels {
+    pub fn tunnels(&self, now: Nanos) -> report::Tunnels {
         let known = self.store.tunnels();
         let known = known.filter_map(|(id, tunnel)| Some((id, tunnel, self.compiler.info(id)?)));
         report::Tunnels {
-            tunnels: known.map(|(id, tunnel, info)| self.tunnel(id, tunnel, info)).collect(),
+            tunnels: known.map(|(id, tunnel, info)| self.tunnel(id, tunnel, info, now)).collect(),
         }
     }
 
     /// One tunnel.
-    pub fn tunnel_named(&self, name: &str) -> Option<report::Tunnel> {
+    pub fn tunnel_named(&self, name: &str, now: Nanos) -> Option<report::Tunnel> {
         let id = self.store.tunnel_id(name)?;
-        Some(self.tunnel(id, self.store.tunnel(id)?, self.compiler.info(id)?))
+        Some(self.tunnel(id, self.store.tunnel(id)?, self.compiler.info(id)?, now))
     }
 
-    fn tunnel(&self, id: TunnelId, tunnel: &config::Tunnel, info: &TunnelInfo) -> report::Tunnel {
+    fn tunnel(
+        &self,
+        id: TunnelId,
+        tunnel: &config::Tunnel,
+        info: &TunnelInfo,
+        now: Nanos,
+    ) -> report::Tunnel {
         let mut counters = self.tunnel_counters(id);
         Baseline::subtract(&mut counters, self.baseline.tunnels.get(&*tunnel.name));
         let count = |name: &str| counters.get(name).copied().unwrap_or(0);
@@ -361,7 +368,7 @@ impl Controller {
             remote: tunnel.remote.map(|address| address.to_string()),
             state,
             reason,
-            mtu: info.mtu,
+            mtu: self.effective_mtu(id, tunnel, now),
             addresses: tunnel.addresses.iter().map(ToString::to_string).collect(),
             underlay: self.underlay(info),
             rx_packets: count("rx_packets"),

@@ -1,0 +1,89 @@
+//! What was learnt about the paths of tunnels, and forgetting it.
+
+use std::net::IpAddr;
+
+use adit_dataplane::clock::Nanos;
+use adit_dataplane::interface::{PortId, TunnelId};
+use adit_dataplane::tables::soft_state::TunnelPath;
+
+use super::super::Controller;
+use crate::config::{self, Family};
+use crate::report;
+
+impl Controller {
+    /// Paths that something is known about.
+    pub fn paths(&self, now: Nanos) -> report::Paths {
+        let known = self.compiler.paths().iter().filter_map(|(path, ends, port)| {
+            let known = self.soft_state.report(path, now)?;
+            let port_mtu = port.and_then(|port| self.ports.get(port.index())).map(|port| port.mtu);
+            let learnt = known.mtu;
+            let mtu = learnt.map(|(learnt, _)| learnt.mtu);
+            Some(report::Path {
+                local: ends.0.to_string(),
+                remote: ends.1.to_string(),
+                port: port.and_then(|port| self.port_name(port)),
+                tunnels: self.tunnels_on(path, ends),
+                mtu: mtu.or(port_mtu).unwrap_or_default(),
+                expires_s: learnt.map(|(_, until)| until.since(now).as_secs()),
+                locked: learnt.is_some_and(|(learnt, _)| learnt.is_locked),
+                reachable_errors: known.errors.map_or(0, |(count, _)| count),
+                last_error_s: known.errors.map(|(_, last)| now.since(last).as_secs()),
+            })
+        });
+        report::Paths { paths: known.collect() }
+    }
+
+    /// The tunnels that take a path, by name. One that leaves its local address to the route is found
+    /// without it.
+    fn tunnels_on(&self, path: TunnelPath, (local, remote): (IpAddr, IpAddr)) -> Vec<String> {
+        let named = self.store.with_ends(Some(remote), Some(local));
+        let ids = named.chain(self.store.with_ends(Some(remote), None));
+        let on_it = ids.filter(|&id| self.paths_of(id).any(|own| own == path));
+        let tunnels = on_it.filter_map(|id| self.store.tunnel(id));
+        tunnels.map(|tunnel| tunnel.name.to_string()).collect()
+    }
+
+    /// The paths that a tunnel takes.
+    fn paths_of(&self, id: TunnelId) -> impl Iterator<Item = TunnelPath> {
+        let info = self.compiler.info(id).into_iter();
+        info.flat_map(|info| std::iter::once(info.path).chain(info.more_paths.iter().copied()))
+    }
+
+    /// Forgets what was learnt about paths: all of them, or those of a tunnel or with an end of this
+    /// address. Returns of how many; `None`: there is no such tunnel or address.
+    pub fn clear_paths(&mut self, name: Option<&str>) -> Option<u64> {
+        let address: Option<IpAddr> = name.and_then(|name| name.parse().ok());
+        let tunnel = name.and_then(|name| self.store.tunnel_id(name));
+        let paths: Vec<TunnelPath> = match (name, address, tunnel) {
+            (_, _, Some(tunnel)) => self.paths_of(tunnel).collect(),
+            (_, Some(address), _) => {
+                let all = self.compiler.paths().iter();
+                let its = all.filter(|(_, ends, _)| ends.0 == address || ends.1 == address);
+                let its: Vec<TunnelPath> = its.map(|(path, ..)| path).collect();
+                (!its.is_empty()).then_some(its)?
+            }
+            (Some(_), None, None) => return None,
+            (None, ..) => self.compiler.paths().iter().map(|(path, ..)| path).collect(),
+        };
+        let cleared = paths.into_iter().filter(|&path| self.soft_state.clear(path)).count();
+        Some(cleared as u64)
+    }
+
+    /// The largest packet that a tunnel takes now without fragments: of those that may not be fragmented, on
+    /// the narrowest of its paths.
+    pub(super) fn effective_mtu(&self, id: TunnelId, tunnel: &config::Tunnel, now: Nanos) -> u16 {
+        let configured = self.compiler.info(id).map_or(0, |info| info.mtu);
+        let Some(built) = self.pair.live().tunnel(id) else { return configured };
+        let overhead = u16::try_from(built.rewrite.len()).unwrap_or(u16::MAX);
+        let is_ipv4 = tunnel.carries(Family::Ipv4);
+        let learnt = self.paths_of(id).map(|path| {
+            let learnt = self.soft_state.mtu(path, now)?;
+            Some(built.setup.effective_mtu(overhead, is_ipv4, Some(learnt)))
+        });
+        learnt.flatten().fold(configured, u16::min)
+    }
+
+    fn port_name(&self, id: PortId) -> Option<String> {
+        self.config().ports.get(id.index()).map(|port| port.name.to_string())
+    }
+}

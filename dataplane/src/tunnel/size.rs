@@ -1,0 +1,61 @@
+//! How large packets may be in a tunnel, and whether routers may cut them on the way: from what is
+//! configured, the underlay, and what was learnt about the path.
+
+use super::{DontFragment, Kind, TunnelSetup};
+use crate::tables::soft_state::PathMtu;
+use crate::wire::ipv6::MINIMUM_MTU;
+
+/// How large one packet may be, now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeLimits {
+    /// The inner packet, to fit without being cut.
+    pub inner: u16,
+    /// The outer packet, to leave in one piece.
+    pub outer: u16,
+    /// The DF bit of an outer IPv4 header.
+    pub dont_fragment: bool,
+}
+
+impl TunnelSetup {
+    /// The limits of a packet. `overhead`: bytes in front of it. `inner_dont_fragment`: of an IPv4
+    /// packet; `None` for IPv6. `learnt`: about the path.
+    #[inline]
+    pub fn size_limits(
+        &self,
+        overhead: u16,
+        inner_dont_fragment: Option<bool>,
+        learnt: Option<PathMtu>,
+    ) -> SizeLimits {
+        let follows_path = self.follows_path(inner_dont_fragment);
+        let learnt = learnt.filter(|_| follows_path);
+        let outer = learnt.map_or(self.underlay_mtu, |path| path.mtu.min(self.underlay_mtu));
+        let fits = outer.saturating_sub(overhead);
+        let inner = if follows_path { self.mtu.min(fits) } else { self.mtu };
+        let is_locked = learnt.is_some_and(|path| path.is_locked);
+        let dont_fragment = match (self.kind, self.dont_fragment, inner_dont_fragment) {
+            (Kind::IpInIpv6, ..) | (_, DontFragment::No, _) => false,
+            (_, DontFragment::Pmtudisc, Some(_)) => !is_locked,
+            (_, DontFragment::Inherit, Some(inner)) => inner && !is_locked,
+            //= RFC 4213 §3.2.2: IPv6 in a tunnel whose MTU is below 1280 goes with DF clear.
+            (.., None) => follows_path && inner >= MINIMUM_MTU && !is_locked,
+        };
+        SizeLimits { inner, outer, dont_fragment }
+    }
+
+    /// The largest inner packet that fits now and may not be cut.
+    #[inline]
+    pub fn effective_mtu(&self, overhead: u16, is_ipv4: bool, learnt: Option<PathMtu>) -> u16 {
+        self.size_limits(overhead, is_ipv4.then_some(true), learnt).inner
+    }
+
+    /// Whether the path, not only the configuration, decides how large packets may be.
+    #[inline]
+    pub fn follows_path(&self, inner_dont_fragment: Option<bool>) -> bool {
+        match (self.kind, self.dont_fragment, inner_dont_fragment) {
+            (Kind::IpInIpv6, ..) => true,
+            (_, DontFragment::No, _) | (_, DontFragment::Inherit, Some(false)) => false,
+            (.., None) => !self.static_mtu,
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What this node tells senders: errors about packets that went no further, here or in the underlay.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::State;
+use crate::clock::Nanos;
+use crate::counters::Counter;
+use crate::device::Device;
+use crate::interface::TunnelId;
+use crate::node::icmp_error::{self, IcmpError};
+use crate::packet::{Flags, HEADROOM, Packet};
+use crate::stage::Verdict;
+use crate::tables::{NextHop, Tables};
+use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv6::Ipv6;
+
+impl<D: Device> State<D> {
+    /// Tells the sender of a packet that goes into a tunnel that an earlier one did not arrive.
+    pub(super) fn tell_unreachable(
+        &mut self,
+        packet: &mut Packet,
+        tunnel: TunnelId,
+        tables: &Tables,
+        now: Nanos,
+    ) {
+        packet.meta.flags.set(Flags::TOLD);
+        if self.answer(packet, IcmpError::HostUnreachable, tables, now) {
+            let slot = tables.tunnel(tunnel).map(|tunnel| tunnel.setup.slot);
+            self.shared.counters.count(Counter::IfTxSoftstateIcmp, slot);
+        }
+    }
+
+    /// Tells the sender of a packet that it went no further, if it may be told. Says whether the
+    /// error is on its way.
+    pub(super) fn answer(
+        &mut self,
+        packet: &Packet,
+        error: IcmpError,
+        tables: &Tables,
+        now: Nanos,
+    ) -> bool {
+        let encap_len = packet.meta.encap_len;
+        let original = packet.data().get(usize::from(encap_len)..).unwrap_or(&[]);
+        let error = match error {
+            IcmpError::TooBig { mtu } => IcmpError::TooBig { mtu: mtu.saturating_sub(encap_len) },
+            other => other,
+        };
+        !packet.meta.flags.has(Flags::LOCAL)
+            && self.report(original, error, packet.meta.flags, tables, now)
+    }
+
+    /// Tells the source of `original`, a packet or the beginning of one, what became of it. `flags` are
+    /// those of the frame it came in. Says whether the error is on its way.
+    pub(super) fn report(
+        &mut self,
+        original: &[u8],
+        error: IcmpError,
+        flags: Flags,
+        tables: &Tables,
+        now: Nanos,
+    ) -> bool {
+        let receiver = source(original);
+        let may_answer = icmp_error::may_answer(original, error, flags);
+        let own = may_answer.then(|| own_address_towards(receiver, original, tables)).flatten();
+        let Some(own) = own else {
+            self.shared.counters.global(Counter::IcmpSuppressed).add(1);
+            return false;
+        };
+        if !self.limiter.allow(now, error, receiver) {
+            self.shared.counters.global(Counter::IcmpRatelimited).add(1);
+            return false;
+        }
+        let Some(mut made) = self.device.allocate() else {
+            self.count_unmade();
+            return false;
+        };
+        self.identification = self.identification.wrapping_add(1);
+        let identification = self.identification;
+        made.rebuild(HEADROOM, |room| {
+            icmp_error::write(original, error, own, identification, room).unwrap_or(0)
+        });
+        made.meta.flags.set(Flags::LOCAL);
+        self.shared.counters.balance.created.add(1);
+        self.shared.counters.global(Counter::IcmpTx).add(1);
+        self.settle_slowly(made, Verdict::Route, tables, now, 0);
+        true
+    }
+}
+
+/// The source in an IP header.
+fn source(packet: &[u8]) -> IpAddr {
+    match packet.first().map(|first| first >> 4) {
+        Some(4) => Ipv4Addr::from(Ipv4::trusted(packet).source()).into(),
+        _ => Ipv6Addr::from(Ipv6::trusted(packet).source()).into(),
+    }
+}
+
+/// The address that an error to `receiver` comes from: that of the interface it leaves by.
+fn own_address_towards(receiver: IpAddr, original: &[u8], tables: &Tables) -> Option<IpAddr> {
+    //= RFC 1812 §4.3.2.4: the source of an ICMP message is the address of the interface that it
+    //= leaves by; without one, the router-id.
+    let hash = || tables.flow.hash(original);
+    match receiver {
+        IpAddr::V4(receiver) => {
+            let next_hop = tables.next_hops.choose(tables.route_ipv4(receiver.into()), hash);
+            match next_hop {
+                NextHop::NoRoute | NextHop::Local => None,
+                _ => tables.source_ipv4(next_hop).map(IpAddr::V4),
+            }
+        }
+        IpAddr::V6(receiver) => {
+            let next_hop = tables.next_hops.choose(tables.route_ipv6(receiver.into()), hash);
+            match next_hop {
+                NextHop::NoRoute | NextHop::Local => None,
+                _ => tables.source_ipv6(next_hop).map(IpAddr::V6),
+            }
+        }
+    }
+}
