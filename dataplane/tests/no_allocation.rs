@@ -73,6 +73,8 @@ fn kinds() -> Vec<Kind> {
     let outward = ip("10.2.0.8", "10.1.0.5");
     let peer = |inner: &[u8]| router(&ip(REMOTE, LOCAL).around(inner));
     let small = inward.udp(50);
+    let large = ip(LOCAL, REMOTE).around(&inward.udp(1480));
+    let narrow = ip("192.0.2.9", LOCAL).icmp_error(3, 4, 1490, &large[..48]);
     vec![
         ("forward", 1, L, host(&ip("10.1.0.5", "203.0.113.66").udp(84))),
         ("encap", 1, L, host(&inward.udp(84))),
@@ -93,6 +95,7 @@ fn kinds() -> Vec<Kind> {
             U,
             router(&as_piece(&ip(REMOTE, LOCAL).around(&small), 3, false)),
         ),
+        ("an error of the underlay", 1, U, router(&narrow)),
         ("an unknown peer", 0, U, router(&ip("203.0.113.66", LOCAL).around(&small))),
         ("ARP", 0, U, frame_of(0x0806, [0xff; 6], G_MAC, &[1; 46])),
         ("an unresolved host", 0, L, host(&ip("10.1.0.5", "198.51.100.77").udp(84))),

@@ -27,5 +27,6 @@ mod lifetime;
 mod linux_peer;
 mod node;
 mod offloads;
+mod path_mtu;
 mod queues;
 mod tunnel;

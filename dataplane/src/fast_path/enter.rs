@@ -152,11 +152,17 @@ fn way<'l>(
     if !tunnel.plain.facts.has(fact) || total_len > tunnel.plain.mtu {
         return None;
     }
-    let outer_len = usize::from(total_len) + tunnel.rewrite.len();
-    if outer_len > usize::from(round.tables.soft_state.limit(tunnel.plain.path)) {
+    if round.tables.soft_state.knows_something() && is_held_up(tunnel, total_len, round) {
         return None;
     }
     last.link(tunnel.plain.underlay, round)
+}
+
+/// Whether what is known of the path keeps a packet from going like any other.
+#[inline(never)]
+fn is_held_up(tunnel: &Tunnel, total_len: u16, round: &Round<'_>) -> bool {
+    let outer_len = usize::from(total_len) + tunnel.rewrite.len();
+    outer_len > usize::from(round.tables.soft_state.limit(tunnel.plain.path))
 }
 
 /// Counts a packet that entered a tunnel.
@@ -182,7 +188,7 @@ fn cover_with_ipv4<'p, const INNER: usize>(
     let mut identification = 0;
     if inner.fragment == 0 {
         //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
-        identification = round.identifications.next(plain.slot);
+        identification = round.identification(plain.path);
     }
     tunnel.rewrite.write_plain_ipv4(
         outer,

@@ -81,7 +81,7 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
         return Verdict::Fragment { mtu, then: After::Encap(id) };
     }
     sizes.dont_fragment &= !matches!(fit, Fit::CutOutside);
-    let patch = patch(packet.data(), tunnel, inner, sizes, round);
+    let patch = patch(packet.data(), tunnel, inner, (towards, sizes), round);
     let Some(room) = packet.prepend(rewrite.len() + extra_len) else {
         return Verdict::drop(Counter::PortNoMbuf);
     };
@@ -301,7 +301,7 @@ fn patch(
     bytes: &[u8],
     tunnel: &Tunnel,
     inner: Inner,
-    sizes: SizeLimits,
+    (towards, sizes): (TunnelPath, SizeLimits),
     round: &mut Round<'_>,
 ) -> Patch {
     let setup = &tunnel.setup;
@@ -322,7 +322,7 @@ fn patch(
             patch.dont_fragment = sizes.dont_fragment;
             if !patch.dont_fragment {
                 //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
-                patch.identification = round.identifications.next(setup.slot);
+                patch.identification = round.identification(towards);
             }
         }
         Kind::IpInIpv6 => {

@@ -8,6 +8,7 @@ mod clamp;
 pub mod classify;
 pub mod decap;
 pub mod encap;
+pub mod identification;
 pub mod route;
 
 use crate::clock::Nanos;
@@ -20,6 +21,7 @@ use crate::reassembly::Terms;
 use crate::tables::neighbor::AdjacencyId;
 use crate::tables::soft_state::{PathMtu, TunnelPath};
 use crate::tables::{NextHop, Tables};
+use identification::Identifications;
 
 /// What is to happen with a packet next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,48 +183,20 @@ impl Round<'_> {
         if state.limit(path) == u16::MAX { None } else { state.mtu(path, self.now) }
     }
 
+    /// The identification of an outer IPv4 packet that may be fragmented.
+    #[inline(never)]
+    pub fn identification(&mut self, path: TunnelPath) -> u16 {
+        let taken = self.identifications.take(path, self.now);
+        if taken.is_early {
+            self.counters.global(Counter::TunIdReuse).add(1);
+        }
+        taken.value
+    }
+
     /// Follows a group to one of its next hops, by the flow of `packet` (from its IP header on).
     #[inline]
     pub fn choose(&self, next_hop: NextHop, packet: &[u8]) -> NextHop {
         self.tables.next_hops.choose(next_hop, || self.tables.flow.hash(packet))
-    }
-}
-
-/// Identifications for outer IPv4 headers without DF (RFC 6864): counters by hash of the path, each
-/// starting somewhere else.
-pub struct Identifications {
-    next: Box<[u16; IDENTIFICATION_COUNTERS]>,
-    /// Workers take turns in the number space, so that two never use the same value at a time.
-    stride: u16,
-}
-
-/// Paths share counters beyond this many.
-const IDENTIFICATION_COUNTERS: usize = 2048;
-
-impl Identifications {
-    /// For worker `number` of `workers`; `seed` decides where the counters start.
-    pub fn new(seed: u64, number: u16, workers: u16) -> Self {
-        let mut next = Box::new([0; IDENTIFICATION_COUNTERS]);
-        let stride = workers.max(1);
-        let mut state = seed | 1;
-        for counter in next.iter_mut() {
-            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-            let start = u16::try_from(state >> 48).unwrap_or(0);
-            // A start so late that this worker has no number behind it is its first one.
-            *counter = (start / stride * stride).checked_add(number).unwrap_or(number);
-        }
-        Self { next, stride }
-    }
-
-    /// The next identification for a path, which the tunnel's counter slot stands for.
-    #[inline]
-    pub fn next(&mut self, slot: CounterSlot) -> u16 {
-        let hash = slot.0.wrapping_mul(0x9e37_79b1) as usize >> 8;
-        let counter = &mut self.next[hash % IDENTIFICATION_COUNTERS];
-        let value = *counter;
-        // Back to the start of this worker's own numbers, not into those of another.
-        *counter = value.checked_add(self.stride).unwrap_or(value % self.stride);
-        value
     }
 }
 
@@ -261,35 +235,5 @@ impl MeasuredTunnels {
     pub fn take(&mut self) -> &[(u16, u16)] {
         let len = core::mem::take(&mut self.len);
         self.runs.get(..len).unwrap_or(&[])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn wherever_they_start_workers_take_numbers_of_their_own() {
-        for (seed, number) in (0..40).flat_map(|seed| (0..3).map(move |number| (seed, number))) {
-            let mut identifications = Identifications::new(seed, number, 3);
-            let counters: Vec<u16> = identifications.next.to_vec();
-            assert!(counters.iter().all(|value| value % 3 == number), "{seed} {number}");
-            let last = (0..30_000).map(|_| identifications.next(CounterSlot(1))).last();
-            assert_eq!(last.map(|value| value % 3), Some(number));
-        }
-    }
-
-    #[test]
-    fn workers_never_take_identifications_of_each_other() {
-        let slot = CounterSlot(7);
-        let taken = |number| {
-            let mut identifications = Identifications::new(9, number, 3);
-            (0..70_000).map(|_| identifications.next(slot)).collect::<HashSet<u16>>()
-        };
-        let (first, second, third) = (taken(0), taken(1), taken(2));
-        assert!(first.is_disjoint(&second) && second.is_disjoint(&third));
-        assert!(third.is_disjoint(&first));
-        assert_eq!(first.len() + second.len() + third.len(), 1 << 16, "none is left unused");
     }
 }

@@ -106,11 +106,17 @@ impl SoftState {
         self.paths.len()
     }
 
+    /// Whether anything is known about any path.
+    #[inline]
+    pub fn knows_something(&self) -> bool {
+        self.known.load(Ordering::Relaxed) != 0
+    }
+
     /// The largest outer packet that goes into a path with no further question; for larger ones, ask
     /// [`Self::mtu`] and [`Self::take_error`].
     #[inline]
     pub fn limit(&self, path: TunnelPath) -> u16 {
-        if self.known.load(Ordering::Relaxed) == 0 {
+        if !self.knows_something() {
             return u16::MAX;
         }
         self.limits.get(path.0 as usize).map_or(u16::MAX, |limit| !limit.0.load(Ordering::Relaxed))

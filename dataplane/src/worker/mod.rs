@@ -26,8 +26,9 @@ use crate::reassembly::{self, Reassembler};
 use crate::stage::classify::classify_burst;
 use crate::stage::decap::decap_burst;
 use crate::stage::encap::encap_burst;
+use crate::stage::identification::Identifications;
 use crate::stage::route::route_burst;
-use crate::stage::{Identifications, MeasuredTunnels, Round, Verdict, Verdicts};
+use crate::stage::{MeasuredTunnels, Round, Verdict, Verdicts};
 use crate::tables::Tables;
 use exchange::{Handback, Publication, Shared};
 

@@ -9,6 +9,7 @@ use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::packet::{Burst, MemoryPool, Packet};
 use adit_dataplane::reassembly;
 use adit_dataplane::tables::NextHop;
+use adit_dataplane::tunnel::DontFragment;
 use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::policy::SourceFilter;
 use adit_dataplane::worker::WorkerSettings;
@@ -24,10 +25,9 @@ const LOCAL: &str = "198.51.100.1";
 const REMOTE: &str = "203.0.113.2";
 
 /// Counters of rules that the packet path does not have yet.
-const NOT_REACHABLE_YET: [&str; 4] = [
+const NOT_REACHABLE_YET: [&str; 3] = [
     "fwd.steering_drop",  // no steering rules
     "tun.encap_mismatch", // no encapsulation in UDP
-    "tun.id_reuse",       // identifications are not timed
     "tun.shim_short",     // no encapsulation with a shim
 ];
 
@@ -380,7 +380,35 @@ fn frame_cases() -> Vec<&'static str> {
     }
     let expected = [("icmp.ratelimited", 2), ("icmp.tx", 10), ("ip4.ttl_expired", 12)];
     assert_eq!(appliance.moved(), expected);
-    vec!["if.tx_inner_frag", "ip4.frag_created", "icmp.ratelimited", "icmp.tx", "if.tx_outer_frag"]
+    identifications_come_again();
+    vec![
+        "if.tx_inner_frag",
+        "ip4.frag_created",
+        "icmp.ratelimited",
+        "icmp.tx",
+        "if.tx_outer_frag",
+        "tun.id_reuse",
+    ]
+}
+
+/// More packets without DF than there are identifications, all at one time.
+fn identifications_come_again() {
+    let mut plan = Blueprint::with_t0(LOCAL, REMOTE);
+    plan.setup(0).dont_fragment = DontFragment::No;
+    let mut appliance = plan.start();
+    let packet = host(&inward().udp(84)).1;
+    for _ in 0..(1 << 16) / 32 {
+        (0..32).for_each(|_| appliance.inject(L, &packet));
+        assert_eq!(appliance.run().len(), 32);
+    }
+    assert_eq!(appliance.moved(), []);
+    for _ in 0..(1 << 13) / 32 {
+        (0..32).for_each(|_| appliance.inject(L, &packet));
+        appliance.run();
+    }
+    // All but those of the sixteenth of the numbers that the first one was amid.
+    let [("tun.id_reuse", count)] = appliance.moved()[..] else { panic!("nothing came again") };
+    assert!((1 << 12..1 << 13).contains(&count), "{count}");
 }
 
 /// What comes back from the control thread, or finds no room on its way there.

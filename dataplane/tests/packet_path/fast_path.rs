@@ -74,11 +74,8 @@ fn learnt() -> impl Strategy<Value = Learnt> {
 
 fn tweak() -> impl Strategy<Value = Tweak> {
     let ecn = prop_oneof![Just(EcnEncap::Normal), Just(EcnEncap::Compat), Just(EcnEncap::Rfc3168)];
-    let dont_fragment = prop_oneof![
-        Just(DontFragment::Pmtudisc),
-        Just(DontFragment::Inherit),
-        Just(DontFragment::No)
-    ];
+    let modes = [DontFragment::Pmtudisc, DontFragment::Inherit, DontFragment::No];
+    let dont_fragment = prop::sample::select(modes.to_vec());
     let both = Protocols::IPV4.with(Protocols::IPV6);
     let protocols =
         prop_oneof![4 => Just(both), 1 => Just(Protocols::IPV4), 1 => Just(Protocols::IPV6)];

@@ -18,5 +18,6 @@ mod nesting;
 mod publication;
 mod reassembly;
 mod reassembly_limits;
+mod relay;
 mod round_trip;
 mod specimens;

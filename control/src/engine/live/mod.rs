@@ -2,6 +2,7 @@
 //! is the one that calls [`run`].
 
 mod answer;
+mod reuse;
 mod spreading;
 mod worker;
 
@@ -23,6 +24,7 @@ use super::{CompileError, Controller, ControllerSettings, PoolFacts, PortFacts, 
 use crate::api::{self, Applied, Call, Flaw, Problem, Server, SocketError};
 use crate::config::{self, Config, Hugepages, Loaded, Mistake, Mistakes, Offloads, Purpose, Rss};
 use crate::report;
+use reuse::ReuseWatch;
 use spreading::Spreading;
 use worker::{Place, WorkerThread};
 
@@ -141,6 +143,7 @@ struct Live {
     applied: AppliedFile,
     links: Vec<bool>,
     next_link_look: Instant,
+    reuse: ReuseWatch,
 }
 
 /// Runs the appliance with the configuration of a file until a signal ends it.
@@ -293,6 +296,7 @@ impl Live {
             applied,
             links,
             next_link_look,
+            reuse: ReuseWatch::default(),
         })
     }
 
@@ -339,6 +343,8 @@ impl Live {
             self.spreading.look(self.clock.now(), self.controller.workers());
             if Instant::now() >= self.next_link_look {
                 self.look_at_links();
+                let reused = self.controller.reused_identifications();
+                self.reuse.look(reused, self.clock.now());
                 self.check_workers()?;
             }
             let busy = self.make_changes() || busy;

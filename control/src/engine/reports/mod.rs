@@ -170,6 +170,11 @@ impl Controller {
         own + self.sum(|counters| counters.global(counter).get())
     }
 
+    /// Identifications that came again too soon, since the start.
+    pub fn reused_identifications(&self) -> u64 {
+        self.global(Counter::TunIdReuse)
+    }
+
     fn port_counters(&self, id: PortId) -> CounterSet {
         let entry = |name, value| (Cow::Borrowed(name), value);
         CounterSet::from([
