@@ -18,9 +18,9 @@ const TUNNELS: u32 = 50_000;
 /// Included files, so that they are read side by side.
 const FILES: u32 = 5;
 /// From YAML to tables, with a route each: tunnel, route, everything in between and both lookups, in both copies
-/// of the tables. It was 1580 to 1620 when this was written; the trees of all files at the same time would take
-/// 540 more.
-const BYTES_A_TUNNEL: u64 = 1800;
+/// of the tables. It was 1580 to 1620 when this was written, and is 1870 since a tunnel has a path with a number, and
+/// rules for errors about it; the trees of all files at the same time would take 540 more.
+const BYTES_A_TUNNEL: u64 = 2000;
 /// Takes 2 s on a slow machine, without optimization; it is here to find what is quadratic.
 const TIME_LIMIT: Duration = Duration::from_mins(2);
 
