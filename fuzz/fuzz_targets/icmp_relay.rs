@@ -93,7 +93,8 @@ impl<'a> Step<'a> {
             quote.truncate(end);
         }
         quote.truncate(548);
-        let router = if ip(local, remote).source.is_ipv4() { "192.0.2.9" } else { "2001:db8:300::9" };
+        let router =
+            if ip(local, remote).source.is_ipv4() { "192.0.2.9" } else { "2001:db8:300::9" };
         let error = ip(router, local).icmp_error(self.kind >> 4, self.kind & 15, self.size, &quote);
         (U, frame(U_MAC, G_MAC, &error))
     }
