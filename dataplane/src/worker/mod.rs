@@ -288,8 +288,10 @@ impl<D: Device> Worker<D> {
     /// Gives the device back, when the worker has ended. What waits in its rings is released.
     pub fn into_device(mut self, now: Nanos) -> D {
         self.leave_team(now);
-        while self.serve_control(now) > 0 {}
-        if let Some(Handback::Send { packet, .. }) = self.early.take() {
+        loop {
+            while self.serve_control(now) > 0 {}
+            // What is for tables that never came leaves what is behind it waiting.
+            let Some(Handback::Send { packet, .. }) = self.early.take() else { break };
             let counter = Counter::NbrQueueDrop;
             self.state.settle_handback(Handback::Release { packet, counter }, &self.tables, now);
             self.state.flush(None);
