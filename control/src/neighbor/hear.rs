@@ -7,7 +7,7 @@ use adit_dataplane::clock::Nanos;
 use adit_dataplane::wire::arp::{Arp, Operation};
 use adit_dataplane::wire::ethernet::{self, MacAddress, ether_type};
 use adit_dataplane::wire::mld;
-use adit_dataplane::wire::nd::{self, Advertisement, Message, Solicitation};
+use adit_dataplane::wire::nd::{self, Advertisement, Message, NdError, Solicitation};
 use adit_dataplane::wire::read_u16;
 
 use super::port::{FOR_TELLING, Port};
@@ -36,10 +36,17 @@ impl Port {
             ether_type::IPV6 if let Some(delay) = mld::query(payload) => {
                 self.hear_query(delay, turn);
             }
-            ether_type::IPV6 => match nd::parse(payload)? {
-                Message::Solicitation(message) => self.hear_solicitation(&message, source, turn),
-                Message::Advertisement(message) => self.hear_advertisement(&message, source, turn),
-                Message::Ignored => {}
+            ether_type::IPV6 => match nd::parse(payload) {
+                Ok(Message::Solicitation(message)) => {
+                    self.hear_solicitation(&message, source, turn);
+                }
+                Ok(Message::Advertisement(message)) => {
+                    self.hear_advertisement(&message, source, turn);
+                }
+                // Of other kinds, queries for groups alone come here: this is one without an answer,
+                // as of version 1.
+                Ok(Message::Ignored) | Err(NdError::Other) => {}
+                Err(error) => return Err(error.into()),
             },
             _ => {}
         }

@@ -226,6 +226,22 @@ fn a_query_for_groups_is_answered_within_its_time_and_once_a_second_at_most() {
 }
 
 #[test]
+fn a_query_for_groups_that_is_not_answered_is_no_invalid_neighbor_discovery() {
+    let mut lab = Lab::new();
+    // Of version 1: 24 bytes.
+    let mut old = query(10_000);
+    old.truncate(old.len() - 4);
+    old[19] -= 4;
+    let mut from_afar = query(10_000);
+    from_afar[21] = 64;
+    for frame in [old, from_afar] {
+        assert_eq!(lab.hear_on(WAN, &frame), Ok(()));
+    }
+    lab.run_to(20_000);
+    assert_eq!(lab.said(), [""; 0]);
+}
+
+#[test]
 fn frames_that_are_neither_arp_nor_ipv6_are_not_looked_at() {
     let mut lab = Lab::new();
     let mut frame = Arp::request(THEIRS, PEER, "198.51.100.1").frame();
