@@ -9,7 +9,7 @@ use super::link::LastLink;
 use super::list::List;
 use super::lookups::Lookups;
 use super::sort::{may_pass_ipv4, may_pass_ipv6};
-use crate::fib::NextHopId;
+use crate::fib::{LastFound, NextHopId};
 use crate::interface::{PortId, TunnelId};
 use crate::packet::Packet;
 use crate::stage::Round;
@@ -29,6 +29,8 @@ pub(super) struct Inside {
 pub(super) struct Insides {
     pub(super) ipv4: List<Inside>,
     pub(super) ipv6: List<Inside>,
+    /// The destination of the former looked up last.
+    last4: LastFound,
     /// The destinations of the latter.
     destinations6: Lookups,
 }
@@ -36,7 +38,8 @@ pub(super) struct Insides {
 impl Default for Insides {
     fn default() -> Self {
         let filler = Inside { at: 0, tunnel: TunnelId(0), next_hop: NextHopId::NONE };
-        Self { ipv4: List::new(filler), ipv6: List::new(filler), destinations6: Lookups::default() }
+        let (last4, destinations6) = (LastFound::default(), Lookups::default());
+        Self { ipv4: List::new(filler), ipv6: List::new(filler), last4, destinations6 }
     }
 }
 
@@ -133,6 +136,7 @@ impl Insides {
     fn clear(&mut self) {
         self.ipv4.clear();
         self.ipv6.clear();
+        self.last4 = LastFound::default();
         self.destinations6.clear();
     }
 
@@ -144,7 +148,8 @@ impl Insides {
             place.prefetch();
         }
         if carries == protocol::IPV4 {
-            let next_hop = tables.fib4.lookup(read_u32(inner, ipv4::offset::DESTINATION));
+            let destination = read_u32(inner, ipv4::offset::DESTINATION);
+            let next_hop = tables.fib4.lookup_after(&mut self.last4, destination);
             self.ipv4.push(Inside { at, tunnel, next_hop });
         } else {
             self.ipv6.push(Inside { at, tunnel, next_hop: NextHopId::NONE });

@@ -23,6 +23,13 @@ const DIRECT_SLOTS: usize = 1 << DIRECT_LEN;
 /// What is taken for being in a cache of the core.
 const NEAR_BYTES: usize = 4 << 20;
 
+/// What was looked up last in a burst, see [`Fib4::lookup_after`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LastFound {
+    address: Option<u32>,
+    entry: Entry,
+}
+
 /// The IPv4 forwarding table that workers look destinations up in.
 #[derive(Clone, Debug)]
 pub struct Fib4 {
@@ -54,6 +61,24 @@ impl Fib4 {
         let mut entry = self.direct.get(address >> 8);
         if entry.is_node() {
             entry = self.lookup_node(entry, last_byte);
+        }
+        entry.or(self.short.lookup(first_byte)).next_hop()
+    }
+
+    /// As [`lookup`](Self::lookup). An address in a net with longer prefixes, which takes longer to look up,
+    /// is not looked up again where it follows itself: hosts on a link are in such nets, as our own and
+    /// the broadcast address are prefixes there, and get packets in trains. `last` begins and ends
+    /// with a burst.
+    #[inline]
+    pub fn lookup_after(&self, last: &mut LastFound, address: u32) -> NextHopId {
+        let [first_byte, .., last_byte] = address.to_be_bytes();
+        let mut entry = self.direct.get(address >> 8);
+        if entry.is_node() {
+            if last.address != Some(address) {
+                let entry = self.lookup_node(entry, last_byte);
+                *last = LastFound { address: Some(address), entry };
+            }
+            entry = last.entry;
         }
         entry.or(self.short.lookup(first_byte)).next_hop()
     }

@@ -23,7 +23,7 @@ mod oracle;
 mod rib;
 mod short;
 
-pub use fib4::Fib4;
+pub use fib4::{Fib4, LastFound};
 pub use fib6::{Fib6, PAGES_MAX};
 pub use left_right::{LeftRight, Routes4, Routes6};
 pub use next_hop::{NEXT_HOPS_MAX, NextHopId, NextHopOutOfRange};

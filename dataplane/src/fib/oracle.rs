@@ -3,7 +3,7 @@
 use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
-use super::{Fib, Fib4, Fib6, FibError, LeftRight, NextHopId, PAGES_MAX, Prefix, Rib};
+use super::{Fib, Fib4, Fib6, FibError, LastFound, LeftRight, NextHopId, PAGES_MAX, Prefix, Rib};
 
 /// What the tests need to know of a family beside [`Fib`].
 trait Family: Fib {
@@ -28,6 +28,10 @@ impl Family for Fib4 {
         let addresses: Vec<u32> = addresses.iter().copied().map(v4).collect();
         let mut found = vec![NextHopId::NONE; addresses.len()];
         self.lookup_burst(&addresses, &mut found);
+        let mut last = LastFound::default();
+        for (&address, &found) in addresses.iter().zip(&found) {
+            assert_eq!(self.lookup_after(&mut last, address), found, "{address:#x} in a train");
+        }
         found
     }
 
@@ -91,7 +95,8 @@ fn edges<F: Family>(prefixes: &[F::Prefix]) -> Vec<u128> {
 }
 
 fn check<F: Family>(fib: &F, routes: &[(F::Prefix, NextHopId)], addresses: &[u128]) {
-    for (&address, burst) in addresses.iter().zip(fib.find_burst(addresses)) {
+    let trains: Vec<u128> = addresses.iter().flat_map(|&address| [address; 2]).collect();
+    for (&address, burst) in trains.iter().zip(fib.find_burst(&trains)) {
         let expected = scan::<F>(routes, address);
         assert_eq!(fib.find(address), expected, "{address:#x}");
         assert_eq!(burst, expected, "{address:#x} in a burst");

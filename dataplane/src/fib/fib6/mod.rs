@@ -217,8 +217,13 @@ impl Fib6 {
         if self.is_large() {
             self.lookup_together(addresses, next_hops);
         } else {
+            // Packets to one host come in trains.
+            let mut last = (None, NextHopId::NONE);
             for (next_hop, &address) in next_hops.iter_mut().zip(addresses) {
-                *next_hop = self.lookup(address);
+                if last.0 != Some(address) {
+                    last = (Some(address), self.lookup(address));
+                }
+                *next_hop = last.1;
             }
         }
     }
