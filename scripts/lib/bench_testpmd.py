@@ -55,7 +55,9 @@ class Program:
             if found := condition():
                 return found
             time.sleep(0.05)
-        raise Failure(f'{self.name} was not ready after {READY_SECONDS} s; see {self.log}')
+        self.process.kill()
+        self.process.wait()
+        raise Failure(f'{self.name} was not ready after {READY_SECONDS} s: {pathlib.Path(self.log).read_text()[-3000:]}')
 
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
