@@ -6,9 +6,9 @@ use adit_dataplane::clock::Nanos;
 use adit_dataplane::interface::PortId;
 use adit_dataplane::packet::MemoryPool;
 use adit_dataplane::tables::Tables;
-use adit_dataplane::worker::exchange::{Frame, Handback, Punt};
+use adit_dataplane::worker::exchange::{Frame, Handback, Punt, RING_ENTRIES};
 
-use super::{Controller, ControllerSettings, PortFacts};
+use super::{BACKLOG_FRAMES_MAX, Controller, ControllerSettings, PortFacts, SENDER};
 use crate::config::{Purpose, load_str};
 
 const WAN: PortId = PortId(0);
@@ -45,11 +45,20 @@ impl Bench {
 
     /// 198.51.100.`last` answers, and worker 0 hears it.
     fn answer(&mut self, last: u8) {
+        self.hear(2, last);
+    }
+
+    /// 198.51.100.77 asks who has our address, and worker 0 hears it.
+    fn ask(&mut self) {
+        self.hear(1, 77);
+    }
+
+    /// An ARP message of 198.51.100.`last` to us.
+    fn hear(&mut self, operation: u8, last: u8) {
         let own = self.controller.config().ports[0].mac.0;
         let theirs = [2, 0, 0, 0, 1, last];
-        let mut frame = [&own[..], &theirs, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2], &theirs].concat();
-        frame.extend([[198, 51, 100, last], [own[0], own[1], own[2], own[3]]].concat());
-        frame.extend([own[4], own[5], 198, 51, 100, 1]);
+        let mut frame = [&own[..], &theirs, &[8, 6, 0, 1, 8, 0, 6, 4, 0, operation]].concat();
+        frame.extend([&theirs[..], &[198, 51, 100, last], &own, &[198, 51, 100, 1]].concat());
         self.punt(0, Punt::Frame { port: WAN, frame: Frame::new(&frame).unwrap() });
     }
 
@@ -135,4 +144,14 @@ fn a_worker_whose_ring_is_full_keeps_no_other_waiting() {
     assert!(bench.controller.waits_for_workers());
     bench.controller.turn(Nanos(0));
     assert_eq!(bench.handed_back(0), [(77, 2)]);
+}
+
+#[test]
+fn frames_for_a_worker_that_takes_none_are_bounded() {
+    let mut bench = Bench::new();
+    for _ in 0..2 * BACKLOG_FRAMES_MAX + RING_ENTRIES {
+        bench.ask();
+    }
+    let backlog = &bench.controller.backlog[SENDER];
+    assert_eq!(backlog.len(), BACKLOG_FRAMES_MAX);
 }

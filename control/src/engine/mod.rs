@@ -229,7 +229,7 @@ impl Controller {
                 Action::Changed { .. } => {}
                 Action::Transmit { port, frame } => match Frame::new(&frame) {
                     // Requests are asked again; only packets may not be lost here.
-                    Some(frame) if self.waiting.len() < BACKLOG_FRAMES_MAX => {
+                    Some(frame) if self.frames_waiting() < BACKLOG_FRAMES_MAX => {
                         self.waiting.push_back((SENDER, Handback::Frame { port, frame }));
                     }
                     _ => {}
@@ -250,6 +250,11 @@ impl Controller {
         }
         self.publish_pending();
         self.hand_back_backlog();
+    }
+
+    /// How many frames wait at most: packets are among them.
+    fn frames_waiting(&self) -> usize {
+        self.waiting.len() + self.backlog.get(SENDER).map_or(0, VecDeque::len)
     }
 
     fn tell(&self, notice: &Notice) {
