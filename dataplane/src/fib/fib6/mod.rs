@@ -217,13 +217,14 @@ impl Fib6 {
         if self.is_large() {
             self.lookup_together(addresses, next_hops);
         } else {
-            // Packets to one host come in trains.
-            let mut last = (None, NextHopId::NONE);
+            // Packets to one host come in trains. Before the first comes what it is not.
+            let mut before = !addresses.first().copied().unwrap_or(0);
+            let mut found = NextHopId::NONE;
             for (next_hop, &address) in next_hops.iter_mut().zip(addresses) {
-                if last.0 != Some(address) {
-                    last = (Some(address), self.lookup(address));
+                if address != before {
+                    (before, found) = (address, self.lookup(address));
                 }
-                *next_hop = last.1;
+                *next_hop = found;
             }
         }
     }
