@@ -20,4 +20,5 @@ pub mod stage;
 pub mod tables;
 pub mod tunnel;
 pub mod wire;
+pub mod witness;
 pub mod worker;

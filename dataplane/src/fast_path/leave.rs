@@ -11,7 +11,7 @@ use super::list::see_to_each;
 use crate::interface::TunnelId;
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
-use crate::stage::decap::{source_is_believed_ipv4, source_is_believed_ipv6};
+use crate::stage::policy::{source_is_believed_ipv4, source_is_believed_ipv6};
 use crate::tunnel::plain::Facts;
 use crate::tunnel::{Tunnel, ecn};
 use crate::wire::ethernet::{self, ether_type};

@@ -6,11 +6,17 @@ use crate::counters::Counter;
 use crate::node::mss::{self, Mss};
 use crate::packet::Packet;
 use crate::tunnel::{MssClamp, Tunnel};
+use crate::witness::Witness;
 
 /// Sees to a packet that stands at its IP header, and ends where the IP packet does. `mtu`: the largest
 /// packet that fits `tunnel` at present.
 #[inline]
-pub(super) fn clamp(packet: &mut Packet, tunnel: &Tunnel, mtu: u16, round: &Round<'_>) {
+pub(super) fn clamp(
+    packet: &mut Packet,
+    tunnel: &Tunnel,
+    mtu: u16,
+    round: &Round<'_, impl Witness>,
+) {
     let setup = &tunnel.setup;
     if setup.mss == MssClamp::Off {
         return;

@@ -13,6 +13,7 @@ use crate::wire::ethernet::{self, ether_type};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{Ipv6, Ipv6Error, UpperLayer};
 use crate::wire::{protocol, read_u16};
+use crate::witness::{Event, Witness};
 
 /// Classifies every frame of a burst that nobody has looked at; it arrived on `port`.
 pub fn classify_burst(
@@ -20,10 +21,12 @@ pub fn classify_burst(
     verdicts: &mut Verdicts,
     port_id: PortId,
     port: &Port,
-    round: &Round<'_>,
+    round: &Round<'_, impl Witness>,
 ) {
     for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
         if *verdict == Verdict::Unseen {
+            let length = packet.len();
+            round.witness.begin(packet, || Event::Received { port: port_id, length });
             *verdict = classify(packet, port_id, port, round);
         }
     }
@@ -32,7 +35,12 @@ pub fn classify_burst(
 /// Classifies one frame. Afterwards the packet stands at its IP header and ends where the IP packet
 /// does, unless the verdict is to punt the frame.
 #[inline]
-fn classify(packet: &mut Packet, port_id: PortId, port: &Port, round: &Round<'_>) -> Verdict {
+fn classify(
+    packet: &mut Packet,
+    port_id: PortId,
+    port: &Port,
+    round: &Round<'_, impl Witness>,
+) -> Verdict {
     let Some(header) = packet.data().first_chunk::<{ ethernet::HEADER_LEN }>() else {
         return Verdict::drop(Counter::L2Short);
     };
@@ -57,7 +65,7 @@ fn classify(packet: &mut Packet, port_id: PortId, port: &Port, round: &Round<'_>
 }
 
 #[inline]
-fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdict {
+fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witness>) -> Verdict {
     let has_good_checksum = packet.meta.flags.has(Flags::GOOD_CHECKSUM);
     // That was about this header, and no other that the packet may stand at later.
     packet.meta.flags.clear(Flags::GOOD_CHECKSUM);
@@ -89,7 +97,7 @@ fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdic
 }
 
 #[inline]
-fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_>) -> Verdict {
+fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witness>) -> Verdict {
     let header = match Ipv6::parse(packet.data()) {
         Ok(header) => header,
         Err(Ipv6Error::Truncated) => return Verdict::drop(Counter::Ip6Truncated),

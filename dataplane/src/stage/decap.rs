@@ -2,6 +2,10 @@
 //! through a tunnel is believed, in the normative order.
 
 use super::clamp::clamp;
+use super::policy::{
+    check_destination_ipv4, check_destination_ipv6, check_source_ipv4, check_source_ipv6,
+    is_duplicate_probe, is_link_local, is_martian_ipv4, is_martian_ipv6,
+};
 use super::{Round, Verdict, Verdicts, judge_options};
 use crate::counters::Counter;
 use crate::interface::{Interface, TunnelId};
@@ -11,15 +15,20 @@ use crate::tables::NextHop;
 use crate::tunnel::Tunnel;
 use crate::tunnel::ecn::{self, EcnDecap};
 use crate::tunnel::lookup::{Found, Protocols, is_tunnel_protocol};
-use crate::tunnel::policy::SourceFilter;
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{self, Ipv6, Ipv6Error};
-use crate::wire::{nd, protocol};
+use crate::wire::protocol;
+use crate::witness::Witness;
 
 /// Decapsulates every packet of the burst that belongs to a tunnel.
-pub fn decap_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &mut Round<'_>) {
+pub fn decap_burst(
+    burst: &mut Burst,
+    verdicts: &mut Verdicts,
+    round: &mut Round<'_, impl Witness>,
+) {
     for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
         if let Verdict::Decap(tunnel) = *verdict {
+            round.witness.turn_to(packet);
             *verdict = decap(packet, tunnel, round);
         }
     }
@@ -38,7 +47,7 @@ struct Outer {
 
 /// Decapsulates one packet, which stands at its outer header. What is accepted stands at its inner
 /// header afterwards and is to be routed.
-pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdict {
+pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witness>) -> Verdict {
     let Some(tunnel) = round.tables.tunnel(id) else {
         return Verdict::drop(Counter::TunNoMatch);
     };
@@ -73,7 +82,7 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
 /// The tunnel that the inner packet belongs to, if it is a tunnel packet to this node again. The
 /// checks have let it pass, so the limit on nesting allows it.
 #[inline]
-fn nested(bytes: &[u8], round: &Round<'_>) -> Option<TunnelId> {
+fn nested(bytes: &[u8], round: &Round<'_, impl Witness>) -> Option<TunnelId> {
     let tables = round.tables;
     let found = if bytes.first().is_some_and(|first| first >> 4 == 4) {
         let header = Ipv4::trusted(bytes);
@@ -110,7 +119,7 @@ fn nested(bytes: &[u8], round: &Round<'_>) -> Option<TunnelId> {
 
 /// Whether a packet may not leave one more tunnel of this node.
 #[inline]
-fn is_nested_enough(packet: &Packet, round: &Round<'_>) -> bool {
+fn is_nested_enough(packet: &Packet, round: &Round<'_, impl Witness>) -> bool {
     packet.meta.flags.decap_depth() + 1 >= round.tables.limits.decap_depth
 }
 
@@ -145,7 +154,7 @@ fn check_outer(
     tunnel: &Tunnel,
     outer: Outer,
     ingress: Interface,
-    round: &Round<'_>,
+    round: &Round<'_, impl Witness>,
 ) -> Result<(), Counter> {
     let setup = &tunnel.setup;
     if setup.remote.is_none() && !is_legal_outer_source(outer, round) {
@@ -165,7 +174,7 @@ fn check_outer(
 }
 
 /// Whether an outer source is one that a peer can have.
-fn is_legal_outer_source(outer: Outer, round: &Round<'_>) -> bool {
+fn is_legal_outer_source(outer: Outer, round: &Round<'_, impl Witness>) -> bool {
     let tables = round.tables;
     if outer.source_ipv6 == 0 {
         let source = outer.source_ipv4;
@@ -179,7 +188,7 @@ fn is_legal_outer_source(outer: Outer, round: &Round<'_>) -> bool {
 }
 
 /// Whether the route to the outer source leaves by the port that the packet came in by.
-fn came_by_the_way_back(outer: Outer, ingress: Interface, round: &Round<'_>) -> bool {
+fn came_by_the_way_back(outer: Outer, ingress: Interface, round: &Round<'_, impl Witness>) -> bool {
     let tables = round.tables;
     let next_hop = match outer.source_ipv6 {
         0 => tables.route_ipv4(outer.source_ipv4),
@@ -207,7 +216,7 @@ fn check_ipv4(
     tunnel: &Tunnel,
     outer: Outer,
     id: TunnelId,
-    round: &Round<'_>,
+    round: &Round<'_, impl Witness>,
 ) -> Result<NextHop, Counter> {
     let header = Ipv4::parse(packet.data()).map_err(|error| match error {
         Ipv4Error::Short => Counter::IfRxLengthErr,
@@ -257,7 +266,7 @@ fn check_ipv6(
     tunnel: &Tunnel,
     outer: Outer,
     id: TunnelId,
-    round: &Round<'_>,
+    round: &Round<'_, impl Witness>,
 ) -> Result<NextHop, Counter> {
     let header = Ipv6::parse(packet.data()).map_err(|error| match error {
         Ipv6Error::Short => Counter::IfRxLengthErr,
@@ -305,7 +314,12 @@ fn check_ipv6(
 
 /// DSCP and ECN of the inner packet after decapsulation.
 #[inline]
-fn inner_tos(tunnel: &Tunnel, outer: u8, inner: u8, round: &Round<'_>) -> Result<u8, Counter> {
+fn inner_tos(
+    tunnel: &Tunnel,
+    outer: u8,
+    inner: u8,
+    round: &Round<'_, impl Witness>,
+) -> Result<u8, Counter> {
     let field = match ecn::decap(outer, inner) {
         EcnDecap::Forward(field) => field,
         EcnDecap::Log(field) => {
@@ -317,162 +331,4 @@ fn inner_tos(tunnel: &Tunnel, outer: u8, inner: u8, round: &Round<'_>) -> Result
     //= RFC 2983 §3: pipe keeps the inner DSCP, uniform takes the outer one.
     let dscp = if tunnel.setup.copies_dscp { outer } else { inner };
     Ok(dscp & !ecn::MASK | field)
-}
-
-/// A source that no host may have (RFC 1812 §5.3.7): 0/8, 127/8, multicast and class E.
-#[inline]
-pub fn is_martian_ipv4(source: u32) -> bool {
-    let net = source >> 24;
-    net == 0 || net == 127 || net >= 224
-}
-
-/// A source that no host may have: multicast, `::/96` with `::` and `::1` in it, and `::ffff:0:0/96`.
-#[inline]
-pub fn is_martian_ipv6(source: u128) -> bool {
-    let prefix = source >> 32;
-    prefix == 0 || prefix == 0xffff || source >> 120 == 0xff
-}
-
-/// An address of `fe80::/10`.
-#[inline]
-pub fn is_link_local(address: u128) -> bool {
-    address >> 118 == 0xfe80 >> 6
-}
-
-/// Whether an inner source passes the tunnel's filter, for whoever counts nothing.
-#[inline]
-pub fn source_is_believed_ipv4(
-    tunnel: &Tunnel,
-    id: TunnelId,
-    source: u32,
-    round: &Round<'_>,
-) -> bool {
-    check_source_ipv4(tunnel, id, source, round).is_ok()
-}
-
-/// The same for IPv6; `destination` is the packet's.
-#[inline]
-pub fn source_is_believed_ipv6(
-    tunnel: &Tunnel,
-    id: TunnelId,
-    source: u128,
-    destination: u128,
-    round: &Round<'_>,
-) -> bool {
-    check_source_ipv6(tunnel, id, source, destination, round).is_ok()
-}
-
-#[inline]
-fn check_source_ipv4(
-    tunnel: &Tunnel,
-    id: TunnelId,
-    source: u32,
-    round: &Round<'_>,
-) -> Result<(), Counter> {
-    let next_hop = round.tables.route_ipv4(source);
-    if is_martian_ipv4(source) || next_hop == NextHop::Broadcast {
-        return Err(Counter::IfRxInnerMartianSrc);
-    }
-    if next_hop == NextHop::Local {
-        return Err(Counter::IfRxInnerOwnSrc);
-    }
-    let believed = match &tunnel.setup.inner_source {
-        SourceFilter::Off => true,
-        SourceFilter::Loose => next_hop != NextHop::NoRoute,
-        SourceFilter::Strict => round.tables.next_hops.leads_into(next_hop, id),
-        SourceFilter::Listed { sources, routed_is_listed } => {
-            (*routed_is_listed && next_hop == NextHop::Tunnel(id)) || sources.ipv4.contains(source)
-        }
-    };
-    if believed { Ok(()) } else { Err(Counter::IfRxInnerSrcFilter) }
-}
-
-#[inline]
-fn check_source_ipv6(
-    tunnel: &Tunnel,
-    id: TunnelId,
-    source: u128,
-    destination: u128,
-    round: &Round<'_>,
-) -> Result<(), Counter> {
-    if is_martian_ipv6(source) {
-        return Err(Counter::IfRxInnerMartianSrc);
-    }
-    if round.tables.local.contains_ipv6(source) {
-        return Err(Counter::IfRxInnerOwnSrc);
-    }
-    if is_link_local(source) {
-        // Neighbor discovery on the tunnel itself; link-local sources are never forwarded.
-        let stays = is_link_scope_group(destination)
-            || round.tables.route_ipv6(destination) == NextHop::Local;
-        return if stays { Ok(()) } else { Err(Counter::IfRxInnerSrcFilter) };
-    }
-    let next_hop = || round.tables.route_ipv6(source);
-    let believed = match &tunnel.setup.inner_source {
-        SourceFilter::Off => true,
-        SourceFilter::Loose => next_hop() != NextHop::NoRoute,
-        SourceFilter::Strict => round.tables.next_hops.leads_into(next_hop(), id),
-        SourceFilter::Listed { sources, routed_is_listed } => {
-            // A few ranges are searched sooner than the routes.
-            let is_routed =
-                *routed_is_listed && !sources.ipv6.are_few() && next_hop() == NextHop::Tunnel(id);
-            is_routed || sources.ipv6.contains(source)
-        }
-    };
-    if believed { Ok(()) } else { Err(Counter::IfRxInnerSrcFilter) }
-}
-
-/// Whether it may be a probe for a duplicate address, the one packet that comes from `::` (RFC 4862
-/// §5.4.2). It ends at this node, where neighbor discovery looks at it closely.
-#[cold]
-fn is_duplicate_probe(header: Ipv6<'_>) -> bool {
-    const SOLICITATION: u8 = 135;
-    header.next_header() == protocol::ICMPV6
-        && nd::is_solicited_node(header.destination().into())
-        && header.bytes().get(ipv6::HEADER_LEN) == Some(&SOLICITATION)
-}
-
-/// An address of `ff02::/16`.
-#[inline]
-pub fn is_link_scope_group(address: u128) -> bool {
-    address >> 112 == 0xff02
-}
-
-#[inline]
-fn check_destination_ipv4(
-    tunnel: &Tunnel,
-    destination: u32,
-    next_hop: NextHop,
-) -> Result<(), Counter> {
-    let net = destination >> 24;
-    let never = net == 0 || net == 127 || (net >= 240 && destination != u32::MAX);
-    let group =
-        destination == u32::MAX || (224..240).contains(&net) || next_hop == NextHop::Broadcast;
-    let listed = |set: &crate::tunnel::policy::AddressSet| set.ipv4.contains(destination);
-    let allowed = tunnel.setup.inner_destination.as_ref().is_none_or(listed);
-    if never || (group && !tunnel.setup.multicast) || !allowed {
-        return Err(Counter::IfRxInnerDstDenied);
-    }
-    Ok(())
-}
-
-#[inline]
-fn check_destination_ipv6(
-    tunnel: &Tunnel,
-    destination: u128,
-    next_hop: NextHop,
-    round: &Round<'_>,
-) -> Result<(), Counter> {
-    let is_group = destination >> 120 == 0xff;
-    let denied = if is_group {
-        // Solicitations for our own addresses arrive at link-scope groups; see the delivery.
-        !tunnel.setup.multicast && !round.tables.local.has_joined(destination)
-    } else if is_link_local(destination) {
-        next_hop != NextHop::Local
-    } else {
-        is_martian_ipv6(destination)
-    };
-    let listed = |set: &crate::tunnel::policy::AddressSet| set.ipv6.contains(destination);
-    let allowed = tunnel.setup.inner_destination.as_ref().is_none_or(listed);
-    if denied || !(allowed || is_group) { Err(Counter::IfRxInnerDstDenied) } else { Ok(()) }
 }

@@ -19,11 +19,17 @@ use crate::tunnel::{Kind, Tunnel, TunnelSetup, ecn};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::protocol;
+use crate::witness::Witness;
 
 /// Encapsulates every packet of the burst that goes into a tunnel.
-pub fn encap_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &mut Round<'_>) {
+pub fn encap_burst(
+    burst: &mut Burst,
+    verdicts: &mut Verdicts,
+    round: &mut Round<'_, impl Witness>,
+) {
     for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
         if let Verdict::Encap(tunnel) = *verdict {
+            round.witness.turn_to(packet);
             *verdict = encap(packet, tunnel, round);
         }
     }
@@ -41,7 +47,7 @@ struct Inner {
 
 /// Puts one packet, which stands at its IP header, into a tunnel. Afterwards it stands at the outer
 /// header. The verdict is how it leaves, or into which tunnel it goes next.
-pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdict {
+pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witness>) -> Verdict {
     let Some(tunnel) = round.tables.tunnel(id) else {
         return Verdict::drop(Counter::Ip4NoRoute);
     };
@@ -103,7 +109,7 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_>) -> Verdic
 
 /// Whether the sender is to be told of an earlier packet that did not arrive. This one goes its way.
 #[cold]
-fn must_tell(packet: &Packet, path: TunnelPath, round: &Round<'_>) -> bool {
+fn must_tell(packet: &Packet, path: TunnelPath, round: &Round<'_, impl Witness>) -> bool {
     //= RFC 2003 §5: soft state is for errors that quote too little of a packet to say whose it is.
     let flags = packet.meta.flags;
     let may_hear = !flags.has(Flags::TOLD) && !flags.has(Flags::LOCAL);
@@ -117,7 +123,7 @@ fn leave(
     setup: &TunnelSetup,
     sizes: SizeLimits,
     underlay: Verdict,
-    round: &mut Round<'_>,
+    round: &mut Round<'_, impl Witness>,
 ) -> Verdict {
     if packet.len() <= usize::from(sizes.outer) || sizes.dont_fragment {
         return underlay;
@@ -173,7 +179,7 @@ fn may_enter(
     packet: &Packet,
     tunnel: &Tunnel,
     id: TunnelId,
-    round: &Round<'_>,
+    round: &Round<'_, impl Witness>,
 ) -> Result<Option<u8>, Verdict> {
     let setup = &tunnel.setup;
     if !setup.up {
@@ -285,7 +291,7 @@ fn underlay(
     inner: &[u8],
     tunnel: &Tunnel,
     id: TunnelId,
-    round: &Round<'_>,
+    round: &Round<'_, impl Witness>,
 ) -> Result<Verdict, Verdict> {
     match round.choose(tunnel.setup.underlay, inner) {
         NextHop::Via(adjacency) => Ok(Verdict::Transmit(adjacency)),
@@ -302,7 +308,7 @@ fn patch(
     tunnel: &Tunnel,
     inner: Inner,
     (towards, sizes): (TunnelPath, SizeLimits),
-    round: &mut Round<'_>,
+    round: &mut Round<'_, impl Witness>,
 ) -> Patch {
     let setup = &tunnel.setup;
     //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.

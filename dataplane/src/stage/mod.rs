@@ -9,6 +9,7 @@ pub mod classify;
 pub mod decap;
 pub mod encap;
 pub mod identification;
+pub mod policy;
 pub mod route;
 
 use crate::clock::Nanos;
@@ -21,6 +22,7 @@ use crate::reassembly::Terms;
 use crate::tables::neighbor::AdjacencyId;
 use crate::tables::soft_state::{PathMtu, TunnelPath};
 use crate::tables::{NextHop, Tables};
+use crate::witness::{Event, Unwatched, Witness};
 use identification::Identifications;
 
 /// What is to happen with a packet next.
@@ -93,11 +95,19 @@ pub struct Loss {
     pub interface: Interface,
 }
 
+impl Loss {
+    /// For a reason that belongs to no tunnel.
+    #[inline]
+    pub const fn of(counter: Counter) -> Self {
+        Self { counter, interface: Interface::NONE }
+    }
+}
+
 impl Verdict {
     /// Dropped for a reason that belongs to no tunnel.
     #[inline]
     pub const fn drop(counter: Counter) -> Self {
-        Self::Drop(Loss { counter, interface: Interface::NONE })
+        Self::Drop(Loss::of(counter))
     }
 
     /// Dropped for a reason of a tunnel.
@@ -109,7 +119,7 @@ impl Verdict {
     /// Refused for a reason that belongs to no tunnel.
     #[inline]
     pub const fn reject(error: IcmpError, counter: Counter) -> Self {
-        Self::Reject(error, Loss { counter, interface: Interface::NONE })
+        Self::Reject(error, Loss::of(counter))
     }
 
     /// Refused for a reason of a tunnel.
@@ -136,7 +146,7 @@ pub fn judge_options(packet: &[u8], is_ours: bool) -> Option<Verdict> {
 pub type Verdicts = [Verdict; BURST_MAX];
 
 /// What the stages have at hand while a burst is looked at.
-pub struct Round<'a> {
+pub struct Round<'a, W: Witness = Unwatched> {
     /// The tables in force.
     pub tables: &'a Tables,
     /// The worker's counters.
@@ -147,9 +157,24 @@ pub struct Round<'a> {
     pub identifications: &'a mut Identifications,
     /// Packets of tunnels whose latency is measured.
     pub measured: &'a mut MeasuredTunnels,
+    /// Who watches.
+    pub witness: W,
 }
 
-impl Round<'_> {
+impl<'a, W: Witness> Round<'a, W> {
+    /// The same, with nobody who watches.
+    #[inline]
+    pub fn unwatched(self) -> Round<'a> {
+        let Self { tables, counters, now, identifications, measured, .. } = self;
+        Round { tables, counters, now, identifications, measured, witness: Unwatched }
+    }
+
+    /// Notes what was decided about the packet at hand.
+    #[inline]
+    pub fn note(&self, event: impl FnOnce() -> Event) {
+        self.witness.note(event);
+    }
+
     /// Counts a packet that came out of a tunnel.
     #[inline]
     pub fn count_rx(&mut self, slot: CounterSlot, latency: Option<u16>, bytes: usize) {

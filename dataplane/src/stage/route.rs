@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::decap::{is_link_local, is_link_scope_group, is_martian_ipv4, is_martian_ipv6};
+use super::policy::{is_link_local, is_link_scope_group, is_martian_ipv4, is_martian_ipv6};
 use super::{After, Round, Verdict, Verdicts, judge_options};
 use crate::counters::Counter;
 use crate::interface::PortId;
@@ -13,10 +13,12 @@ use crate::tables::neighbor::AdjacencyId;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::protocol;
+use crate::witness::Witness;
 
 /// Routes every packet of the burst that asks for it.
-pub fn route_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &Round<'_>) {
+pub fn route_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &Round<'_, impl Witness>) {
     for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
+        round.witness.turn_to(packet);
         let next_hop = match *verdict {
             Verdict::Route => look_up(packet, round),
             Verdict::RouteTo(next_hop) => next_hop,
@@ -28,7 +30,7 @@ pub fn route_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &Round<'_>
 
 /// Where the route to a packet's destination leads.
 #[inline]
-pub fn look_up(packet: &Packet, round: &Round<'_>) -> NextHop {
+pub fn look_up(packet: &Packet, round: &Round<'_, impl Witness>) -> NextHop {
     let bytes = packet.data();
     if bytes.first().is_some_and(|first| first >> 4 == 4) {
         round.tables.route_ipv4(Ipv4::trusted(bytes).destination())
@@ -40,7 +42,11 @@ pub fn look_up(packet: &Packet, round: &Round<'_>) -> NextHop {
 /// Routes one packet, which stands at its checked IP header and whose destination has been looked
 /// up. What goes on has its TTL or hop limit decremented, unless this node made it.
 #[inline]
-pub fn route_to(packet: &mut Packet, next_hop: NextHop, round: &Round<'_>) -> Verdict {
+pub fn route_to(
+    packet: &mut Packet,
+    next_hop: NextHop,
+    round: &Round<'_, impl Witness>,
+) -> Verdict {
     if packet.data().first().is_some_and(|first| first >> 4 == 4) {
         route_ipv4(packet, next_hop, round)
     } else {
@@ -49,7 +55,7 @@ pub fn route_to(packet: &mut Packet, next_hop: NextHop, round: &Round<'_>) -> Ve
 }
 
 #[inline]
-fn route_ipv4(packet: &mut Packet, next_hop: NextHop, round: &Round<'_>) -> Verdict {
+fn route_ipv4(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Witness>) -> Verdict {
     let header = Ipv4::trusted(packet.data());
     if next_hop == NextHop::Local {
         return Verdict::Deliver;
@@ -90,7 +96,7 @@ fn refused_transit_ipv4(
     header: Ipv4<'_>,
     next_hop: NextHop,
     flags: Flags,
-    round: &Round<'_>,
+    round: &Round<'_, impl Witness>,
 ) -> Option<Counter> {
     let (source, destination) = (header.source(), header.destination());
     if flags.decap_depth() == 0
@@ -115,7 +121,7 @@ fn refused_transit_ipv4(
 }
 
 #[inline]
-fn route_ipv6(packet: &mut Packet, next_hop: NextHop, round: &Round<'_>) -> Verdict {
+fn route_ipv6(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Witness>) -> Verdict {
     let header = Ipv6::trusted(packet.data());
     let (source, destination) = (header.source(), header.destination());
     let is_group = destination >> 120 == 0xff;
@@ -182,7 +188,11 @@ enum Refusal {
 }
 
 #[inline]
-fn leave(packet: &Packet, next_hop: NextHop, round: &Round<'_>) -> Result<Way, Refusal> {
+fn leave(
+    packet: &Packet,
+    next_hop: NextHop,
+    round: &Round<'_, impl Witness>,
+) -> Result<Way, Refusal> {
     let mtu = |port: PortId| round.tables.port(port).map_or(0, |port| port.mtu);
     let refuse = |error, counter| Err(Refusal::Verdict(Verdict::reject(error, counter)));
     match next_hop {
@@ -215,7 +225,7 @@ fn leave(packet: &Packet, next_hop: NextHop, round: &Round<'_>) -> Result<Way, R
 /// The host on a port's link that a packet is addressed to, if it is known. Not inlined: the search
 /// would spread over the loop that most packets pass without it.
 #[inline(never)]
-fn neighbor(packet: &Packet, port: PortId, round: &Round<'_>) -> Option<AdjacencyId> {
+fn neighbor(packet: &Packet, port: PortId, round: &Round<'_, impl Witness>) -> Option<AdjacencyId> {
     round.tables.neighbors.find(port, destination(packet.data()))
 }
 

@@ -13,7 +13,7 @@ use crate::packet::{Flags, HEADROOM, Metadata, Packet};
 use crate::reassembly::{self, FragmentHeader, Terms};
 use crate::stage::Verdict;
 use crate::stage::classify::walk_extensions_to_us;
-use crate::stage::decap::{is_link_local, is_martian_ipv4, is_martian_ipv6};
+use crate::stage::policy::{is_link_local, is_martian_ipv4, is_martian_ipv6};
 use crate::tables::{NextHop, Tables};
 use crate::tunnel::lookup::{Found, OuterAddress, Protocols, TunnelLookup, is_tunnel_protocol};
 use crate::wire::checksum::{fold, pseudo_header, sum};
@@ -21,6 +21,7 @@ use crate::wire::ethernet;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{icmp4, icmp6, nd, protocol, read_u16};
+use crate::witness::Witness;
 
 /// Types of `ICMPv6` that are neighbor discovery: 133 to 137.
 const ND_TYPES: core::ops::RangeInclusive<u8> = 133..=137;
@@ -37,7 +38,7 @@ struct Message {
     is_piece: bool,
 }
 
-impl<D: Device> State<D> {
+impl<D: Device, W: Witness> State<D, W> {
     /// Takes in a packet for this node. What is left to be done with it: its reply routed, an
     /// error, a drop; `None` when it has reached its end here.
     pub(super) fn deliver(

@@ -28,8 +28,9 @@ use crate::stage::decap::decap_burst;
 use crate::stage::encap::encap_burst;
 use crate::stage::identification::Identifications;
 use crate::stage::route::route_burst;
-use crate::stage::{MeasuredTunnels, Round, Verdict, Verdicts};
+use crate::stage::{MeasuredTunnels, Verdict, Verdicts};
 use crate::tables::Tables;
+use crate::witness::{Unwatched, Witness};
 use exchange::{Handback, Publication, Shared};
 
 /// How a worker is set up.
@@ -59,10 +60,10 @@ pub struct WorkerSettings {
 }
 
 /// One worker over its queues of a device.
-pub struct Worker<D: Device> {
+pub struct Worker<D: Device, W: Witness = Unwatched> {
     publication: Arc<Publication>,
     tables: Arc<Tables>,
-    state: State<D>,
+    state: State<D, W>,
     verdicts: Box<Verdicts>,
     fast_path: Box<FastPath>,
     burst: Box<Burst>,
@@ -73,8 +74,9 @@ pub struct Worker<D: Device> {
 }
 
 /// What changes while a worker works.
-struct State<D: Device> {
+struct State<D: Device, W: Witness> {
     device: D,
+    witness: W,
     shared: Arc<Shared>,
     settings: WorkerSettings,
     limiter: ErrorLimiter,
@@ -112,6 +114,19 @@ impl<D: Device> Worker<D> {
         shared: Arc<Shared>,
         settings: WorkerSettings,
     ) -> Self {
+        Self::watched(device, Unwatched, publication, shared, settings)
+    }
+}
+
+impl<D: Device, W: Witness> Worker<D, W> {
+    /// A worker, with somebody who watches it. What is watched does not take the fast path.
+    pub fn watched(
+        device: D,
+        witness: W,
+        publication: Arc<Publication>,
+        shared: Arc<Shared>,
+        settings: WorkerSettings,
+    ) -> Self {
         let outgoing = || Outgoing { burst: Box::new(Burst::new()), paths: [0; 3] };
         let tables = publication.load();
         shared
@@ -133,6 +148,7 @@ impl<D: Device> Worker<D> {
             fragments_made: u64::from(settings.number) << 48,
             sent_paths: [0; Path::ALL.len()],
             device,
+            witness,
             shared,
             settings,
         };
@@ -146,6 +162,7 @@ impl<D: Device> Worker<D> {
     /// rest. Bounded: at most one burst per port, one look at the rings, and a few packets whose pieces
     /// did not come in time.
     pub fn poll(&mut self, now: Nanos) -> usize {
+        self.state.witness.at(now);
         let counters = &self.state.shared.counters;
         let polls = counters.work.polls.get();
         counters.work.polls.add(1);
@@ -207,14 +224,8 @@ impl<D: Device> Worker<D> {
             // A port that the tables don't know yet: nothing can be said about its frames.
             return state.discard(burst);
         };
-        let mut round = Round {
-            tables,
-            counters: &state.shared.counters,
-            now,
-            identifications: &mut state.identifications,
-            measured: &mut state.measured,
-        };
-        let whole = if state.settings.fast_path {
+        let whole = if state.settings.fast_path && !W::WATCHES {
+            let mut round = state.round(tables, now).unwatched();
             fast_path.take(burst, port, port_table, &mut round)
         } else {
             fast_path.decline()
@@ -223,6 +234,7 @@ impl<D: Device> Worker<D> {
             state.send_whole(burst, whole);
         } else {
             fast_path.tell(burst, verdicts);
+            let mut round = state.round(tables, now);
             classify_burst(burst, verdicts, port, port_table, &round);
             decap_burst(burst, verdicts, &mut round);
             route_burst(burst, verdicts, &round);
@@ -301,7 +313,7 @@ impl<D: Device> Worker<D> {
     }
 }
 
-impl<D: Device> State<D> {
+impl<D: Device, W: Witness> State<D, W> {
     fn count_received(&self, port: PortId, burst: &Burst) {
         let counters = &self.shared.counters;
         let bytes: usize = burst.packets().iter().map(crate::packet::Packet::len).sum();

@@ -3,17 +3,17 @@
 use super::{State, Worker};
 use crate::clock::Nanos;
 use crate::device::Device;
-use crate::interface::Interface;
 use crate::node::icmp_error::IcmpError;
 use crate::packet::Packet;
 use crate::reassembly::{Left, Piece, Taken, Terms, size_max};
 use crate::stage::{Loss, Verdict};
 use crate::tables::Tables;
+use crate::witness::Witness;
 
 /// Packets that are given up in a round at most.
 const GIVEN_UP_PER_ROUND: usize = 16;
 
-impl<D: Device> State<D> {
+impl<D: Device, W: Witness> State<D, W> {
     /// Takes in a piece of a packet. Returns what is to be done next: with the whole packet, if this was
     /// its last piece, or with the piece itself, if it makes no sense.
     pub(super) fn reassemble(
@@ -62,13 +62,13 @@ impl<D: Device> State<D> {
             if is_answered {
                 self.answer(&packet, IcmpError::ReassemblyTimeExceeded, tables, now);
             }
-            self.lose(packet, Loss { counter, interface: Interface::NONE }, tables);
+            self.lose(packet, Loss::of(counter), tables);
         }
         self.shared.counters.reassembly.set(self.reassembler.counts());
     }
 }
 
-impl<D: Device> Worker<D> {
+impl<D: Device, W: Witness> Worker<D, W> {
     /// Gives up packets whose time is over. Returns how many.
     #[inline]
     pub(super) fn give_up_pieces(&mut self, now: Nanos) -> usize {

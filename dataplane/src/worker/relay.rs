@@ -23,6 +23,7 @@ use crate::wire::checksum::checksum;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{icmp6, protocol, read_u16};
+use crate::witness::Witness;
 
 /// Tunnels inside each other that an error is passed through, step by step (RFC 2473 §8.4).
 const STEPS_MAX: usize = 8;
@@ -49,7 +50,7 @@ struct Sent<'a> {
 /// Why an error is not believed, and of which tunnel it speaks.
 struct Rejected<'a>(Option<&'a Tunnel>);
 
-impl<D: Device> State<D> {
+impl<D: Device, W: Witness> State<D, W> {
     /// Hears an ICMP error to this node whose message begins at `offset` of the packet. Afterwards the
     /// packet has reached its end.
     ///

@@ -20,6 +20,7 @@ use crate::tables::Tables;
 use crate::tables::neighbor::AdjacencyId;
 use crate::wire::ethernet::{self, ether_type};
 use crate::wire::ipv4::Ipv4;
+use crate::witness::{Event, Witness};
 
 /// Steps that one packet can take here at most; more would be a loop.
 const STEPS_MAX: usize = 16;
@@ -34,10 +35,11 @@ enum Ready {
     TooLong { mtu: u16 },
 }
 
-impl<D: Device> State<D> {
+impl<D: Device, W: Witness> State<D, W> {
     /// Sees one packet through to its end.
     #[inline]
     pub(super) fn settle(&mut self, packet: Packet, verdict: Verdict, tables: &Tables, now: Nanos) {
+        self.witness.turn_to(&packet);
         if let Verdict::Ready(port) = verdict {
             return self.enqueue(packet, port);
         }
@@ -59,6 +61,8 @@ impl<D: Device> State<D> {
         cuts: u8,
     ) {
         for _ in 0..STEPS_MAX {
+            // The packet may have made others, whose turn it was meanwhile.
+            self.witness.turn_to(&packet);
             verdict = match verdict {
                 Verdict::Ready(port) => return self.enqueue(packet, port),
                 // What nobody has looked at is dropped rather than sent on unseen.
@@ -108,18 +112,19 @@ impl<D: Device> State<D> {
                 }
             };
         }
-        let loss = Loss { counter: Counter::PortOversize, interface: Interface::NONE };
-        self.lose(packet, loss, tables);
+        self.lose(packet, Loss::of(Counter::PortOversize), tables);
     }
 
     /// What the stages need, for a packet that goes through them alone.
-    pub(super) fn round<'a>(&'a mut self, tables: &'a Tables, now: Nanos) -> Round<'a> {
+    #[inline]
+    pub(super) fn round<'a>(&'a mut self, tables: &'a Tables, now: Nanos) -> Round<'a, W> {
         Round {
             tables,
             counters: &self.shared.counters,
             now,
             identifications: &mut self.identifications,
             measured: &mut self.measured,
+            witness: self.witness.clone(),
         }
     }
 
@@ -128,16 +133,14 @@ impl<D: Device> State<D> {
     fn transmit(&mut self, mut packet: Packet, id: AdjacencyId, tables: &Tables) {
         let adjacency = tables.neighbors.adjacency(id);
         let Some((port, macs)) = adjacency.and_then(|a| Some((a.port, a.macs?))) else {
-            let loss = Loss { counter: Counter::NbrQueueDrop, interface: Interface::NONE };
-            return self.lose(packet, loss, tables);
+            return self.lose(packet, Loss::of(Counter::NbrQueueDrop), tables);
         };
         let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
         let kind = if is_ipv4 { ether_type::IPV4 } else { ether_type::IPV6 };
         let header = packet.prepend(ethernet::HEADER_LEN);
         let Some(header) = header.and_then(<[u8]>::first_chunk_mut::<{ ethernet::HEADER_LEN }>)
         else {
-            let loss = Loss { counter: Counter::PortNoMbuf, interface: Interface::NONE };
-            return self.lose(packet, loss, tables);
+            return self.lose(packet, Loss::of(Counter::PortNoMbuf), tables);
         };
         header[..12].copy_from_slice(&macs);
         header[12..].copy_from_slice(&kind.to_be_bytes());
@@ -147,22 +150,23 @@ impl<D: Device> State<D> {
     /// Puts a frame into a port's transmit burst; sends the burst first if it is full.
     #[inline]
     fn enqueue(&mut self, packet: Packet, port: PortId) {
-        let path = packet.path as usize;
+        let (path, length) = (packet.path as usize, packet.len());
         if self.outgoing.get(port.index()).is_some_and(|outgoing| outgoing.burst.is_full()) {
             self.send(port);
         }
         let Some(outgoing) = self.outgoing.get_mut(port.index()) else {
-            self.count_drop(Counter::PortTxFull, None);
+            self.count_drop(Loss::of(Counter::PortTxFull), None);
             return self.spend(packet);
         };
         match outgoing.burst.push(packet) {
             Ok(()) => {
+                self.witness.note(|| Event::Sent { port, length });
                 if let Some(count) = outgoing.paths.get_mut(path) {
                     *count += 1;
                 }
             }
             Err(packet) => {
-                self.count_drop(Counter::PortTxFull, None);
+                self.count_drop(Loss::of(Counter::PortTxFull), None);
                 self.spend(packet);
             }
         }
@@ -194,9 +198,7 @@ impl<D: Device> State<D> {
         };
         match cut {
             Ok(()) => self.consume(packet),
-            Err(counter) => {
-                self.lose(packet, Loss { counter, interface: Interface::NONE }, tables);
-            }
+            Err(counter) => self.lose(packet, Loss::of(counter), tables),
         }
     }
 
@@ -263,7 +265,7 @@ impl<D: Device> State<D> {
         match self.shared.punt(punt) {
             Ok(()) => self.shared.counters.balance.handed_over.add(1),
             Err(Punt::Unresolved { packet, .. }) => {
-                self.count_drop(Counter::NbrQueueDrop, None);
+                self.count_drop(Loss::of(Counter::NbrQueueDrop), None);
                 self.spend(packet);
             }
             Err(Punt::Frame { .. }) => {}
@@ -280,7 +282,7 @@ impl<D: Device> State<D> {
             None if crate::wire::read_u16(packet.data(), 12) == ether_type::ARP => Counter::ArpBad,
             None => Counter::NdBad,
         };
-        self.count_drop(counter, None);
+        self.count_drop(Loss::of(counter), None);
         self.spend(packet);
     }
 
@@ -329,19 +331,20 @@ impl<D: Device> State<D> {
     #[inline]
     pub(super) fn lose(&mut self, packet: Packet, loss: Loss, tables: &Tables) {
         let tunnel = loss.interface.as_tunnel().and_then(|id| tables.tunnel(id));
-        self.count_drop(loss.counter, tunnel.map(|tunnel| tunnel.setup.slot));
+        self.count_drop(loss, tunnel.map(|tunnel| tunnel.setup.slot));
         self.spend(packet);
     }
 
-    fn count_drop(&mut self, counter: Counter, slot: Option<CounterSlot>) {
-        self.shared.counters.count(counter, slot);
+    fn count_drop(&mut self, loss: Loss, slot: Option<CounterSlot>) {
+        self.witness.note(|| Event::Dropped(loss));
+        self.shared.counters.count(loss.counter, slot);
         self.shared.counters.balance.dropped.add(1);
     }
 
     /// Counts a packet that this node would have made, had there been a buffer.
     pub(super) fn count_unmade(&mut self) {
         self.shared.counters.balance.created.add(1);
-        self.count_drop(Counter::PortNoMbuf, None);
+        self.count_drop(Loss::of(Counter::PortNoMbuf), None);
     }
 
     /// Ends a packet that has reached its destination here, or that became others.

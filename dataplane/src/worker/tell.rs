@@ -13,8 +13,9 @@ use crate::stage::Verdict;
 use crate::tables::{NextHop, Tables};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
+use crate::witness::Witness;
 
-impl<D: Device> State<D> {
+impl<D: Device, W: Witness> State<D, W> {
     /// Tells the sender of a packet that goes into a tunnel that an earlier one did not arrive.
     pub(super) fn tell_unreachable(
         &mut self,

@@ -27,6 +27,7 @@ use crate::counters::Counter;
 use crate::device::Device;
 use crate::interface::PortId;
 use crate::packet::{BURST_MAX, Burst, prefetch_to_write};
+use crate::witness::Witness;
 use lane::Lane;
 
 /// Bytes that a processor fetches at a time. Two such lines hold the headers of any tunnel packet up to the ports inside.
@@ -35,7 +36,7 @@ const CACHE_LINE: usize = 64;
 /// Parcels that a worker takes from each lane in a round, at most.
 const PARCELS_PER_ROUND: usize = 4;
 
-impl<D: Device> Worker<D> {
+impl<D: Device, W: Witness> Worker<D, W> {
     /// Makes the worker part of a team, before its first round.
     pub fn join(&mut self, member: Member) {
         self.member = Some(Box::new(member));
@@ -156,7 +157,7 @@ fn prefetch_headers(burst: &Burst) {
     }
 }
 
-impl<D: Device> State<D> {
+impl<D: Device, W: Witness> State<D, W> {
     /// Packets that a burst can have.
     pub(super) fn burst_limit(&self) -> usize {
         usize::from(self.settings.burst).clamp(1, BURST_MAX)
