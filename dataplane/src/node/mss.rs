@@ -13,15 +13,26 @@ use crate::wire::{ipv6, protocol, read_u16, write_u16};
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mss {
-    /// It opens no connection, or says nothing larger than it may.
-    Fits,
-    /// The option has been lowered.
-    Lowered,
+    /// It opens no connection, or says nothing and can't be made to.
+    Other,
+    /// What it says is no more than it may.
+    Within(Said),
+    /// The option has been lowered to the limit.
+    Lowered(Said),
     /// It opens a connection, and its header or options can't be read.
     Malformed,
     /// It opens a connection, says nothing, and [`insert`] can put the option in: no data follows, there is
     /// room in the header, and it is no piece of a packet.
     Absent(Opening),
+}
+
+/// What a packet says, as it came, and the most that fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The largest segment, in bytes.
+    pub value: u16,
+    /// The largest segment that fits.
+    pub limit: u16,
 }
 
 /// Where the TCP header begins in a packet that opens a connection.
@@ -56,7 +67,7 @@ const MAXIMUM_SEGMENT_SIZE: u8 = 2;
 /// Lowers what a packet says, from its IP header on, to what fits a tunnel for inner packets of `mtu`
 /// bytes.
 pub fn lower(packet: &mut [u8], mtu: u16) -> Mss {
-    let Some(opening) = opening(packet) else { return Mss::Fits };
+    let Some(opening) = opening(packet) else { return Mss::Other };
     let Some(options) = options(packet, opening.tcp) else { return Mss::Malformed };
     let at = match find(options) {
         Err(Unreadable) => return Mss::Malformed,
@@ -64,21 +75,21 @@ pub fn lower(packet: &mut [u8], mtu: u16) -> Mss {
             let header_len = HEADER_LEN + options.len();
             let has_room = header_len + OPTION_LEN <= HEADER_LEN_MAX;
             let is_alone = opening.tcp + header_len == packet.len() && !opening.is_piece;
-            return if has_room && is_alone { Mss::Absent(opening) } else { Mss::Fits };
+            return if has_room && is_alone { Mss::Absent(opening) } else { Mss::Other };
         }
         Ok(Some(at)) => HEADER_LEN + at,
     };
     let (value_at, limit) = (opening.tcp + at, limit(packet, mtu));
     let value = read_u16(packet, value_at);
     if value <= limit {
-        return Mss::Fits;
+        return Mss::Within(Said { value, limit });
     }
     // Words of the checksum begin at even offsets. A value at an odd one has a byte in each of two, and
     // counts in them as if its bytes were exchanged.
     let [old, new] = if at % 2 == 0 { [value, limit] } else { [value, limit].map(u16::swap_bytes) };
     write_u16(packet, value_at, limit);
     amend(packet, opening.tcp, old, new);
-    Mss::Lowered
+    Mss::Lowered(Said { value, limit })
 }
 
 /// Puts the option into a packet, from its IP header on, that [`lower`] has found to have none; the last

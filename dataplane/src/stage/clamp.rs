@@ -3,10 +3,11 @@
 
 use super::Round;
 use crate::counters::Counter;
+use crate::interface::TunnelId;
 use crate::node::mss::{self, Mss};
 use crate::packet::Packet;
 use crate::tunnel::{MssClamp, Tunnel};
-use crate::witness::Witness;
+use crate::witness::{Event, Witness};
 
 /// Sees to a packet that stands at its IP header, and ends where the IP packet does. `mtu`: the largest
 /// packet that fits `tunnel` at present.
@@ -14,6 +15,7 @@ use crate::witness::Witness;
 pub(super) fn clamp(
     packet: &mut Packet,
     tunnel: &Tunnel,
+    id: TunnelId,
     mtu: u16,
     round: &Round<'_, impl Witness>,
 ) {
@@ -21,8 +23,13 @@ pub(super) fn clamp(
     if setup.mss == MssClamp::Off {
         return;
     }
-    let counter = match mss::lower(packet.data_mut(), mtu) {
-        Mss::Lowered => Counter::IfMssClamped,
+    let outcome = mss::lower(packet.data_mut(), mtu);
+    if outcome != Mss::Other {
+        let inserts = setup.mss == MssClamp::LowerOrInsert;
+        round.note(|| Event::Mss { tunnel: id, mtu, outcome, inserts });
+    }
+    let counter = match outcome {
+        Mss::Lowered(_) => Counter::IfMssClamped,
         Mss::Malformed => Counter::IfMssMalformed,
         Mss::Absent(opening) if setup.mss == MssClamp::LowerOrInsert => {
             let longer = packet.len() + mss::OPTION_LEN;
@@ -30,7 +37,7 @@ pub(super) fn clamp(
             mss::insert(bytes, opening, mtu);
             Counter::IfMssClamped
         }
-        Mss::Fits | Mss::Absent(_) => return,
+        Mss::Other | Mss::Within(_) | Mss::Absent(_) => return,
     };
     round.count_event(counter, setup.slot);
 }

@@ -9,11 +9,11 @@ use crate::reassembly::FragmentHeader;
 use crate::tables::Port;
 use crate::tunnel::Tunnel;
 use crate::tunnel::lookup::{Found, Protocols};
-use crate::wire::ethernet::{self, ether_type};
+use crate::wire::ethernet::{self, MacAddress, ether_type};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{Ipv6, Ipv6Error, UpperLayer};
 use crate::wire::{protocol, read_u16};
-use crate::witness::{Event, Witness};
+use crate::witness::{Event, Header, Witness};
 
 /// Classifies every frame of a burst that nobody has looked at; it arrived on `port`.
 pub fn classify_burst(
@@ -44,6 +44,7 @@ fn classify(
     let Some(header) = packet.data().first_chunk::<{ ethernet::HEADER_LEN }>() else {
         return Verdict::drop(Counter::L2Short);
     };
+    round.note(|| frame(packet.data(), port.mac));
     if header[..6] != port.mac.0 {
         if header[0] & 1 == 0 {
             return Verdict::drop(Counter::L2NotForUs);
@@ -64,6 +65,12 @@ fn classify(
     }
 }
 
+/// What the Ethernet header says, for who watches.
+fn frame(bytes: &[u8], ours: MacAddress) -> Event {
+    let destination = bytes.first_chunk().map_or(MacAddress::default(), |mac| MacAddress(*mac));
+    Event::Frame { destination, ours, kind: read_u16(bytes, 12) }
+}
+
 #[inline]
 fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witness>) -> Verdict {
     let has_good_checksum = packet.meta.flags.has(Flags::GOOD_CHECKSUM);
@@ -71,9 +78,14 @@ fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witne
     packet.meta.flags.clear(Flags::GOOD_CHECKSUM);
     let header = match Ipv4::parse_received(packet.data(), has_good_checksum) {
         Ok(header) => header,
-        Err(Ipv4Error::Truncated) => return Verdict::drop(Counter::Ip4Truncated),
-        Err(_) => return Verdict::drop(Counter::Ip4BadHeader),
+        Err(error) => {
+            round.note(|| Event::malformed_ipv4(error, packet.data()));
+            let is_truncated = error == Ipv4Error::Truncated;
+            let counter = if is_truncated { Counter::Ip4Truncated } else { Counter::Ip4BadHeader };
+            return Verdict::drop(counter);
+        }
     };
+    round.note(|| Event::Packet(Header::of(header.bytes())));
     if header.header_len() > ipv4::HEADER_LEN && header.has_source_route() {
         return Verdict::drop(Counter::Ip4SrcRoute);
     }
@@ -100,9 +112,14 @@ fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witne
 fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witness>) -> Verdict {
     let header = match Ipv6::parse(packet.data()) {
         Ok(header) => header,
-        Err(Ipv6Error::Truncated) => return Verdict::drop(Counter::Ip6Truncated),
-        Err(_) => return Verdict::drop(Counter::Ip6BadHeader),
+        Err(error) => {
+            round.note(|| Event::malformed_ipv6(error, packet.data()));
+            let is_truncated = error == Ipv6Error::Truncated;
+            let counter = if is_truncated { Counter::Ip6Truncated } else { Counter::Ip6BadHeader };
+            return Verdict::drop(counter);
+        }
     };
+    round.note(|| Event::Packet(Header::of(header.bytes())));
     let (total_len, next_header) = (header.total_len(), header.next_header());
     let (local, remote) = (header.destination(), header.source());
     let carried = match next_header {

@@ -1,6 +1,8 @@
 //! From the outer header to the inner packet: everything that must hold before a packet that came
 //! through a tunnel is believed, in the normative order.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::clamp::clamp;
 use super::policy::{
     check_destination_ipv4, check_destination_ipv6, check_source_ipv4, check_source_ipv6,
@@ -18,7 +20,7 @@ use crate::tunnel::lookup::{Found, Protocols, is_tunnel_protocol};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{self, Ipv6, Ipv6Error};
 use crate::wire::protocol;
-use crate::witness::Witness;
+use crate::witness::{Event, Header, Witness};
 
 /// Decapsulates every packet of the burst that belongs to a tunnel.
 pub fn decap_burst(
@@ -45,6 +47,15 @@ struct Outer {
     source_ipv6: u128,
 }
 
+impl Outer {
+    fn source(self) -> IpAddr {
+        match self.source_ipv6 {
+            0 => Ipv4Addr::from(self.source_ipv4).into(),
+            source => Ipv6Addr::from(source).into(),
+        }
+    }
+}
+
 /// Decapsulates one packet, which stands at its outer header. What is accepted stands at its inner
 /// header afterwards and is to be routed.
 pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witness>) -> Verdict {
@@ -52,7 +63,9 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         return Verdict::drop(Counter::TunNoMatch);
     };
     let outer = read_outer(packet.data());
-    if let Err(counter) = check_outer(tunnel, outer, packet.meta.ingress, round) {
+    let from_anyone = tunnel.setup.remote.is_none();
+    round.note(|| Event::Decap { tunnel: id, outer: Header::of(packet.data()), from_anyone });
+    if let Err(counter) = check_outer(tunnel, id, outer, packet.meta.ingress, round) {
         return Verdict::drop_in(counter, id);
     }
     packet.strip(outer.header_len);
@@ -68,7 +81,8 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     let is_ipv4 = outer.protocol == protocol::IPV4;
     let learnt = round.learnt(tunnel.plain.path);
     let mtu = tunnel.setup.effective_mtu(overhead, is_ipv4, learnt);
-    clamp(packet, tunnel, mtu, round);
+    clamp(packet, tunnel, id, mtu, round);
+    round.note(|| Event::Accepted { tunnel: id, length: packet.len() });
     round.count_rx(tunnel.setup.slot, tunnel.setup.latency, packet.len());
     packet.meta.ingress = Interface::tunnel(id);
     packet.path = Path::Decap;
@@ -120,7 +134,9 @@ fn nested(bytes: &[u8], round: &Round<'_, impl Witness>) -> Option<TunnelId> {
 /// Whether a packet may not leave one more tunnel of this node.
 #[inline]
 fn is_nested_enough(packet: &Packet, round: &Round<'_, impl Witness>) -> bool {
-    packet.meta.flags.decap_depth() + 1 >= round.tables.limits.decap_depth
+    let (left, limit) = (packet.meta.flags.decap_depth() + 1, round.tables.limits.decap_depth);
+    round.note(|| Event::NestedDecap { left, limit });
+    left >= limit
 }
 
 #[inline]
@@ -152,23 +168,34 @@ fn read_outer(bytes: &[u8]) -> Outer {
 #[inline]
 fn check_outer(
     tunnel: &Tunnel,
+    id: TunnelId,
     outer: Outer,
     ingress: Interface,
     round: &Round<'_, impl Witness>,
 ) -> Result<(), Counter> {
     let setup = &tunnel.setup;
-    if setup.remote.is_none() && !is_legal_outer_source(outer, round) {
-        return Err(Counter::TunBadOuterSrc);
+    if setup.remote.is_none() {
+        let is_legal = is_legal_outer_source(outer, round);
+        round.note(|| Event::OuterSource { source: outer.source(), is_legal });
+        if !is_legal {
+            return Err(Counter::TunBadOuterSrc);
+        }
     }
+    round.note(|| Event::TunnelUp { tunnel: id, is_up: setup.up });
     if !setup.up {
         return Err(Counter::IfRxDown);
     }
+    round.note(|| Event::OuterTtl { ttl: outer.ttl, least: setup.min_outer_ttl });
     if outer.ttl < setup.min_outer_ttl {
         //= RFC 5082 §3: a peer one hop away sends 255, and nobody farther can.
         return Err(Counter::TunOuterTtl);
     }
-    if setup.outer_rpf && !came_by_the_way_back(outer, ingress, round) {
-        return Err(Counter::TunBadOuterSrc);
+    if setup.outer_rpf {
+        let passes = came_by_the_way_back(outer, ingress, round);
+        round.note(|| Event::ReversePath { source: outer.source(), ingress, passes });
+        if !passes {
+            return Err(Counter::TunBadOuterSrc);
+        }
     }
     Ok(())
 }
@@ -218,12 +245,16 @@ fn check_ipv4(
     id: TunnelId,
     round: &Round<'_, impl Witness>,
 ) -> Result<NextHop, Counter> {
-    let header = Ipv4::parse(packet.data()).map_err(|error| match error {
-        Ipv4Error::Short => Counter::IfRxLengthErr,
-        Ipv4Error::Version => Counter::IfRxInnerBadVersion,
-        Ipv4Error::Truncated => Counter::IfRxInnerTruncated,
-        Ipv4Error::Length | Ipv4Error::Checksum => Counter::IfRxInnerBadHeader,
+    let header = Ipv4::parse(packet.data()).map_err(|error| {
+        round.note(|| Event::malformed_ipv4(error, packet.data()));
+        match error {
+            Ipv4Error::Short => Counter::IfRxLengthErr,
+            Ipv4Error::Version => Counter::IfRxInnerBadVersion,
+            Ipv4Error::Truncated => Counter::IfRxInnerTruncated,
+            Ipv4Error::Length | Ipv4Error::Checksum => Counter::IfRxInnerBadHeader,
+        }
     })?;
+    round.note(|| Event::Inner(Header::of(header.bytes())));
     if header.ttl() == 0 {
         //= RFC 2003 §3.1: a packet with TTL 0 inside is discarded, even when addressed to us.
         return Err(Counter::IfRxInnerTtlZero);
@@ -233,9 +264,13 @@ fn check_ipv4(
     let (source, destination) = (header.source(), header.destination());
     let has_source_route = header.header_len() > ipv4::HEADER_LEN && header.has_source_route();
     let inner_protocol = header.protocol();
-    check_source_ipv4(tunnel, id, source, round)?;
+    let checked = check_source_ipv4(tunnel, id, source, round);
+    note_source(tunnel, id, Ipv4Addr::from(source).into(), checked, round);
+    checked?;
     let next_hop = round.tables.route_ipv4(destination);
-    check_destination_ipv4(tunnel, destination, next_hop)?;
+    let checked = check_destination_ipv4(tunnel, destination, next_hop);
+    note_destination(tunnel, Ipv4Addr::from(destination).into(), checked, round);
+    checked?;
     if has_source_route {
         //= RFC 6169 §2.3: source routing inside a tunnel bypasses filters.
         return Err(Counter::IfRxInnerSrcRoute);
@@ -268,11 +303,15 @@ fn check_ipv6(
     id: TunnelId,
     round: &Round<'_, impl Witness>,
 ) -> Result<NextHop, Counter> {
-    let header = Ipv6::parse(packet.data()).map_err(|error| match error {
-        Ipv6Error::Short => Counter::IfRxLengthErr,
-        Ipv6Error::Version => Counter::IfRxInnerBadVersion,
-        Ipv6Error::Truncated => Counter::IfRxInnerTruncated,
+    let header = Ipv6::parse(packet.data()).map_err(|error| {
+        round.note(|| Event::malformed_ipv6(error, packet.data()));
+        match error {
+            Ipv6Error::Short => Counter::IfRxLengthErr,
+            Ipv6Error::Version => Counter::IfRxInnerBadVersion,
+            Ipv6Error::Truncated => Counter::IfRxInnerTruncated,
+        }
     })?;
+    round.note(|| Event::Inner(Header::of(header.bytes())));
     if header.hop_limit() == 0 {
         return Err(Counter::IfRxInnerTtlZero);
     }
@@ -281,10 +320,14 @@ fn check_ipv6(
     let (total_len, next_header) = (header.total_len(), header.next_header());
     let (source, destination) = (header.source(), header.destination());
     if source != 0 || !is_duplicate_probe(header) {
-        check_source_ipv6(tunnel, id, source, destination, round)?;
+        let checked = check_source_ipv6(tunnel, id, source, destination, round);
+        note_source(tunnel, id, Ipv6Addr::from(source).into(), checked, round);
+        checked?;
     }
     let next_hop = round.tables.route_ipv6(destination);
-    check_destination_ipv6(tunnel, destination, next_hop, round)?;
+    let checked = check_destination_ipv6(tunnel, destination, next_hop, round);
+    note_destination(tunnel, Ipv6Addr::from(destination).into(), checked, round);
+    checked?;
     let mut carried = next_header;
     if is_extension(next_header) {
         let upper = header.upper_layer();
@@ -312,6 +355,39 @@ fn check_ipv6(
     Ok(next_hop)
 }
 
+/// Notes whether an inner source was believed, and what speaks for it.
+#[inline]
+fn note_source(
+    tunnel: &Tunnel,
+    id: TunnelId,
+    source: IpAddr,
+    checked: Result<(), Counter>,
+    round: &Round<'_, impl Witness>,
+) {
+    round.note(|| Event::InnerSource {
+        tunnel: id,
+        source,
+        filter: (&tunnel.setup.inner_source).into(),
+        hop: round.hop_to(source),
+        refused: checked.err(),
+    });
+}
+
+/// The same for an inner destination.
+#[inline]
+fn note_destination(
+    tunnel: &Tunnel,
+    destination: IpAddr,
+    checked: Result<(), Counter>,
+    round: &Round<'_, impl Witness>,
+) {
+    round.note(|| Event::InnerDestination {
+        destination,
+        is_listed: tunnel.setup.inner_destination.is_some(),
+        refused: checked.is_err(),
+    });
+}
+
 /// DSCP and ECN of the inner packet after decapsulation.
 #[inline]
 fn inner_tos(
@@ -320,7 +396,9 @@ fn inner_tos(
     inner: u8,
     round: &Round<'_, impl Witness>,
 ) -> Result<u8, Counter> {
-    let field = match ecn::decap(outer, inner) {
+    let result = ecn::decap(outer, inner);
+    round.note(|| Event::EcnOut { outer, inner, result });
+    let field = match result {
         EcnDecap::Forward(field) => field,
         EcnDecap::Log(field) => {
             round.count_event(Counter::IfRxEcnLog, tunnel.setup.slot);
@@ -329,6 +407,8 @@ fn inner_tos(
         EcnDecap::Drop => return Err(Counter::IfRxEcnDrop),
     };
     //= RFC 2983 §3: pipe keeps the inner DSCP, uniform takes the outer one.
-    let dscp = if tunnel.setup.copies_dscp { outer } else { inner };
+    let is_copied = tunnel.setup.copies_dscp;
+    round.note(|| Event::DscpOut { outer: outer >> 2, inner: inner >> 2, is_copied });
+    let dscp = if is_copied { outer } else { inner };
     Ok(dscp & !ecn::MASK | field)
 }

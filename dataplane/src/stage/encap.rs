@@ -11,15 +11,15 @@ use crate::node::icmp_error::IcmpError;
 use crate::node::options::{EncapLimit, encap_limit};
 use crate::packet::{Burst, Flags, Packet, Path};
 use crate::tables::NextHop;
-use crate::tables::soft_state::TunnelPath;
+use crate::tables::soft_state::{PathMtu, TunnelPath};
 use crate::tunnel::lookup::Protocols;
-use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch};
+use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch, Rewrite};
 use crate::tunnel::size::SizeLimits;
 use crate::tunnel::{Kind, Tunnel, TunnelSetup, ecn};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::protocol;
-use crate::witness::Witness;
+use crate::witness::{Event, Hop, Witness, Wrapped};
 
 /// Encapsulates every packet of the burst that goes into a tunnel.
 pub fn encap_burst(
@@ -51,11 +51,13 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     let Some(tunnel) = round.tables.tunnel(id) else {
         return Verdict::drop(Counter::Ip4NoRoute);
     };
+    round.note(|| Event::Encap { tunnel: id, length: packet.len() });
     let setup = &tunnel.setup;
     let limit = match may_enter(packet, tunnel, id, round) {
         Ok(limit) => limit,
         Err(verdict) => return verdict,
     };
+    round.note(|| Event::MayEnter { tunnel: id, limit });
     let inner = read_inner(packet.data());
     let extra_len = extra_header_len(tunnel, limit);
     let (rewrite, towards) = tunnel.source_for(|| round.tables.flow.hash(packet.data()));
@@ -65,8 +67,9 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     let mut sizes = setup.size_limits(overhead, inner.dont_fragment, learnt);
     if !packet.meta.flags.has(Flags::PIECE) {
         let mtu = setup.effective_mtu(overhead, inner.dont_fragment.is_some(), learnt);
-        clamp(packet, tunnel, mtu, round);
+        clamp(packet, tunnel, id, mtu, round);
     }
+    round.note(|| tunnel_size(packet, setup, sizes, learnt, overhead));
     let fit = fit(packet, setup, inner, sizes);
     if let Fit::TooBig { mtu } = fit {
         let error = IcmpError::TooBig { mtu };
@@ -88,6 +91,7 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     }
     sizes.dont_fragment &= !matches!(fit, Fit::CutOutside);
     let patch = patch(packet.data(), tunnel, inner, (towards, sizes), round);
+    round.note(|| Event::Wrapped(wrapped(tunnel, id, rewrite, patch, inner, limit)));
     let Some(room) = packet.prepend(rewrite.len() + extra_len) else {
         return Verdict::drop(Counter::PortNoMbuf);
     };
@@ -182,13 +186,17 @@ fn may_enter(
     round: &Round<'_, impl Witness>,
 ) -> Result<Option<u8>, Verdict> {
     let setup = &tunnel.setup;
+    round.note(|| Event::TunnelUp { tunnel: id, is_up: setup.up });
     if !setup.up {
         return Err(Verdict::drop_in(Counter::IfTxDown, id));
     }
     if setup.remote.is_none() || setup.local.is_none() {
         return Err(Verdict::drop_in(Counter::IfTxNoRemote, id));
     }
-    if packet.meta.flags.encap_depth() >= round.tables.limits.nested_encaps.min(7) {
+    let (entered, limit) =
+        (packet.meta.flags.encap_depth(), round.tables.limits.nested_encaps.min(7));
+    round.note(|| Event::Depth { entered, limit });
+    if entered >= limit {
         return Err(Verdict::drop_in(Counter::IfTxRecursion, id));
     }
     let bytes = packet.data();
@@ -293,7 +301,9 @@ fn underlay(
     id: TunnelId,
     round: &Round<'_, impl Witness>,
 ) -> Result<Verdict, Verdict> {
-    match round.choose(tunnel.setup.underlay, inner) {
+    let next_hop = round.choose(tunnel.setup.underlay, inner);
+    round.note(|| Event::Underlay { tunnel: id, hop: Hop::of(next_hop, round.tables) });
+    match next_hop {
         NextHop::Via(adjacency) => Ok(Verdict::Transmit(adjacency)),
         NextHop::Connected(port) => Ok(Verdict::TransmitOnLink(port)),
         NextHop::Tunnel(next) if next == id => Err(Verdict::drop_in(Counter::IfTxLoopDev, id)),
@@ -337,4 +347,57 @@ fn patch(
         }
     }
     patch
+}
+
+/// How large a packet may be and what that follows from, for who watches.
+fn tunnel_size(
+    packet: &Packet,
+    setup: &TunnelSetup,
+    limits: SizeLimits,
+    learnt: Option<PathMtu>,
+    overhead: u16,
+) -> Event {
+    Event::TunnelSize {
+        length: packet.len(),
+        limits,
+        configured: setup.mtu,
+        underlay: setup.underlay_mtu,
+        learnt,
+        overhead,
+        is_ours: packet.meta.flags.has(Flags::LOCAL),
+    }
+}
+
+/// The outer header and what it follows from, for who watches.
+fn wrapped(
+    tunnel: &Tunnel,
+    id: TunnelId,
+    rewrite: &Rewrite,
+    patch: Patch,
+    inner: Inner,
+    limit: Option<u8>,
+) -> Wrapped {
+    let setup = &tunnel.setup;
+    let is_ipv4 = setup.kind == Kind::IpInIpv4;
+    let source = if is_ipv4 {
+        IpAddr::V4(rewrite.local_ipv4().into())
+    } else {
+        IpAddr::V6(rewrite.local_ipv6().into())
+    };
+    Wrapped {
+        tunnel: id,
+        patch,
+        source,
+        sources: 1 + setup.more_locals.len(),
+        is_ipv4,
+        overhead: rewrite.len() + extra_header_len(tunnel, limit),
+        inner_tos: inner.tos,
+        inner_dont_fragment: inner.dont_fragment,
+        ecn: setup.ecn,
+        dscp: setup.dscp,
+        ttl: setup.ttl,
+        dont_fragment: setup.dont_fragment,
+        flow_label: setup.flow_label,
+        encap_limit: limit.or(setup.encap_limit),
+    }
 }

@@ -12,6 +12,8 @@ pub mod identification;
 pub mod policy;
 pub mod route;
 
+use core::net::IpAddr;
+
 use crate::clock::Nanos;
 use crate::counters::{Counter, CounterSlot, WorkerCounters};
 use crate::interface::{Interface, PortId, TunnelId};
@@ -22,7 +24,7 @@ use crate::reassembly::Terms;
 use crate::tables::neighbor::AdjacencyId;
 use crate::tables::soft_state::{PathMtu, TunnelPath};
 use crate::tables::{NextHop, Tables};
-use crate::witness::{Event, Unwatched, Witness};
+use crate::witness::{Event, Hop, Unwatched, Witness};
 use identification::Identifications;
 
 /// What is to happen with a packet next.
@@ -198,6 +200,7 @@ impl<'a, W: Witness> Round<'a, W> {
     /// Counts an event of a tunnel.
     #[inline]
     pub fn count_event(&self, counter: Counter, slot: CounterSlot) {
+        self.note(|| Event::Counted { counter });
         self.counters.count(counter, Some(slot));
     }
 
@@ -213,6 +216,7 @@ impl<'a, W: Witness> Round<'a, W> {
     pub fn identification(&mut self, path: TunnelPath) -> u16 {
         let taken = self.identifications.take(path, self.now);
         if taken.is_early {
+            self.note(|| Event::Counted { counter: Counter::TunIdReuse });
             self.counters.global(Counter::TunIdReuse).add(1);
         }
         taken.value
@@ -221,7 +225,20 @@ impl<'a, W: Witness> Round<'a, W> {
     /// Follows a group to one of its next hops, by the flow of `packet` (from its IP header on).
     #[inline]
     pub fn choose(&self, next_hop: NextHop, packet: &[u8]) -> NextHop {
-        self.tables.next_hops.choose(next_hop, || self.tables.flow.hash(packet))
+        let chosen = self.tables.next_hops.choose(next_hop, || self.tables.flow.hash(packet));
+        if let NextHop::Group(group) = next_hop {
+            self.note(|| Event::Member { group, hop: Hop::of(chosen, self.tables) });
+        }
+        chosen
+    }
+
+    /// Where the route to an address leads, for who watches.
+    pub fn hop_to(&self, address: IpAddr) -> Hop {
+        let next_hop = match address {
+            IpAddr::V4(address) => self.tables.route_ipv4(address.into()),
+            IpAddr::V6(address) => self.tables.route_ipv6(address.into()),
+        };
+        Hop::of(next_hop, self.tables)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::tables::neighbor::AdjacencyId;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::protocol;
-use crate::witness::Witness;
+use crate::witness::{Event, Hop, Witness};
 
 /// Routes every packet of the burst that asks for it.
 pub fn route_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &Round<'_, impl Witness>) {
@@ -47,6 +47,10 @@ pub fn route_to(
     next_hop: NextHop,
     round: &Round<'_, impl Witness>,
 ) -> Verdict {
+    round.note(|| Event::Route {
+        destination: destination(packet.data()),
+        hop: Hop::of(next_hop, round.tables),
+    });
     if packet.data().first().is_some_and(|first| first >> 4 == 4) {
         route_ipv4(packet, next_hop, round)
     } else {
@@ -66,6 +70,7 @@ fn route_ipv4(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Wit
             return Verdict::drop(counter);
         }
         if header.ttl() <= 1 {
+            round.note(|| Event::TtlExpired { ttl: header.ttl() });
             //= RFC 1812 §5.3.1: a packet whose TTL ends here is not forwarded, and its sender told.
             return Verdict::reject(IcmpError::TimeExceeded, Counter::Ip4TtlExpired);
         }
@@ -84,6 +89,7 @@ fn route_ipv4(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Wit
         Err(Refusal::Verdict(verdict)) => return verdict,
     };
     if !flags.has(Flags::LOCAL) && !matches!(verdict, Verdict::Reject(..)) {
+        round.note(|| Event::TtlLowered { ttl: Ipv4::trusted(packet.data()).ttl() });
         ipv4::decrement_ttl(packet.data_mut());
     }
     verdict
@@ -149,6 +155,7 @@ fn route_ipv6(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Wit
             return Verdict::drop(Counter::Ip6MartianDst);
         }
         if header.hop_limit() <= 1 {
+            round.note(|| Event::TtlExpired { ttl: header.hop_limit() });
             return Verdict::reject(IcmpError::TimeExceeded, Counter::Ip6HopExpired);
         }
         if flags.has(Flags::L2_GROUP) {
@@ -169,6 +176,7 @@ fn route_ipv6(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Wit
         Err(Refusal::Verdict(verdict)) => return verdict,
     };
     if !flags.has(Flags::LOCAL) && !matches!(verdict, Verdict::Reject(..)) {
+        round.note(|| Event::TtlLowered { ttl: Ipv6::trusted(packet.data()).hop_limit() });
         ipv6::decrement_hop_limit(packet.data_mut());
     }
     verdict
@@ -193,7 +201,11 @@ fn leave(
     next_hop: NextHop,
     round: &Round<'_, impl Witness>,
 ) -> Result<Way, Refusal> {
-    let mtu = |port: PortId| round.tables.port(port).map_or(0, |port| port.mtu);
+    let mtu = |port: PortId| {
+        let mtu = round.tables.port(port).map_or(0, |port| port.mtu);
+        round.note(|| Event::PortSize { port, mtu, length: packet.len() });
+        mtu
+    };
     let refuse = |error, counter| Err(Refusal::Verdict(Verdict::reject(error, counter)));
     match next_hop {
         NextHop::Tunnel(tunnel) => {

@@ -1,32 +1,222 @@
-//! What can be noted of a packet: each a decision with the values that it was taken on.
+//! What can be noted of a packet: each a step or a decision, with the values that it was taken on.
+//!
+//! Numbers of ports, tunnels and groups are those of the tables in force. Words are for whoever tells
+//! people of it.
 
-use crate::interface::PortId;
+use core::net::IpAddr;
+
+use super::parts::{Fault, Filter, Header, Hop};
+use crate::counters::Counter;
+use crate::interface::{Interface, PortId, TunnelId};
+use crate::node::icmp_error::IcmpError;
+use crate::node::icmp_relay::Cause;
+use crate::node::mss::Mss;
 use crate::stage::Loss;
+use crate::tables::GroupId;
+use crate::tables::soft_state::PathMtu;
+use crate::tunnel::ecn::{EcnDecap, EcnEncap};
+use crate::tunnel::lookup::Found;
+use crate::tunnel::rewrite::Patch;
+use crate::tunnel::size::SizeLimits;
+use crate::tunnel::{DontFragment, Relayed};
+use crate::wire::ethernet::MacAddress;
+use crate::wire::ipv4::Ipv4Error;
+use crate::wire::ipv6::Ipv6Error;
 
-/// One step or decision. Numbers of ports and tunnels are those of the tables in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One step or decision, in the order of the packet's way.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "fields are named as in the rules that they are of")]
 pub enum Event {
-    /// A frame has come in.
-    Received {
-        /// Where.
-        port: PortId,
-        /// Its bytes, without FCS.
-        length: usize,
+    /// A frame has come in; `length` without FCS.
+    Received { port: PortId, length: usize },
+    /// The control thread has a frame sent.
+    Told { port: PortId, frame: Box<[u8]> },
+    /// This node has made an ICMP error.
+    Answer { error: IcmpError, to: IpAddr, from: IpAddr },
+    /// This node has cut this piece.
+    Piece(Header),
+
+    /// Whom the frame is sent to, and what is in it.
+    Frame { destination: MacAddress, ours: MacAddress, kind: u16 },
+    /// The packet in the frame.
+    Packet(Header),
+    /// Its header is not right; `version` is what it should have been.
+    Malformed { version: u8, fault: Fault },
+
+    /// It is a tunnel's: outer header, and whether the tunnel takes packets from any peer.
+    Decap { tunnel: TunnelId, outer: Header, from_anyone: bool },
+    /// Where a packet of any peer comes from.
+    OuterSource { source: IpAddr, is_legal: bool },
+    /// Whether the tunnel is up.
+    TunnelUp { tunnel: TunnelId, is_up: bool },
+    /// The TTL that a peer's packet must have left at least.
+    OuterTtl { ttl: u8, least: u8 },
+    /// Whether it came in where the route to its source goes out.
+    ReversePath { source: IpAddr, ingress: Interface, passes: bool },
+    /// The packet inside.
+    Inner(Header),
+    /// The ECN fields, and what decapsulation makes of them.
+    EcnOut { outer: u8, inner: u8, result: EcnDecap },
+    /// DSCP after decapsulation: the outer one where it is copied.
+    DscpOut { outer: u8, inner: u8, is_copied: bool },
+    /// Whether an inner source is believed; `hop`: where the route to it leads.
+    InnerSource {
+        tunnel: TunnelId,
+        source: IpAddr,
+        filter: Filter,
+        hop: Hop,
+        refused: Option<Counter>,
     },
-    /// It leaves.
-    Sent {
-        /// Where.
-        port: PortId,
-        /// The frame's bytes, without FCS.
+    /// Whether an inner destination is allowed; `is_listed`: the tunnel has a list.
+    InnerDestination { destination: IpAddr, is_listed: bool, refused: bool },
+    /// It is a tunnel packet to this node again, of which `left` were left before.
+    NestedDecap { left: u8, limit: u8 },
+    /// The tunnel has taken it: an inner packet of so many bytes.
+    Accepted { tunnel: TunnelId, length: usize },
+
+    /// What a TCP connection that opens says about segments, and what becomes of it.
+    /// `inserts`: the tunnel makes those say something that say nothing.
+    Mss { tunnel: TunnelId, mtu: u16, outcome: Mss, inserts: bool },
+
+    /// Where the route to its destination leads.
+    Route { destination: IpAddr, hop: Hop },
+    /// The next hop of a group that its flow has.
+    Member { group: GroupId, hop: Hop },
+    /// TTL or hop limit is too low to go on.
+    TtlExpired { ttl: u8 },
+    /// It was so much, and is one less.
+    TtlLowered { ttl: u8 },
+    /// How large packets may be that leave by a port.
+    PortSize { port: PortId, mtu: u16, length: usize },
+
+    /// It is to go into a tunnel.
+    Encap { tunnel: TunnelId, length: usize },
+    /// So many tunnels of this node it has entered already.
+    Depth { entered: u8, limit: u8 },
+    /// It may; and the encapsulation limit that the outer header must have, if it brings one.
+    MayEnter { tunnel: TunnelId, limit: Option<u8> },
+    /// How large it may be, and what that follows from; `overhead`: bytes in front of it.
+    TunnelSize {
         length: usize,
+        limits: SizeLimits,
+        configured: u16,
+        underlay: u16,
+        learnt: Option<PathMtu>,
+        overhead: u16,
+        is_ours: bool,
     },
+    /// Where the outer packet leaves.
+    Underlay { tunnel: TunnelId, hop: Hop },
+    /// An earlier packet did not arrive, which the sender is told now.
+    EarlierLost { tunnel: TunnelId },
+    /// The outer header and what its fields follow from.
+    Wrapped(Wrapped),
+
+    /// It is cut into pieces of at most `mtu` bytes.
+    Cut { mtu: u16, length: usize },
+    /// Who is next on the link; `macs`: its MAC address and ours.
+    Neighbor { port: PortId, address: IpAddr, macs: [u8; 12] },
+    /// It waits until a neighbor answers.
+    Held { port: PortId, address: IpAddr },
+    /// The neighbor has answered, or has not.
+    Resumed { is_answered: bool },
+
+    /// It is for this node.
+    Delivered,
+    /// What a lookup by outer addresses found, for a tunnel packet to this node.
+    Lookup { outer: Header, found: Found },
+    /// It asked for an echo, and is the reply now.
+    EchoReply { length: usize },
+    /// It asked for one more echo than is answered.
+    EchoLimited,
+    /// It is a protocol's that the control thread speaks, which has it now.
+    Punted { port: PortId },
+    /// It has come to its end: nothing is left to do with it.
+    Consumed,
+
+    /// It is a piece of a packet, and waits for the others so long.
+    Waits { seconds: u8 },
+    /// The same piece is there already.
+    Duplicate,
+    /// It was the last piece: the packet is whole, and goes on as its first piece.
+    LastPiece,
+    /// It was the first piece, and is the whole packet from here on.
+    PutTogether { length: usize },
+    /// The others did not come in time, or there was no room.
+    GivenUp,
+
+    /// An ICMP error; `None`: of no concern to senders behind tunnels.
+    Heard(Option<Cause>),
+    /// The outer packet that it quotes, of this tunnel.
+    Quoted { tunnel: TunnelId, source: IpAddr, destination: IpAddr, length: usize },
+    /// What it quotes was never sent by a tunnel.
+    Disbelieved,
+    /// The path MTU that it tells of; `holds`: the one that is believed from now on, if it can be true.
+    PathMtu { told: u32, holds: Option<u16> },
+    /// Whether senders are told of such errors.
+    Relay { relayed: Relayed, passes: bool },
+    /// There is nothing to be told to the sender of that packet.
+    NothingToTell,
+
+    /// An error that is not sent, as the packet may not be answered, or nobody knows the way back.
+    AnswerSuppressed { error: IcmpError, to: IpAddr },
+    /// An error that is not sent, as there were too many.
+    AnswerLimited { error: IcmpError, to: IpAddr },
+
+    /// A counter of something that happened, moved.
+    Counted { counter: Counter },
+    /// It leaves; `length` without FCS.
+    Sent { port: PortId, length: usize },
     /// It ends here.
     Dropped(Loss),
 }
 
+/// An outer header, and what its fields follow from.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrapped {
+    /// The tunnel.
+    pub tunnel: TunnelId,
+    /// What differs from packet to packet.
+    pub patch: Patch,
+    /// From which of the tunnel's sources.
+    pub source: IpAddr,
+    /// Of how many.
+    pub sources: usize,
+    /// Whether it is IPv4.
+    pub is_ipv4: bool,
+    /// Bytes put in front.
+    pub overhead: usize,
+    /// DSCP and ECN of the packet inside.
+    pub inner_tos: u8,
+    /// DF inside; `None`: IPv6.
+    pub inner_dont_fragment: Option<bool>,
+    /// How the ECN field is made.
+    pub ecn: EcnEncap,
+    /// The DSCP that is configured; `None`: inherited.
+    pub dscp: Option<u8>,
+    /// The TTL that is configured; `None`: inherited.
+    pub ttl: Option<u8>,
+    /// How DF is set.
+    pub dont_fragment: DontFragment,
+    /// The flow label that is configured; `None`: a hash of the inner flow.
+    pub flow_label: Option<u32>,
+    /// The encapsulation limit in the header, where there is one.
+    pub encap_limit: Option<u8>,
+}
+
 impl Event {
+    /// An IPv4 packet was refused for its header.
+    pub fn malformed_ipv4(error: Ipv4Error, packet: &[u8]) -> Self {
+        Self::Malformed { version: 4, fault: Fault::of_ipv4(error, packet) }
+    }
+
+    /// The same for IPv6.
+    pub fn malformed_ipv6(error: Ipv6Error, packet: &[u8]) -> Self {
+        Self::Malformed { version: 6, fault: Fault::of_ipv6(error, packet) }
+    }
+
     /// Whether a packet that begins so comes from outside, and belongs to no packet before it.
     pub const fn is_arrival(&self) -> bool {
-        matches!(self, Self::Received { .. })
+        matches!(self, Self::Received { .. } | Self::Told { .. })
     }
 }

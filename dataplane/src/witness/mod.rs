@@ -9,9 +9,11 @@
 //! hold it to the same results.
 
 mod event;
+mod parts;
 mod recorder;
 
-pub use event::Event;
+pub use event::{Event, Wrapped};
+pub use parts::{Fault, Filter, Header, Hop};
 pub use recorder::{Entry, Recorder};
 
 use crate::clock::Nanos;

@@ -21,7 +21,7 @@ use crate::wire::ethernet;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{icmp4, icmp6, nd, protocol, read_u16};
-use crate::witness::Witness;
+use crate::witness::{Event, Header, Witness};
 
 /// Types of `ICMPv6` that are neighbor discovery: 133 to 137.
 const ND_TYPES: core::ops::RangeInclusive<u8> = 133..=137;
@@ -48,7 +48,13 @@ impl<D: Device, W: Witness> State<D, W> {
         now: Nanos,
     ) -> Option<Verdict> {
         let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
-        let checked = if is_ipv4 { check_ipv4(packet, tables) } else { check_ipv6(packet, tables) };
+        self.witness.note(|| Event::Delivered);
+        let witness = &self.witness;
+        let checked = if is_ipv4 {
+            check_ipv4(packet, tables, witness)
+        } else {
+            check_ipv6(packet, tables, witness)
+        };
         let message = match checked {
             Ok(message) => message,
             Err(verdict) => {
@@ -96,13 +102,15 @@ impl<D: Device, W: Witness> State<D, W> {
             return None;
         }
         if !self.limiter.allow_echo(now) {
-            self.shared.counters.global(Counter::IcmpRatelimited).add(1);
+            self.witness.note(|| Event::EchoLimited);
+            self.count_event(Counter::IcmpRatelimited, None);
             return None;
         }
         self.identification = self.identification.wrapping_add(1);
         match echo::answer(packet.data_mut(), self.identification) {
             Echo::Reply { len } => {
                 packet.truncate(len);
+                self.witness.note(|| Event::EchoReply { length: len });
                 packet.meta = Metadata::NEW;
                 packet.meta.flags.set(Flags::LOCAL);
                 // The request has reached its end, and its buffer carries the reply.
@@ -158,7 +166,11 @@ impl<D: Device, W: Witness> State<D, W> {
     }
 }
 
-fn check_ipv4(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
+fn check_ipv4(
+    packet: &Packet,
+    tables: &Tables,
+    witness: &impl Witness,
+) -> Result<Message, Verdict> {
     let header = Ipv4::trusted(packet.data());
     let (local, remote) = (header.destination(), header.source());
     let bad_source = is_martian_ipv4(remote)
@@ -170,14 +182,18 @@ fn check_ipv4(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
         is_piece: header.is_fragment(),
     };
     let outer = Unmatched { message, bad_source, packet };
-    check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv4, tables)?;
+    check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv4, tables, witness)?;
     if bad_source && packet.meta.flags.decap_depth() == 0 {
         return Err(Verdict::drop(Counter::Ip4MartianSrc));
     }
     Ok(message)
 }
 
-fn check_ipv6(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
+fn check_ipv6(
+    packet: &Packet,
+    tables: &Tables,
+    witness: &impl Witness,
+) -> Result<Message, Verdict> {
     let header = Ipv6::trusted(packet.data());
     let (local, remote) = (header.destination(), header.source());
     let (upper, is_piece) = walk_extensions_to_us(header)?;
@@ -186,7 +202,7 @@ fn check_ipv6(packet: &Packet, tables: &Tables) -> Result<Message, Verdict> {
     // No peer sends from a link-local address, though neighbors do.
     let no_peer = bad_source || is_link_local(remote);
     let outer = Unmatched { message, bad_source: no_peer, packet };
-    check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv6, tables)?;
+    check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv6, tables, witness)?;
     // Duplicate address detection comes from ::, and is looked at by whoever speaks the protocol.
     let unspecified = remote == 0 && message.protocol == protocol::ICMPV6;
     if bad_source && !unspecified && packet.meta.flags.decap_depth() == 0 {
@@ -209,6 +225,7 @@ fn check_tunnel<A: OuterAddress>(
     (local, remote): (A, A),
     lookup: &TunnelLookup<A>,
     tables: &Tables,
+    witness: &impl Witness,
 ) -> Result<(), Verdict> {
     let Unmatched { message, bad_source, packet } = *outer;
     let protocols = match message.protocol {
@@ -218,10 +235,15 @@ fn check_tunnel<A: OuterAddress>(
         _ => return Ok(()),
     };
     if bad_source {
+        witness.note(|| Event::OuterSource {
+            source: Header::of(packet.data()).source,
+            is_legal: false,
+        });
         return Err(Verdict::drop(Counter::TunBadOuterSrc));
     }
     let port: Option<PortId> = packet.meta.ingress.as_port();
     let found = lookup.find(local, remote, protocols, port);
+    witness.note(|| Event::Lookup { outer: Header::of(packet.data()), found });
     let counter = match (found, message.is_piece) {
         (Found::Tunnel(id), true) => return Err(piece_of(id, tables)),
         // In pieces, or behind a fragment header inside a tunnel: the stages left it to us.

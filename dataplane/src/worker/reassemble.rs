@@ -2,13 +2,14 @@
 
 use super::{State, Worker};
 use crate::clock::Nanos;
+use crate::counters::Counter;
 use crate::device::Device;
 use crate::node::icmp_error::IcmpError;
 use crate::packet::Packet;
 use crate::reassembly::{Left, Piece, Taken, Terms, size_max};
 use crate::stage::{Loss, Verdict};
 use crate::tables::Tables;
-use crate::witness::Witness;
+use crate::witness::{Event, Witness};
 
 /// Packets that are given up in a round at most.
 const GIVEN_UP_PER_ROUND: usize = 16;
@@ -32,16 +33,22 @@ impl<D: Device, W: Witness> State<D, W> {
         let balance = &self.shared.counters.balance;
         let next = match taken {
             Taken::Held => {
+                self.witness.note(|| Event::Waits { seconds: terms.seconds });
                 balance.handed_over.add(1);
                 None
             }
             Taken::Whole(whole) => {
                 balance.handed_over.add(1);
                 balance.handed_back.add(1);
-                self.shared.counters.global(crate::counters::Counter::ReasmOk).add(1);
+                // From here on it is about the packet that its first piece has become.
+                self.witness.note(|| Event::LastPiece);
+                self.witness.turn_to(&whole);
+                self.witness.note(|| Event::PutTogether { length: whole.len() });
+                self.count_event(Counter::ReasmOk, None);
                 Some((whole, Verdict::Deliver))
             }
             Taken::Duplicate(packet) => {
+                self.witness.note(|| Event::Duplicate);
                 self.consume(packet);
                 None
             }
@@ -55,10 +62,12 @@ impl<D: Device, W: Witness> State<D, W> {
     fn settle_left(&mut self, tables: &Tables, now: Nanos) {
         while let Some(Left { packet, loss, is_answered }) = self.reassembler.next_left() {
             self.shared.counters.balance.handed_back.add(1);
+            self.witness.turn_to(&packet);
             let Some(counter) = loss else {
                 self.consume(packet);
                 continue;
             };
+            self.witness.note(|| Event::GivenUp);
             if is_answered {
                 self.answer(&packet, IcmpError::ReassemblyTimeExceeded, tables, now);
             }

@@ -23,7 +23,7 @@ use crate::wire::checksum::checksum;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{icmp6, protocol, read_u16};
-use crate::witness::Witness;
+use crate::witness::{Event, Witness};
 
 /// Tunnels inside each other that an error is passed through, step by step (RFC 2473 §8.4).
 const STEPS_MAX: usize = 8;
@@ -40,6 +40,7 @@ struct Telling<'a> {
 
 /// A quoted packet that one of our tunnels may have sent.
 struct Sent<'a> {
+    id: TunnelId,
     tunnel: &'a Tunnel,
     path: TunnelPath,
     quote: Quote<'a>,
@@ -81,6 +82,7 @@ impl<D: Device, W: Witness> State<D, W> {
             let own = Ipv6::trusted(bytes).destination();
             (IpAddr::V6(own.into()), UnderlayError::of_icmp6(message))
         };
+        self.witness.note(|| Event::Heard(heard.map(|heard| heard.cause)));
         let Some(mut heard) = heard else { return Ok(()) };
         let mut told = Some(own);
         for _ in 0..STEPS_MAX {
@@ -88,6 +90,7 @@ impl<D: Device, W: Witness> State<D, W> {
             let Some(Telling { inner, error, tunnel }) = step else { break };
             if !is_from_here(inner, tables) {
                 self.relay(inner, error, tunnel, tables, now);
+                self.witness.turn_to(packet);
                 break;
             }
             // What was inside this tunnel is the outer packet of another of ours.
@@ -107,7 +110,7 @@ impl<D: Device, W: Witness> State<D, W> {
         now: Nanos,
     ) {
         if self.report(inner, error, Flags::NONE, tables, now) {
-            self.shared.counters.count(Counter::IfIcmpRelayed, Some(tunnel.setup.slot));
+            self.count_event(Counter::IfIcmpRelayed, Some(tunnel.setup.slot));
         }
     }
 
@@ -121,20 +124,23 @@ impl<D: Device, W: Witness> State<D, W> {
         tables: &'a Tables,
         now: Nanos,
     ) -> Option<Telling<'a>> {
-        let counters = &self.shared.counters;
         let sent = match Sent::find(heard.quoted, told, ingress, tables) {
             Ok(sent) => sent?,
             Err(Rejected(tunnel)) => {
                 let slot = tunnel.map(|tunnel| tunnel.setup.slot);
-                counters.count(Counter::IfIcmpRelayRejected, slot);
+                self.witness.note(|| Event::Disbelieved);
+                self.count_event(Counter::IfIcmpRelayRejected, slot);
                 return None;
             }
         };
+        self.witness.note(|| sent.event());
         let setup = &sent.tunnel.setup;
         let mut mtu = setup.underlay_mtu;
         if let Cause::TooBig { mtu: told } = heard.cause {
-            let Some(learnt) = self.learn(&sent, told, tables, now) else {
-                counters.count(Counter::IfPmtuRejected, Some(setup.slot));
+            let learnt = self.learn(&sent, told, tables, now);
+            self.witness.note(|| Event::PathMtu { told, holds: learnt });
+            let Some(learnt) = learnt else {
+                self.count_event(Counter::IfPmtuRejected, Some(setup.slot));
                 return None;
             };
             mtu = learnt;
@@ -147,11 +153,12 @@ impl<D: Device, W: Witness> State<D, W> {
             Relayed::TooBig => matches!(heard.cause, Cause::TooBig { .. }),
             Relayed::Nothing => false,
         };
+        self.witness.note(|| Event::Relay { relayed: setup.relay.relayed, passes: is_relayed });
         if !is_relayed {
             return None;
         }
         let Some(inner) = sent.inner.filter(|inner| inner.is_enough) else {
-            counters.count(Counter::IfIcmpRelayShort, Some(setup.slot));
+            self.count_event(Counter::IfIcmpRelayShort, Some(setup.slot));
             return None;
         };
         let words = Words {
@@ -160,7 +167,10 @@ impl<D: Device, W: Witness> State<D, W> {
             tells_prohibited: setup.relay.tells_prohibited,
             is_connected: is_connected(inner.destination, sent.tunnel, tables),
         };
-        let error = inner.error(heard.cause, words)?;
+        let Some(error) = inner.error(heard.cause, words) else {
+            self.witness.note(|| Event::NothingToTell);
+            return None;
+        };
         Some(Telling { inner: sent.quote.inner, error, tunnel: sent.tunnel })
     }
 
@@ -178,7 +188,7 @@ impl<D: Device, W: Witness> State<D, W> {
         }
         let until = now + Duration::from_secs(setup.relay.pmtu_expiry_s.max(EXPIRY_MIN_S).into());
         if is_news && tables.soft_state.learn(path, told, now, until) {
-            self.shared.counters.count(Counter::IfPmtuUpdates, Some(setup.slot));
+            self.count_event(Counter::IfPmtuUpdates, Some(setup.slot));
         }
         Some(told.mtu)
     }
@@ -205,7 +215,13 @@ impl<'a> Sent<'a> {
         if inner.is_some_and(|inner| !came_through(&inner, id, tables)) {
             return Err(rejected);
         }
-        Ok(Some(Self { tunnel, path, quote, inner }))
+        Ok(Some(Self { id, tunnel, path, quote, inner }))
+    }
+
+    /// For who watches.
+    fn event(&self) -> Event {
+        let Quote { source, destination, total_len, .. } = self.quote;
+        Event::Quoted { tunnel: self.id, source, destination, length: total_len }
     }
 
     /// The path MTU that an error tells of, if a packet like the quoted one can have met it.

@@ -20,7 +20,7 @@ use crate::tables::Tables;
 use crate::tables::neighbor::AdjacencyId;
 use crate::wire::ethernet::{self, ether_type};
 use crate::wire::ipv4::Ipv4;
-use crate::witness::{Event, Witness};
+use crate::witness::{Event, Header, Witness};
 
 /// Steps that one packet can take here at most; more would be a loop.
 const STEPS_MAX: usize = 16;
@@ -132,7 +132,9 @@ impl<D: Device, W: Witness> State<D, W> {
     #[inline]
     fn transmit(&mut self, mut packet: Packet, id: AdjacencyId, tables: &Tables) {
         let adjacency = tables.neighbors.adjacency(id);
-        let Some((port, macs)) = adjacency.and_then(|a| Some((a.port, a.macs?))) else {
+        let Some((port, address, macs)) =
+            adjacency.and_then(|a| Some((a.port, a.address, a.macs?)))
+        else {
             return self.lose(packet, Loss::of(Counter::NbrQueueDrop), tables);
         };
         let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
@@ -143,6 +145,7 @@ impl<D: Device, W: Witness> State<D, W> {
             return self.lose(packet, Loss::of(Counter::PortNoMbuf), tables);
         };
         header[..12].copy_from_slice(&macs);
+        self.witness.note(|| Event::Neighbor { port, address, macs });
         header[12..].copy_from_slice(&kind.to_be_bytes());
         self.enqueue(packet, port);
     }
@@ -184,6 +187,7 @@ impl<D: Device, W: Witness> State<D, W> {
     ) {
         let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
         let mut packet = packet;
+        self.witness.note(|| Event::Cut { mtu, length: packet.len() });
         if let After::Encap(_) = then {
             packet.meta.flags.set(Flags::PIECE);
         }
@@ -212,7 +216,7 @@ impl<D: Device, W: Witness> State<D, W> {
         for piece in plan.pieces() {
             let made = self.make(packet, |room| plan.write_piece(packet.data(), piece, room))?;
             if packet.meta.encap_len == 0 {
-                self.shared.counters.global(Counter::Ip4FragCreated).add(1);
+                self.count_event(Counter::Ip4FragCreated, None);
             }
             see(self, made);
         }
@@ -246,6 +250,9 @@ impl<D: Device, W: Witness> State<D, W> {
         packet.rebuild(HEADROOM, |room| write(room).unwrap_or(0));
         packet.path = original.path;
         packet.meta = original.meta;
+        // The piece before has had its turn meanwhile.
+        self.witness.turn_to(original);
+        self.witness.begin(&packet, || Event::Piece(Header::of(packet.data())));
         Ok(packet)
     }
 
@@ -263,7 +270,10 @@ impl<D: Device, W: Witness> State<D, W> {
         packet.meta.ingress = Interface::NONE;
         let punt = Punt::Unresolved { port, address, packet };
         match self.shared.punt(punt) {
-            Ok(()) => self.shared.counters.balance.handed_over.add(1),
+            Ok(()) => {
+                self.witness.note(|| Event::Held { port, address });
+                self.shared.counters.balance.handed_over.add(1);
+            }
             Err(Punt::Unresolved { packet, .. }) => {
                 self.count_drop(Loss::of(Counter::NbrQueueDrop), None);
                 self.spend(packet);
@@ -276,7 +286,10 @@ impl<D: Device, W: Witness> State<D, W> {
     fn punt(&mut self, packet: Packet, port: PortId) {
         let counter = match Frame::new(packet.data()) {
             Some(frame) => match self.shared.punt(Punt::Frame { port, frame }) {
-                Ok(()) => return self.consume(packet),
+                Ok(()) => {
+                    self.witness.note(|| Event::Punted { port });
+                    return self.consume(packet);
+                }
                 Err(_) => Counter::RingFull,
             },
             None if crate::wire::read_u16(packet.data(), 12) == ether_type::ARP => Counter::ArpBad,
@@ -301,6 +314,8 @@ impl<D: Device, W: Witness> State<D, W> {
                         bytes.len()
                     })
                 });
+                let told = || Event::Told { port, frame: packet.data().into() };
+                self.witness.begin(&packet, told);
                 self.enqueue(packet, port);
             }
             Handback::Send { port, address, packet, .. } => {
@@ -313,11 +328,13 @@ impl<D: Device, W: Witness> State<D, W> {
                     }
                     _ => Verdict::drop(Counter::NbrQueueDrop),
                 };
+                self.resume(&packet, true);
                 self.settle(packet, verdict, tables, now);
             }
             Handback::Unreachable { packet } => {
                 self.shared.counters.balance.handed_back.add(1);
                 let verdict = Verdict::reject(IcmpError::HostUnreachable, Counter::NbrFailed);
+                self.resume(&packet, false);
                 self.settle(packet, verdict, tables, now);
             }
             Handback::Release { packet, counter } => {
@@ -327,12 +344,26 @@ impl<D: Device, W: Witness> State<D, W> {
         }
     }
 
+    /// Notes that a packet goes on which has waited for a neighbor.
+    fn resume(&self, packet: &Packet, is_answered: bool) {
+        self.witness.turn_to(packet);
+        self.witness.note(|| Event::Resumed { is_answered });
+    }
+
     /// Ends a packet on a drop counter.
     #[inline]
     pub(super) fn lose(&mut self, packet: Packet, loss: Loss, tables: &Tables) {
+        // It may have been answered, by a packet whose turn it was meanwhile.
+        self.witness.turn_to(&packet);
         let tunnel = loss.interface.as_tunnel().and_then(|id| tables.tunnel(id));
         self.count_drop(loss, tunnel.map(|tunnel| tunnel.setup.slot));
         self.spend(packet);
+    }
+
+    /// Counts something that happened, under a tunnel or under none.
+    pub(super) fn count_event(&self, counter: Counter, slot: Option<CounterSlot>) {
+        self.witness.note(|| Event::Counted { counter });
+        self.shared.counters.count(counter, slot);
     }
 
     fn count_drop(&mut self, loss: Loss, slot: Option<CounterSlot>) {
@@ -349,6 +380,8 @@ impl<D: Device, W: Witness> State<D, W> {
 
     /// Ends a packet that has reached its destination here, or that became others.
     pub(super) fn consume(&mut self, packet: Packet) {
+        self.witness.turn_to(&packet);
+        self.witness.note(|| Event::Consumed);
         self.shared.counters.balance.consumed.add(1);
         self.spend(packet);
     }

@@ -13,7 +13,7 @@ use crate::stage::Verdict;
 use crate::tables::{NextHop, Tables};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
-use crate::witness::Witness;
+use crate::witness::{Event, Witness};
 
 impl<D: Device, W: Witness> State<D, W> {
     /// Tells the sender of a packet that goes into a tunnel that an earlier one did not arrive.
@@ -25,9 +25,11 @@ impl<D: Device, W: Witness> State<D, W> {
         now: Nanos,
     ) {
         packet.meta.flags.set(Flags::TOLD);
+        self.witness.note(|| Event::EarlierLost { tunnel });
         if self.answer(packet, IcmpError::HostUnreachable, tables, now) {
             let slot = tables.tunnel(tunnel).map(|tunnel| tunnel.setup.slot);
-            self.shared.counters.count(Counter::IfTxSoftstateIcmp, slot);
+            self.witness.turn_to(packet);
+            self.count_event(Counter::IfTxSoftstateIcmp, slot);
         }
     }
 
@@ -64,11 +66,13 @@ impl<D: Device, W: Witness> State<D, W> {
         let may_answer = icmp_error::may_answer(original, error, flags);
         let own = may_answer.then(|| own_address_towards(receiver, original, tables)).flatten();
         let Some(own) = own else {
-            self.shared.counters.global(Counter::IcmpSuppressed).add(1);
+            self.witness.note(|| Event::AnswerSuppressed { error, to: receiver });
+            self.count_event(Counter::IcmpSuppressed, None);
             return false;
         };
         if !self.limiter.allow(now, error, receiver) {
-            self.shared.counters.global(Counter::IcmpRatelimited).add(1);
+            self.witness.note(|| Event::AnswerLimited { error, to: receiver });
+            self.count_event(Counter::IcmpRatelimited, None);
             return false;
         }
         let Some(mut made) = self.device.allocate() else {
@@ -82,7 +86,8 @@ impl<D: Device, W: Witness> State<D, W> {
         });
         made.meta.flags.set(Flags::LOCAL);
         self.shared.counters.balance.created.add(1);
-        self.shared.counters.global(Counter::IcmpTx).add(1);
+        self.witness.begin(&made, || Event::Answer { error, to: receiver, from: own });
+        self.count_event(Counter::IcmpTx, None);
         self.settle_slowly(made, Verdict::Route, tables, now, 0);
         true
     }

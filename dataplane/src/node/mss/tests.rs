@@ -55,7 +55,10 @@ fn a_size_that_does_not_fit_is_lowered_and_never_raised() {
         (false, 1440, 600, 1220),
     ] {
         let packet = segment(ipv4, &mss(before), &[]);
-        let expected = if before == after { Mss::Fits } else { Mss::Lowered };
+        let said = |limit| Said { value: before, limit };
+        // Both that fit may say as much as 1440 bytes.
+        let expected =
+            if before == after { Mss::Within(said(1440)) } else { Mss::Lowered(said(after)) };
         assert_eq!(
             lowered(packet, mtu),
             (expected, segment(ipv4, &mss(after), &[])),
@@ -82,7 +85,8 @@ proptest! {
         let after = mtu - if ipv4 { 40 } else { 60 };
         let packet = segment(ipv4, &options(before), &payload);
         let expected = segment(ipv4, &options(after), &payload);
-        prop_assert_eq!(lowered(packet, mtu), (Mss::Lowered, expected));
+        let said = Said { value: before, limit: after };
+        prop_assert_eq!(lowered(packet, mtu), (Mss::Lowered(said), expected));
     }
 
     #[test]
@@ -129,11 +133,12 @@ fn only_what_opens_a_connection_is_looked_at() {
     ] {
         let mut other = packet.clone();
         other[at] = value;
-        assert_eq!(lowered(other.clone(), 1480), (Mss::Fits, other), "{at} {value}");
+        assert_eq!(lowered(other.clone(), 1480), (Mss::Other, other), "{at} {value}");
     }
     let mut answer = packet;
     answer[20 + 13] = 0x12;
-    assert_eq!(lowered(answer, 1480).0, Mss::Lowered, "SYN and ACK");
+    let said = Said { value: 1460, limit: 1440 };
+    assert_eq!(lowered(answer, 1480).0, Mss::Lowered(said), "SYN and ACK");
 }
 
 #[test]
@@ -146,14 +151,15 @@ fn the_option_is_found_behind_extension_headers_and_in_first_pieces() {
         (protocol::FRAGMENT, &first_piece),
     ] {
         let (before, after) = [1440, 1400].map(packet).map(|p| behind(&p, kind, headers)).into();
-        assert_eq!(lowered(before, 1460), (Mss::Lowered, after), "{kind}");
+        let said = Said { value: 1440, limit: 1400 };
+        assert_eq!(lowered(before, 1460), (Mss::Lowered(said), after), "{kind}");
     }
     let authentication = [protocol::TCP, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
     let later_piece = [protocol::TCP, 0, 0, 9, 0, 0, 0, 9];
     for (kind, headers) in [(protocol::AH, &authentication[..]), (protocol::FRAGMENT, &later_piece)]
     {
         let other = behind(&packet(1440), kind, headers);
-        assert_eq!(lowered(other.clone(), 1460), (Mss::Fits, other), "{kind}");
+        assert_eq!(lowered(other.clone(), 1460), (Mss::Other, other), "{kind}");
     }
 }
 
@@ -182,7 +188,7 @@ fn nothing_is_inserted_where_data_follows_or_the_header_is_full_or_there_is_anot
     let mut piece = none.clone();
     piece[6] = 0x20;
     for packet in [segment(true, &[], &[7]), segment(true, &[1; 40], &[]), piece] {
-        assert_eq!(lowered(packet.clone(), 1480), (Mss::Fits, packet));
+        assert_eq!(lowered(packet.clone(), 1480), (Mss::Other, packet));
     }
     // What stands behind the end of all options is none, nor one of another length.
     for options in [[0, 2, 4, 0x7f, 0xff, 0, 0, 0], [2, 3, 0x7f, 2, 2, 1, 1, 1]] {
