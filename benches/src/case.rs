@@ -182,10 +182,10 @@ impl Case {
         for number in 0..self.tunnels {
             let id = TunnelId(number);
             let inserted = if self.families.outer_is_ipv4 {
-                let pair = Pair { local: LOCAL4.into(), remote: remote4(number).into() };
+                let pair = Pair::new(LOCAL4.into(), remote4(number).into());
                 by_ipv4.insert(pair, any, None, id)
             } else {
-                let pair = Pair { local: LOCAL6.into(), remote: remote6(number).into() };
+                let pair = Pair::new(LOCAL6.into(), remote6(number).into());
                 by_ipv6.insert(pair, any, None, id)
             };
             inserted.expect("remotes that differ");

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::tables::Tables;
 use adit_dataplane::tables::soft_state::TunnelPath;
-use adit_dataplane::tunnel::Kind;
+use adit_dataplane::wire::Family;
 use adit_dataplane::worker::exchange::{Handback, Punt};
 use libfuzzer_sys::fuzz_target;
 
@@ -121,7 +121,7 @@ fn check_paths(appliance: &Appliance) {
     for (number, tunnel) in (0..).zip(&tables.tunnels) {
         let Some(report) = state.report(TunnelPath(number), appliance.now) else { continue };
         if let Some((learnt, _)) = report.mtu {
-            let least = if tunnel.setup.kind == Kind::IpInIpv4 { 552 } else { 1280 };
+            let least = if tunnel.setup.outer == Family::Ipv4 { 552 } else { 1280 };
             assert!((least..1500).contains(&learnt.mtu), "tunnel {number}: {learnt:?}");
             assert!(!learnt.is_locked || learnt.mtu == 552, "tunnel {number}: {learnt:?}");
         }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::model::{Api, Config, Dataplane, Limits, Port, Route, RouteAction, Via};
 use super::read::as_boolean;
-use super::tunnel::{Family, InnerSource, Settings, Tunnel};
+use super::tunnel::{Family, InnerSource, Keys, Settings, Tunnel};
 use super::vocabulary::{self, Support};
 use super::words::Mode;
 
@@ -109,6 +109,18 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     if let Some(remote) = tunnel.remote {
         map.insert("remote".into(), remote.to_string().into());
     }
+    match tunnel.keys.as_deref() {
+        None | Some(Keys { input: None, output: None }) => {}
+        Some(Keys { input: Some(input), output }) if *output == Some(*input) => {
+            map.insert("key".into(), (*input).into());
+        }
+        Some(Keys { input, output }) => {
+            let named = [("input", input), ("output", output)];
+            let said = named.into_iter().filter_map(|(name, key)| Some((name, (*key)?)));
+            let said = said.map(|(name, key)| (name.to_owned(), key.into()));
+            map.insert("keys".into(), Value::Object(said.collect()));
+        }
+    }
     if let Some(link) = &tunnel.link {
         map.insert("link".into(), (&**link).into());
     }
@@ -118,7 +130,8 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     map.insert("latency".into(), tunnel.latency.into());
     map.insert("comment".into(), (&*tunnel.comment).into());
     let settings = outer_settings(tunnel.mode, &tunnel.settings);
-    let settings = settings.into_iter().chain(inner_settings(&tunnel.settings));
+    let gre = if tunnel.mode.is_gre() { gre_settings(&tunnel.settings) } else { Vec::new() };
+    let settings = settings.into_iter().chain(gre).chain(inner_settings(&tunnel.settings));
     for (key, value) in settings.filter(|(key, value)| is_in_force(key, value)) {
         map.insert(key.into(), value);
     }
@@ -145,6 +158,16 @@ fn outer_settings(mode: Mode, settings: &Settings) -> Vec<(&'static str, Value)>
         list.push(("flow-label", number_or("hash", settings.flow_label)));
     }
     list
+}
+
+fn gre_settings(settings: &Settings) -> Vec<(&'static str, Value)> {
+    vec![
+        ("checksum", settings.checksum.into()),
+        ("require-checksum", settings.require_checksum.into()),
+        ("sequence", settings.sequence.into()),
+        ("receive-sequence", settings.receive_sequence.as_str().into()),
+        ("require-sequence", settings.require_sequence.into()),
+    ]
 }
 
 fn inner_settings(settings: &Settings) -> Vec<(&'static str, Value)> {

@@ -10,6 +10,7 @@ mod check;
 pub mod describe;
 pub mod diff;
 mod files;
+mod gre_keys;
 mod keys;
 pub mod mistake;
 pub mod model;
@@ -41,10 +42,11 @@ pub use model::{
 };
 pub use propose::{Change, Proposal, Refused, Subject, Verb, propose};
 pub use store::{Edit, Ids, Store, Touched};
-pub use tunnel::{Family, InnerSource, Settings, Tunnel};
+
+pub use tunnel::{Family, InnerSource, Keys, Settings, Tunnel};
 pub use words::{
     DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Offloads, Payload,
-    Profile, Refusal, Rss, Spread, UnmatchedIcmp, Word,
+    Profile, ReceiveSequence, Refusal, Rss, Spread, UnmatchedIcmp, Word,
 };
 
 use check::{Drafts, Misspelled};

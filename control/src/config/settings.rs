@@ -12,7 +12,9 @@ use super::mistake::MistakeKind;
 use super::read::{self, WordOr, quoted};
 use super::report::{Field, Report};
 use super::tunnel::{Family, InnerSource, Settings};
-use super::words::{DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Profile};
+use super::words::{
+    DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Profile, ReceiveSequence,
+};
 
 /// RFC 791's smallest datagram that needs no fragmentation, and the largest there is.
 const MTU: std::ops::RangeInclusive<u64> = 68..=65_535;
@@ -49,6 +51,11 @@ pub(super) enum Setting {
     IcmpRelay(IcmpRelay),
     EncapLimit(WordOr<u8>),
     FlowLabel(WordOr<u32>),
+    Checksum(bool),
+    RequireChecksum(bool),
+    Sequence(bool),
+    ReceiveSequence(ReceiveSequence),
+    RequireSequence(bool),
 }
 
 impl Setting {
@@ -95,6 +102,18 @@ impl Setting {
             "outer-rpf" => Self::OuterRpf(read::boolean(report, field)?),
             "inner-source" => Self::InnerSource(inner_source(report, field)?),
             "inner-destination" => Self::InnerDestination(prefixes(report, field)?.into()),
+            _ => return Self::read_shim(report, key, field),
+        })
+    }
+
+    /// What is about the headers between the outer IP header and the packet inside.
+    fn read_shim(report: &mut Report, key: &str, field: Field<'_, '_>) -> Option<Self> {
+        Some(match key {
+            "checksum" => Self::Checksum(read::boolean(report, field)?),
+            "require-checksum" => Self::RequireChecksum(read::boolean(report, field)?),
+            "sequence" => Self::Sequence(read::boolean(report, field)?),
+            "receive-sequence" => Self::ReceiveSequence(read::word(report, field)?),
+            "require-sequence" => Self::RequireSequence(read::boolean(report, field)?),
             _ => return None,
         })
     }
@@ -114,7 +133,7 @@ impl Setting {
     }
 
     fn apply(&self, settings: &mut Settings, mode: Mode) {
-        let is_ipv6 = mode.outer() == Family::Ipv6;
+        let (is_ipv6, is_gre) = (mode.outer() == Family::Ipv6, mode.is_gre());
         match self {
             Self::Mtu(mtu) => {
                 settings.mtu = mtu.number();
@@ -149,7 +168,20 @@ impl Setting {
             Self::IcmpRelay(value) => settings.icmp_relay = *value,
             Self::EncapLimit(limit) if is_ipv6 => settings.encap_limit = limit.number(),
             Self::FlowLabel(label) if is_ipv6 => settings.flow_label = label.number(),
-            Self::StaticMtu(_) | Self::EncapLimit(_) | Self::FlowLabel(_) => {}
+            Self::Checksum(value) if is_gre => settings.checksum = *value,
+            Self::RequireChecksum(value) if is_gre => settings.require_checksum = *value,
+            Self::Sequence(value) if is_gre => settings.sequence = *value,
+            Self::ReceiveSequence(value) if is_gre => settings.receive_sequence = *value,
+            Self::RequireSequence(value) if is_gre => settings.require_sequence = *value,
+            // They mean nothing for this mode.
+            Self::StaticMtu(_)
+            | Self::EncapLimit(_)
+            | Self::FlowLabel(_)
+            | Self::Checksum(_)
+            | Self::RequireChecksum(_)
+            | Self::Sequence(_)
+            | Self::ReceiveSequence(_)
+            | Self::RequireSequence(_) => {}
         }
     }
 }

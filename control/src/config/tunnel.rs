@@ -6,10 +6,13 @@ use std::num::{NonZeroU8, NonZeroU16};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use adit_dataplane::wire::Family;
 use ipnet::IpNet;
 
 use super::model::{Name, NextHop, Route, RouteAction, Via};
-use super::words::{DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Payload, Profile};
+use super::words::{
+    DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Payload, Profile, ReceiveSequence,
+};
 
 /// An entry of `tunnels`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub struct Tunnel {
     pub more_locals: Box<[IpAddr]>,
     /// The peer; `None` only with `unsafe_any_peer`.
     pub remote: Option<IpAddr>,
+    /// What tells it from others between the same ends; few tunnels need it.
+    pub keys: Option<Box<Keys>>,
     /// The only port it is decapsulated from and encapsulated through.
     pub link: Option<Name>,
     /// The tunnel's own addresses, with the prefix length of their net.
@@ -42,40 +47,27 @@ pub struct Tunnel {
     pub settings: Arc<Settings>,
 }
 
-/// The IP version of a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// IPv4.
-    Ipv4,
-    /// IPv6.
-    Ipv6,
-}
-
-impl Family {
-    /// The family of an address.
-    pub const fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::Ipv4,
-            IpAddr::V6(_) => Self::Ipv6,
-        }
-    }
-
-    /// `IPv4` or `IPv6`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ipv4 => "IPv4",
-            Self::Ipv6 => "IPv6",
-        }
-    }
+/// The keys of a GRE tunnel (RFC 2890).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Keys {
+    /// Of packets that arrive; `None`: they must have none.
+    pub input: Option<u32>,
+    /// Of packets that are sent.
+    pub output: Option<u32>,
 }
 
 impl Mode {
     /// The family of the outer header.
     pub const fn outer(self) -> Family {
         match self {
-            Self::Ipip | Self::Sit => Family::Ipv4,
-            Self::Ip6ip6 | Self::Ipip6 | Self::Any => Family::Ipv6,
+            Self::Ipip | Self::Sit | Self::Gre => Family::Ipv4,
+            Self::Ip6ip6 | Self::Ipip6 | Self::Any | Self::Ip6gre => Family::Ipv6,
         }
+    }
+
+    /// Whether it has a GRE header.
+    pub const fn is_gre(self) -> bool {
+        matches!(self, Self::Gre | Self::Ip6gre)
     }
 }
 
@@ -172,6 +164,16 @@ pub struct Settings {
     pub encap_limit: Option<u8>,
     /// The outer flow label, 20 bits; `None`: a hash of the inner flow.
     pub flow_label: Option<u32>,
+    /// GRE: what is sent has a checksum.
+    pub checksum: bool,
+    /// GRE: what arrives must have one.
+    pub require_checksum: bool,
+    /// GRE: what is sent is numbered.
+    pub sequence: bool,
+    /// GRE: what becomes of numbered packets that arrive late.
+    pub receive_sequence: ReceiveSequence,
+    /// GRE: what arrives must be numbered.
+    pub require_sequence: bool,
 }
 
 /// Which inner sources a tunnel accepts.
@@ -225,6 +227,11 @@ impl Settings {
             icmp_relay: IcmpRelay::All,
             encap_limit: None,
             flow_label: None,
+            checksum: false,
+            require_checksum: false,
+            sequence: false,
+            receive_sequence: ReceiveSequence::Ignore,
+            require_sequence: false,
         };
         match (profile, outer) {
             (Profile::Native, _) => native,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
+use super::gre_keys;
 use super::keys::known_entries;
 use super::mistake::MistakeKind;
 use super::model::Name;
@@ -15,7 +16,7 @@ use super::read::{self, quoted};
 use super::report::{Field, Part, Place, Report, Spot};
 use super::sections::{Sections, set};
 use super::settings::{Setting, SharedSettings};
-use super::tunnel::{Family, LOCALS_MAX, Tunnel};
+use super::tunnel::{Family, Keys, LOCALS_MAX, Tunnel};
 use super::vocabulary::{self, NOT_IN_DEFAULTS};
 use super::words::{Mode, Payload, Profile, Word as _};
 use crate::yaml::{Mark, Value};
@@ -35,8 +36,22 @@ pub(super) struct TunnelDraft<'t> {
 pub(super) type TunnelNames = FxHashMap<Name, usize>;
 
 /// Keys whose being there matters when the mode is known.
-const MINDED: [&str; 7] =
-    ["mode", "payload", "mtu", "static-mtu", "dont-fragment", "encap-limit", "flow-label"];
+const MINDED: [&str; 14] = [
+    "mode",
+    "payload",
+    "mtu",
+    "static-mtu",
+    "dont-fragment",
+    "encap-limit",
+    "flow-label",
+    "key",
+    "keys",
+    "checksum",
+    "require-checksum",
+    "sequence",
+    "receive-sequence",
+    "require-sequence",
+];
 
 /// What was written for a tunnel, or for all of them; `None` is not mentioned.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -47,6 +62,7 @@ pub(super) struct Said {
     local: Option<IpAddr>,
     more_locals: Box<[IpAddr]>,
     remote: Option<IpAddr>,
+    keys: Option<Box<Keys>>,
     link: Option<Name>,
     addresses: Box<[IpNet]>,
     routes: Box<[IpNet]>,
@@ -57,7 +73,7 @@ pub(super) struct Said {
     /// A key that decides about others was refused.
     is_broken: bool,
     /// One bit for each of `MINDED`: it is there, right or wrong.
-    minded: u8,
+    minded: u32,
 }
 
 /// A tunnel as it was written.
@@ -148,6 +164,12 @@ fn why_idle(key: &str, mode: Mode) -> Option<&'static str> {
         "payload" if !matches!(mode, Mode::Sit | Mode::Any) => {
             Some(", which says itself what it carries")
         }
+        "key" | "keys" | "checksum" | "require-checksum" | "sequence" | "receive-sequence"
+        | "require-sequence"
+            if !mode.is_gre() =>
+        {
+            Some(": it is about GRE headers")
+        }
         _ => None,
     }
 }
@@ -207,6 +229,7 @@ impl<'t> WrittenTunnel<'t> {
         if let Some(mode) = explicit_mode.filter(|_| said.minds_more_than_mode()) {
             refuse_keys_of_other_modes(report, &said, &written, mode);
             refuse_static_mtu_with_others(report, &said, &written);
+            refuse_key_with_keys(report, &said, &written);
         }
         let is_broken = said.is_broken || defaults.is_broken || explicit_mode.is_none();
         let mode = explicit_mode.unwrap_or(Mode::Ipip);
@@ -229,7 +252,7 @@ fn miss_mode(report: &mut Report, spot: &Spot<'_>) {
 
 /// Whether a key tells the tunnel from others.
 fn decides(key: &str) -> bool {
-    matches!(key, "mode" | "payload" | "local" | "remote" | "link")
+    matches!(key, "mode" | "payload" | "local" | "remote" | "link" | "key" | "keys")
 }
 
 impl Said {
@@ -267,6 +290,8 @@ impl Said {
             "payload" => self.payload = Some(read::word(report, field)?),
             "local" => (self.local, self.more_locals) = read_locals(report, field)?,
             "remote" => self.remote = Some(read::address(report, field)?),
+            "key" => self.keys = Some(Box::new(gre_keys::both(report, field)?)),
+            "keys" => self.keys = Some(Box::new(gre_keys::each(report, field)?)),
             _ => self.link = Some(Arc::from(read::text(report, field)?)),
         }
         Some(())
@@ -309,6 +334,7 @@ impl Said {
             local,
             more_locals,
             remote: self.remote.or(defaults.remote),
+            keys: self.keys.or_else(|| defaults.keys.clone()).filter(|_| mode.is_gre()),
             link: self.link.or_else(|| defaults.link.clone()),
             addresses: self.addresses,
             routes: self.routes,
@@ -358,6 +384,7 @@ fn resolve_payload(mode: Mode, profile: Profile, payload: Option<Payload>) -> Pa
         (Mode::Ipip | Mode::Ipip6, _) => Payload::Ipip,
         (Mode::Ip6ip6, _) => Payload::Ip6ip,
         // iproute2 creates sit tunnels that carry everything.
+        (Mode::Gre | Mode::Ip6gre, _) => Payload::Any,
         (Mode::Any, _) | (Mode::Sit, Profile::Linux) => payload.unwrap_or(Payload::Any),
         (Mode::Sit, _) => payload.unwrap_or(Payload::Ip6ip),
     }
@@ -421,4 +448,17 @@ fn refuse_static_mtu_with_others(report: &mut Report, said: &Said, written: &Wri
                 .advise("leave one of the two out");
         });
     }
+}
+
+fn refuse_key_with_keys(report: &mut Report, said: &Said, written: &Written<'_>) {
+    if !said.minds("key") || !said.minds("keys") {
+        return;
+    }
+    let spot = written.spot(report);
+    let Some(entry) = spot.node.entry("keys") else { return };
+    spot.at("keys", |place, _| {
+        report
+            .error(place, entry.mark, MistakeKind::DoesNotApply, "`key` says both keys already")
+            .advise("leave one of the two out");
+    });
 }

@@ -111,9 +111,7 @@ pub(super) const NEXT_HOP: &[Key] = &[key("via"), key("port"), key("tunnel"), ke
 
 /// Modes of the vocabulary that this version does not terminate.
 const LATER_MODES: &[&str] = &[
-    "gre",
     "gretap",
-    "ip6gre",
     "ip6gretap",
     "vxlan",
     "geneve",
@@ -169,13 +167,13 @@ pub(super) const TUNNEL: &[Key] = &[
     not_yet("keepalive-target"),
     not_yet("keepalive-mode"),
     not_yet("keepalive-evidence"),
-    not_yet("key"),
-    not_yet("keys"),
-    not_yet("checksum"),
-    not_yet("require-checksum"),
-    not_yet("sequence"),
-    not_yet("receive-sequence"),
-    not_yet("require-sequence"),
+    key("key"),
+    key("keys"),
+    key("checksum"),
+    key("require-checksum"),
+    key("sequence"),
+    key("receive-sequence"),
+    key("require-sequence"),
     not_yet("encap"),
     not_yet("udp6-zero-tx"),
     not_yet("udp6-zero-rx"),
@@ -196,6 +194,9 @@ pub(super) const TUNNEL: &[Key] = &[
     not_yet("mirror"),
     not_yet("ipsec-secret"),
 ];
+
+/// Of `keys`.
+pub(super) const KEYS: &[Key] = &[key("input"), key("output")];
 
 /// Keys that every tunnel needs for itself and that `defaults.tunnels` therefore can't set.
 pub(super) const NOT_IN_DEFAULTS: &[&str] = &["addresses", "routes"];

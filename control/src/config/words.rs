@@ -122,6 +122,10 @@ words!(
         Ipip6 = "ipip6",
         /// IPv4 and IPv6 in IPv6.
         Any = "any",
+        /// IPv4 and IPv6 in GRE in IPv4 (RFC 2784, RFC 2890).
+        Gre = "gre",
+        /// The same in IPv6 (RFC 7676).
+        Ip6gre = "ip6gre",
     }
 );
 
@@ -134,6 +138,16 @@ words!(
         Ipip = "ipip",
         /// Both, told apart by the outer protocol.
         Any = "any",
+    }
+);
+
+words!(
+    /// `tunnels.*.receive-sequence`: what becomes of numbered packets that arrive late.
+    ReceiveSequence {
+        /// Nothing: the numbers are not looked at.
+        Ignore = "ignore",
+        /// They are dropped.
+        DropOld = "drop-old",
     }
 );
 

@@ -102,9 +102,9 @@ impl Controller {
     fn rebuild(&mut self, now: Nanos) -> Result<(), CompileError> {
         let known = self.neighbors.entries();
         let known = known.filter_map(|entry| Some((entry.port, entry.address, entry.mac?)));
-        let paths = self.compiler.paths().unheld();
+        let former = self.compiler.former();
         let (compiler, mut tables) =
-            Compiler::build(&self.store, &self.ports, known, paths, self.seed)?;
+            Compiler::build(&self.store, &self.ports, known, former, self.seed)?;
         self.generation += 1;
         tables.generation = self.generation;
         tables.soft_state = Arc::clone(&self.soft_state);

@@ -32,7 +32,7 @@ pub use reports::{PoolFacts, PortState, WorkerFacts};
 
 use crate::config::{Config, Limits, Store};
 use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors, Notice, Parked};
-use compile::{Compiler, Paths};
+use compile::{Compiler, Former};
 use reports::{Baseline, LatencyTotals};
 
 /// Tunnels that there is room for beyond those of the first configuration, for counters.
@@ -103,7 +103,7 @@ impl Controller {
         let store = Store::new(config, limit).map_err(|_| CompileError::Counters { limit })?;
         let room = path_room(&store);
         let (compiler, mut tables) =
-            Compiler::build(&store, &ports, std::iter::empty(), Paths::new(room), settings.seed)?;
+            Compiler::build(&store, &ports, std::iter::empty(), Former::none(room), settings.seed)?;
         tables.generation = 1;
         let soft_state = Arc::new(SoftState::new(room as usize));
         tables.soft_state = Arc::clone(&soft_state);

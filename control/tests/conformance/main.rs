@@ -25,6 +25,7 @@ mod entropy;
 mod forward;
 mod frames;
 mod golden;
+mod gre;
 mod icmp;
 mod lookup;
 mod loops;

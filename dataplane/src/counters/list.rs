@@ -61,6 +61,8 @@ macro_rules! counters {
 
 counters! {
     IfRxDown: drop "if.rx_down", "decap: tunnel is down";
+    IfRxCsumErr: drop "if.rx_csum_err", "decap: the tunnel wants a checksum and there is none";
+    IfRxSeqErr: drop "if.rx_seq_err", "decap: sequence number that is old, or missing where the tunnel wants one";
     IfRxLengthErr: drop "if.rx_length_err", "decap: inner packet shorter than its header";
     IfRxInnerTruncated: drop "if.rx_inner_truncated", "decap: inner packet longer than what arrived";
     IfRxInnerBadVersion: drop "if.rx_inner_bad_version", "decap: inner version does not fit the protocol";
@@ -135,6 +137,10 @@ counters! {
     TunBadOuterSrc: drop "tun.bad_outer_src", "tunnel packet from a source that no peer can have";
     TunOuterTtl: drop "tun.outer_ttl", "tunnel packet whose outer TTL is below min-outer-ttl";
     TunShimShort: drop "tun.shim_short", "tunnel packet too short for its encapsulation header";
+    GreBadVersion: drop "gre.bad_version", "GRE packet of another version than 0";
+    GreBadFlags: drop "gre.bad_flags", "GRE packet with routing or reserved bits that must be refused";
+    GreBadCsum: drop "gre.bad_csum", "GRE checksum wrong";
+    GreProtoUnsupported: drop "gre.proto_unsupported", "GRE packet that carries a protocol that no tunnel here can";
     TunIdReuse: event "tun.id_reuse", "identifications used again within 120 s";
     IcmpTx: event "icmp.tx", "ICMP errors sent";
     IcmpRatelimited: event "icmp.ratelimited", "ICMP errors not sent because of a rate limit";

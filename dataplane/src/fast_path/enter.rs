@@ -161,7 +161,7 @@ fn way<'l>(
 /// Whether what is known of the path keeps a packet from going like any other.
 #[inline(never)]
 fn is_held_up(tunnel: &Tunnel, total_len: u16, round: &Round<'_>) -> bool {
-    let outer_len = usize::from(total_len) + tunnel.rewrite.len();
+    let outer_len = usize::from(total_len) + tunnel.overhead();
     outer_len > usize::from(round.tables.soft_state.limit(tunnel.plain.path))
 }
 

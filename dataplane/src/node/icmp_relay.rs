@@ -203,11 +203,23 @@ impl<'a> Quote<'a> {
         })
     }
 
+    /// The same without `len` bytes of headers that stand behind the outer IP header, in front of a packet of
+    /// IP protocol `carried`.
+    #[must_use]
+    pub fn behind(self, len: usize, carried: u8) -> Self {
+        let overhead = self.overhead.saturating_add(u16::try_from(len).unwrap_or(u16::MAX));
+        let inner = self.inner.get(len..).unwrap_or(&[]);
+        Self { protocol: carried, overhead, inner, ..self }
+    }
+
     /// The packet inside. `None`: the quote ends before its header does.
     ///
     /// # Errors
     /// When it is not what the outer header says.
     pub fn inner(&self) -> Result<Option<Inner>, NotInside> {
+        if self.inner.is_empty() {
+            return Ok(None);
+        }
         let version = match self.protocol {
             protocol::IPV4 => 4,
             protocol::IPV6 => 6,

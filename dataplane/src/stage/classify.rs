@@ -8,10 +8,11 @@ use crate::packet::{Burst, Flags, Packet};
 use crate::reassembly::FragmentHeader;
 use crate::tables::Port;
 use crate::tunnel::Tunnel;
-use crate::tunnel::lookup::{Found, Protocols};
+use crate::tunnel::lookup::Found;
+use crate::tunnel::shim::{Arrival, is_shim};
 use crate::wire::ethernet::{self, MacAddress, ether_type};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
-use crate::wire::ipv6::{Ipv6, Ipv6Error, UpperLayer};
+use crate::wire::ipv6::{self, Ipv6, Ipv6Error, UpperLayer};
 use crate::wire::{protocol, read_u16};
 use crate::witness::{Event, Header, Witness};
 
@@ -89,23 +90,26 @@ fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witne
     if header.header_len() > ipv4::HEADER_LEN && header.has_source_route() {
         return Verdict::drop(Counter::Ip4SrcRoute);
     }
-    let total_len = usize::from(header.total_len());
-    let protocols = Protocols::of(header.protocol());
-    let mut verdict = Verdict::Route;
-    if protocols != Protocols::NONE && !header.is_fragment() {
-        let (local, remote) = (header.destination(), header.source());
-        let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, Some(port));
-        if let Found::Tunnel(tunnel) = found {
+    let (total_len, header_len) = (usize::from(header.total_len()), header.header_len());
+    let (local, remote) = (header.destination(), header.source());
+    let (outer, is_whole) = (header.protocol(), !header.is_fragment());
+    packet.truncate(total_len);
+    if is_shim(outer) && is_whole {
+        // What can't be read is for whoever delivers it to refuse, should it be to us.
+        let payload = packet.data().get(header_len..).unwrap_or(&[]);
+        if let Ok(Some(arrival)) = Arrival::read(outer, payload)
+            && let Found::Tunnel(tunnel) =
+                round.tables.tunnel_by_ipv4((local, remote), arrival, Some(port))
+        {
             // A tunnel's local address is ours; without one, any of ours will do.
             let is_local = |t: &Tunnel| local != 0 && t.local_ipv4() == local;
             let known_local = round.tables.tunnel(tunnel).is_some_and(is_local);
             if known_local || round.tables.local.contains_ipv4(local) {
-                verdict = Verdict::Decap(tunnel);
+                return Verdict::Decap(tunnel);
             }
         }
     }
-    packet.truncate(total_len);
-    verdict
+    Verdict::Route
 }
 
 #[inline]
@@ -122,8 +126,7 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witne
     round.note(|| Event::Packet(Header::of(header.bytes())));
     let (total_len, next_header) = (header.total_len(), header.next_header());
     let (local, remote) = (header.destination(), header.source());
-    let carried = match next_header {
-        protocol::IPV4 | protocol::IPV6 => next_header,
+    let (carried, offset) = match next_header {
         protocol::HOP_BY_HOP
         | protocol::ROUTING
         | protocol::FRAGMENT
@@ -138,13 +141,15 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witne
                 }
             }
         }
-        _ => protocol::NO_NEXT_HEADER,
+        other => (other, ipv6::HEADER_LEN),
     };
     packet.truncate(total_len);
-    let protocols = Protocols::of(carried);
-    if protocols != Protocols::NONE {
-        let found = round.tables.tunnels_by_ipv6.find(local, remote, protocols, Some(port));
-        if let Found::Tunnel(tunnel) = found {
+    if is_shim(carried) {
+        let payload = packet.data().get(offset..).unwrap_or(&[]);
+        if let Ok(Some(arrival)) = Arrival::read(carried, payload)
+            && let Found::Tunnel(tunnel) =
+                round.tables.tunnel_by_ipv6((local, remote), arrival, Some(port))
+        {
             let is_local = |t: &Tunnel| local != 0 && t.local_ipv6() == local;
             let known_local = round.tables.tunnel(tunnel).is_some_and(is_local);
             if known_local || round.tables.local.contains_ipv6(local) {
@@ -155,11 +160,12 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witne
     Verdict::Route
 }
 
-/// What the extension headers of a packet to us carry. A piece of a packet carries nothing that a
-/// tunnel could take.
-fn carried_to_us(header: Ipv6<'_>) -> Result<u8, Verdict> {
+/// What the extension headers of a packet to us carry, and where that begins. A piece of a packet
+/// carries nothing that a tunnel could take.
+fn carried_to_us(header: Ipv6<'_>) -> Result<(u8, usize), Verdict> {
     let (upper, is_piece) = walk_extensions_to_us(header)?;
-    Ok(if is_piece { protocol::NO_NEXT_HEADER } else { upper.protocol })
+    let carried = if is_piece { protocol::NO_NEXT_HEADER } else { upper.protocol };
+    Ok((carried, upper.offset))
 }
 
 /// Walks the extension headers of a packet to this node, and judges them. On success: what they

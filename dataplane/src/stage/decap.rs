@@ -16,7 +16,8 @@ use crate::packet::{Burst, Packet, Path};
 use crate::tables::NextHop;
 use crate::tunnel::Tunnel;
 use crate::tunnel::ecn::{self, EcnDecap};
-use crate::tunnel::lookup::{Found, Protocols, is_tunnel_protocol};
+use crate::tunnel::lookup::{Found, is_tunnel_protocol};
+use crate::tunnel::shim::{Arrival, is_shim};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{self, Ipv6, Ipv6Error};
 use crate::wire::protocol;
@@ -68,8 +69,13 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     if let Err(counter) = check_outer(tunnel, id, outer, packet.meta.ingress, round) {
         return Verdict::drop_in(counter, id);
     }
-    packet.strip(outer.header_len);
-    let checked = match outer.protocol {
+    let payload = packet.data().get(outer.header_len..).unwrap_or(&[]);
+    let (shim_len, carried) = match tunnel.setup.shim.judge(outer.protocol, payload, round.now) {
+        Ok(judged) => judged,
+        Err(counter) => return Verdict::drop_in(counter, id),
+    };
+    packet.strip(outer.header_len + shim_len);
+    let checked = match carried {
         protocol::IPV4 => check_ipv4(packet, tunnel, outer, id, round),
         _ => check_ipv6(packet, tunnel, outer, id, round),
     };
@@ -77,8 +83,8 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         Ok(next_hop) => next_hop,
         Err(counter) => return Verdict::drop_in(counter, id),
     };
-    let overhead = u16::try_from(tunnel.rewrite.len()).unwrap_or(u16::MAX);
-    let is_ipv4 = outer.protocol == protocol::IPV4;
+    let overhead = u16::try_from(tunnel.overhead()).unwrap_or(u16::MAX);
+    let is_ipv4 = carried == protocol::IPV4;
     let learnt = round.learnt(tunnel.plain.path);
     let mtu = tunnel.setup.effective_mtu(overhead, is_ipv4, learnt);
     clamp(packet, tunnel, id, mtu, round);
@@ -100,22 +106,21 @@ fn nested(bytes: &[u8], round: &Round<'_, impl Witness>) -> Option<TunnelId> {
     let tables = round.tables;
     let found = if bytes.first().is_some_and(|first| first >> 4 == 4) {
         let header = Ipv4::trusted(bytes);
-        let protocols = Protocols::of(header.protocol());
-        if protocols == Protocols::NONE
-            || header.is_fragment()
-            || !tables.local.contains_ipv4(header.destination())
+        let (local, remote) = (header.destination(), header.source());
+        if !is_shim(header.protocol()) || header.is_fragment() || !tables.local.contains_ipv4(local)
         {
             return None;
         }
-        tables.tunnels_by_ipv4.find(header.destination(), header.source(), protocols, None)
+        let arrival = Arrival::read(header.protocol(), header.payload()).ok()??;
+        tables.tunnel_by_ipv4((local, remote), arrival, None)
     } else {
         let header = Ipv6::trusted(bytes);
         let upper = header.upper_layer();
-        let protocols = Protocols::of(upper.protocol);
-        if protocols == Protocols::NONE
+        let (local, remote) = (header.destination(), header.source());
+        if !is_shim(upper.protocol)
             || upper.fragment.is_some()
             || upper.error.is_some()
-            || !tables.local.contains_ipv6(header.destination())
+            || !tables.local.contains_ipv6(local)
         {
             return None;
         }
@@ -123,7 +128,9 @@ fn nested(bytes: &[u8], round: &Round<'_, impl Witness>) -> Option<TunnelId> {
             // Delivery judges options, and tells.
             return None;
         }
-        tables.tunnels_by_ipv6.find(header.destination(), header.source(), protocols, None)
+        let payload = bytes.get(upper.offset..).unwrap_or(&[]);
+        let arrival = Arrival::read(upper.protocol, payload).ok()??;
+        tables.tunnel_by_ipv6((local, remote), arrival, None)
     };
     match found {
         Found::Tunnel(tunnel) => Some(tunnel),

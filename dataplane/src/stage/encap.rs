@@ -15,10 +15,10 @@ use crate::tables::soft_state::{PathMtu, TunnelPath};
 use crate::tunnel::lookup::Protocols;
 use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch, Rewrite};
 use crate::tunnel::size::SizeLimits;
-use crate::tunnel::{Kind, Tunnel, TunnelSetup, ecn};
+use crate::tunnel::{Tunnel, TunnelSetup, ecn};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::{self, Ipv6};
-use crate::wire::protocol;
+use crate::wire::{Family, protocol};
 use crate::witness::{Event, Hop, Witness, Wrapped};
 
 /// Encapsulates every packet of the burst that goes into a tunnel.
@@ -63,7 +63,8 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     let (rewrite, towards) = tunnel.source_for(|| round.tables.flow.hash(packet.data()));
     let is_troubled = round.tables.soft_state.limit(towards) != u16::MAX;
     let learnt = round.learnt(towards);
-    let overhead = u16::try_from(rewrite.len() + extra_len).unwrap_or(u16::MAX);
+    let (outer_len, shim_len) = (rewrite.len() + extra_len, setup.shim.len());
+    let overhead = u16::try_from(outer_len + shim_len).unwrap_or(u16::MAX);
     let mut sizes = setup.size_limits(overhead, inner.dont_fragment, learnt);
     if !packet.meta.flags.has(Flags::PIECE) {
         let mtu = setup.effective_mtu(overhead, inner.dont_fragment.is_some(), learnt);
@@ -90,14 +91,22 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         return Verdict::Fragment { mtu, then: After::Encap(id) };
     }
     sizes.dont_fragment &= !matches!(fit, Fit::CutOutside);
-    let patch = patch(packet.data(), tunnel, inner, (towards, sizes), round);
+    let mut patch = patch(packet.data(), tunnel, inner, (towards, sizes), round);
+    if shim_len != 0 {
+        let Some(_) = packet.prepend(shim_len) else {
+            return Verdict::drop(Counter::PortNoMbuf);
+        };
+        setup.shim.write(packet.data_mut(), inner.protocol);
+        patch.payload_len = u16::try_from(packet.len()).unwrap_or(u16::MAX);
+        patch.protocol = setup.shim.outer_protocol(inner.protocol);
+    }
     round.note(|| Event::Wrapped(wrapped(tunnel, id, rewrite, patch, inner, limit)));
-    let Some(room) = packet.prepend(rewrite.len() + extra_len) else {
+    let Some(room) = packet.prepend(outer_len) else {
         return Verdict::drop(Counter::PortNoMbuf);
     };
-    match setup.kind {
-        Kind::IpInIpv4 => rewrite.write_ipv4(room, patch),
-        Kind::IpInIpv6 => rewrite.write_ipv6(room, patch, limit),
+    match setup.outer {
+        Family::Ipv4 => rewrite.write_ipv4(room, patch),
+        Family::Ipv6 => rewrite.write_ipv6(room, patch, limit),
     }
     packet.meta.encap_len += overhead;
     packet.meta.flags.count_encap();
@@ -230,7 +239,7 @@ fn may_enter(
     if is_group && !setup.multicast && !packet.meta.flags.has(Flags::LOCAL) {
         return Err(Verdict::drop_in(Counter::IfTxPayloadUnsupported, id));
     }
-    if setup.kind != Kind::IpInIpv6 || header.next_header() > protocol::DESTINATION_OPTIONS {
+    if setup.outer != Family::Ipv6 || header.next_header() > protocol::DESTINATION_OPTIONS {
         return Ok(None);
     }
     match encap_limit(bytes) {
@@ -325,7 +334,7 @@ fn patch(
     let field = setup.ecn.table()[usize::from(inner.tos & ecn::MASK)];
     let dscp = setup.dscp.map_or(inner.tos & !ecn::MASK, |dscp| dscp << 2);
     let mut patch = Patch {
-        inner_len: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
+        payload_len: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
         tos: dscp | field,
         ttl: setup.ttl.unwrap_or(inner.ttl),
         protocol: inner.protocol,
@@ -333,15 +342,15 @@ fn patch(
         dont_fragment: false,
         flow_label: 0,
     };
-    match setup.kind {
-        Kind::IpInIpv4 => {
+    match setup.outer {
+        Family::Ipv4 => {
             patch.dont_fragment = sizes.dont_fragment;
             if !patch.dont_fragment {
                 //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
                 patch.identification = round.identification(towards);
             }
         }
-        Kind::IpInIpv6 => {
+        Family::Ipv6 => {
             let hash = || flow_label(round.tables.flow.hash(bytes));
             patch.flow_label = setup.flow_label.unwrap_or_else(hash);
         }
@@ -378,7 +387,7 @@ fn wrapped(
     limit: Option<u8>,
 ) -> Wrapped {
     let setup = &tunnel.setup;
-    let is_ipv4 = setup.kind == Kind::IpInIpv4;
+    let is_ipv4 = setup.outer == Family::Ipv4;
     let source = if is_ipv4 {
         IpAddr::V4(rewrite.local_ipv4().into())
     } else {
@@ -390,7 +399,7 @@ fn wrapped(
         source,
         sources: 1 + setup.more_locals.len(),
         is_ipv4,
-        overhead: rewrite.len() + extra_header_len(tunnel, limit),
+        overhead: rewrite.len() + extra_header_len(tunnel, limit) + setup.shim.len(),
         inner_tos: inner.tos,
         inner_dont_fragment: inner.dont_fragment,
         ecn: setup.ecn,

@@ -17,7 +17,8 @@ use crate::fib::{Fib4, Fib6};
 use crate::interface::{PortId, TunnelId};
 use crate::node::flow::FlowKey;
 use crate::tunnel::Tunnel;
-use crate::tunnel::lookup::TunnelLookup;
+use crate::tunnel::lookup::{Found, Label, LabelledTunnels, Pair, TunnelLookup};
+use crate::tunnel::shim::Arrival;
 use crate::wire::ethernet::MacAddress;
 use local::LocalAddresses;
 use neighbor::NeighborTable;
@@ -62,10 +63,14 @@ pub struct Tables {
     pub next_hops: NextHops,
     /// By [`TunnelId`]. At a number that no route and no lookup leads to is any tunnel.
     pub tunnels: Vec<Tunnel>,
-    /// Tunnels by their outer IPv4 addresses.
+    /// Tunnels with IP directly in IP, by their outer IPv4 addresses.
     pub tunnels_by_ipv4: TunnelLookup<u32>,
-    /// Tunnels by their outer IPv6 addresses.
+    /// The same by outer IPv6 addresses.
     pub tunnels_by_ipv6: TunnelLookup<u128>,
+    /// Those with more than IP in the outer packet.
+    pub labelled_by_ipv4: LabelledTunnels<u32>,
+    /// The same for IPv6.
+    pub labelled_by_ipv6: LabelledTunnels<u128>,
     /// Hosts on the ports' links.
     pub neighbors: NeighborTable,
     /// Our own addresses.
@@ -116,6 +121,8 @@ impl Tables {
             tunnels: Vec::new(),
             tunnels_by_ipv4: TunnelLookup::new(seed),
             tunnels_by_ipv6: TunnelLookup::new(seed),
+            labelled_by_ipv4: LabelledTunnels::new(seed),
+            labelled_by_ipv6: LabelledTunnels::new(seed),
             neighbors: NeighborTable::new(seed),
             local: LocalAddresses::default(),
             limits: Limits::default(),
@@ -133,6 +140,37 @@ impl Tables {
     #[inline]
     pub fn tunnel(&self, tunnel: TunnelId) -> Option<&Tunnel> {
         self.tunnels.get(tunnel.index())
+    }
+
+    /// The tunnel of a packet from `remote` to `local`, received on `ingress`. Whether `local` is an
+    /// address of ours is for the caller to know.
+    #[inline]
+    pub fn tunnel_by_ipv4(
+        &self,
+        (local, remote): (u32, u32),
+        arrival: Arrival,
+        ingress: Option<PortId>,
+    ) -> Found {
+        let Arrival { label, carries, .. } = arrival;
+        if label == Label::NONE {
+            return self.tunnels_by_ipv4.find(local, remote, carries, ingress);
+        }
+        self.labelled_by_ipv4.find(Pair { local, remote, label }, carries, ingress)
+    }
+
+    /// The same with IPv6 outside.
+    #[inline]
+    pub fn tunnel_by_ipv6(
+        &self,
+        (local, remote): (u128, u128),
+        arrival: Arrival,
+        ingress: Option<PortId>,
+    ) -> Found {
+        let Arrival { label, carries, .. } = arrival;
+        if label == Label::NONE {
+            return self.tunnels_by_ipv6.find(local, remote, carries, ingress);
+        }
+        self.labelled_by_ipv6.find(Pair { local, remote, label }, carries, ingress)
     }
 
     /// Where packets to an IPv4 address go.

@@ -8,9 +8,11 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use super::neighbor::{Adjacency, AdjacencyId};
 use super::{Group, GroupId, NextHop, Tables};
 use crate::fib::{Change, Fib, FibError};
-use crate::interface::{PortId, TunnelId};
+use crate::interface::TunnelId;
 use crate::tunnel::Tunnel;
-use crate::tunnel::lookup::{Pair, Protocols};
+use crate::tunnel::lookup::{
+    Entry, Indistinguishable, Label, LabelledTunnels, OuterAddress, Pair, TunnelLookup,
+};
 
 /// One change. Numbers are the control side's choice: it gives none to two things at once, and none
 /// again while a worker may still mean what had it before.
@@ -24,13 +26,13 @@ pub enum Operation {
     /// that nothing leads to it.
     Tunnel(TunnelId, Arc<Tunnel>),
     /// Packets to a pair of outer IPv4 addresses belong to a tunnel.
-    AddLookup4(Pair<u32>, Protocols, Option<PortId>, TunnelId),
+    AddLookup4(Entry<u32>),
     /// They don't any more.
-    RemoveLookup4(Pair<u32>, TunnelId),
+    RemoveLookup4(Entry<u32>),
     /// Packets to a pair of outer IPv6 addresses belong to a tunnel.
-    AddLookup6(Pair<u128>, Protocols, Option<PortId>, TunnelId),
+    AddLookup6(Entry<u128>),
     /// They don't any more.
-    RemoveLookup6(Pair<u128>, TunnelId),
+    RemoveLookup6(Entry<u128>),
     /// A neighbor is added, or has another MAC address.
     Adjacency(AdjacencyId, Adjacency),
     /// A neighbor is forgotten.
@@ -58,14 +60,20 @@ impl Tables {
             Operation::Route6(ref change) => return self.fib6.apply(change),
             Operation::Tunnel(id, ref tunnel) => self.put_tunnel(id, tunnel),
             // Tunnels that can't be told apart never get as far as here.
-            Operation::AddLookup4(pair, protocols, link, id) => {
-                let _ = self.tunnels_by_ipv4.insert(pair, protocols, link, id);
+            Operation::AddLookup4(ref entry) => {
+                let Self { tunnels_by_ipv4, labelled_by_ipv4, .. } = self;
+                let _ = add(tunnels_by_ipv4, labelled_by_ipv4, entry);
             }
-            Operation::AddLookup6(pair, protocols, link, id) => {
-                let _ = self.tunnels_by_ipv6.insert(pair, protocols, link, id);
+            Operation::AddLookup6(ref entry) => {
+                let Self { tunnels_by_ipv6, labelled_by_ipv6, .. } = self;
+                let _ = add(tunnels_by_ipv6, labelled_by_ipv6, entry);
             }
-            Operation::RemoveLookup4(pair, id) => drop(self.tunnels_by_ipv4.remove(pair, id)),
-            Operation::RemoveLookup6(pair, id) => drop(self.tunnels_by_ipv6.remove(pair, id)),
+            Operation::RemoveLookup4(ref entry) => {
+                remove(&mut self.tunnels_by_ipv4, &mut self.labelled_by_ipv4, entry);
+            }
+            Operation::RemoveLookup6(ref entry) => {
+                remove(&mut self.tunnels_by_ipv6, &mut self.labelled_by_ipv6, entry);
+            }
             Operation::Adjacency(id, adjacency) => self.neighbors.put(id, adjacency),
             Operation::RemoveAdjacency(id) => self.neighbors.remove(id),
             Operation::Group(id, ref group) => self.next_hops.put_group(id, group.clone()),
@@ -83,5 +91,30 @@ impl Tables {
         } else {
             self.tunnels[at] = tunnel.clone();
         }
+    }
+}
+
+fn add<A: OuterAddress>(
+    bare: &mut TunnelLookup<A>,
+    labelled: &mut LabelledTunnels<A>,
+    entry: &Entry<A>,
+) -> Result<(), Indistinguishable> {
+    let Entry { pair: Pair { local, remote, label }, protocols, link, tunnel, .. } = *entry;
+    if label == Label::NONE {
+        return bare.insert(Pair::new(local, remote), protocols, link, tunnel);
+    }
+    labelled.insert(entry)
+}
+
+fn remove<A: OuterAddress>(
+    bare: &mut TunnelLookup<A>,
+    labelled: &mut LabelledTunnels<A>,
+    entry: &Entry<A>,
+) {
+    let Entry { pair: Pair { local, remote, label }, tunnel, .. } = *entry;
+    if label == Label::NONE {
+        bare.remove(Pair::new(local, remote), tunnel);
+    } else {
+        labelled.remove(entry);
     }
 }

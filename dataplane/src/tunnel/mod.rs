@@ -2,16 +2,17 @@
 //! of the tables lives.
 //!
 //! Each kind of encapsulation has a file with the same parts in the same order: header layout,
-//! configuration to rewrite, patch, decap checks, tests. This file is the one list of kinds.
+//! configuration, writing, reading and judging, tests. `shim` is the one list of kinds.
 
 pub mod ecn;
-pub mod ip_in_ipv4;
-pub mod ip_in_ipv6;
-mod locals;
+pub mod gre;
 pub mod lookup;
+mod outer;
 pub mod plain;
 pub mod policy;
 pub mod rewrite;
+pub mod sequence;
+pub mod shim;
 pub mod size;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,21 +25,13 @@ use crate::packet::prefetch;
 use crate::reassembly;
 use crate::tables::NextHop;
 use crate::tables::soft_state::TunnelPath;
-use crate::wire::{ipv4, ipv6};
+use crate::wire::{Family, ipv4, ipv6};
 use ecn::EcnEncap;
 use lookup::Protocols;
 use plain::{Facts, Plain, SourceNet};
 use policy::{AddressSet, SourceFilter};
 use rewrite::Rewrite;
-
-/// The kinds of encapsulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// IPv4 or IPv6 directly in IPv4: modes `ipip` and `sit`.
-    IpInIpv4,
-    /// IPv4 or IPv6 directly in IPv6: modes `ipip6`, `ip6ip6` and `any`.
-    IpInIpv6,
-}
+use shim::Shim;
 
 /// How the outer IPv4 header's DF bit is set, and what becomes of packets that don't fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +59,10 @@ pub enum MssClamp {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct TunnelSetup {
-    /// How it encapsulates.
-    pub kind: Kind,
+    /// The family of the outer header.
+    pub outer: Family,
+    /// What stands between that and the packet inside.
+    pub shim: Shim,
     /// The outer source on encap. `None`: no route to the remote tells one.
     pub local: Option<IpAddr>,
     /// More of them: with `local` they are a pool, and the inner flow chooses among them.
@@ -142,12 +137,13 @@ impl TunnelSetup {
     /// on a path that no other tunnel takes.
     pub fn between(local: IpAddr, remote: IpAddr, underlay: NextHop, slot: CounterSlot) -> Self {
         const UNDERLAY_MTU: u16 = 1500;
-        let (kind, overhead, reassembly_seconds) = match remote {
-            IpAddr::V4(_) => (Kind::IpInIpv4, ipv4::HEADER_LEN_U16, reassembly::SECONDS_IPV4),
-            IpAddr::V6(_) => (Kind::IpInIpv6, ipv6::HEADER_LEN_U16, reassembly::SECONDS_IPV6),
+        let (outer, overhead, reassembly_seconds) = match remote {
+            IpAddr::V4(_) => (Family::Ipv4, ipv4::HEADER_LEN_U16, reassembly::SECONDS_IPV4),
+            IpAddr::V6(_) => (Family::Ipv6, ipv6::HEADER_LEN_U16, reassembly::SECONDS_IPV6),
         };
         Self {
-            kind,
+            outer,
+            shim: Shim::None,
             local: Some(local),
             more_locals: Box::default(),
             remote: Some(remote),
@@ -181,6 +177,15 @@ impl TunnelSetup {
             slot,
             latency: None,
         }
+    }
+}
+
+impl TunnelSetup {
+    /// Puts headers between the outer IP header and the packet inside, which are taken from what fits.
+    pub fn put_shim(&mut self, shim: Shim) {
+        let len = |shim: &Shim| u16::try_from(shim.len()).unwrap_or(u16::MAX);
+        self.mtu = self.mtu.saturating_add(len(&self.shim)).saturating_sub(len(&shim));
+        self.shim = shim;
     }
 }
 
@@ -258,19 +263,22 @@ impl Tunnel {
     /// # Errors
     /// When an address does not fit the kind.
     pub fn new(setup: TunnelSetup) -> Result<Self, TunnelError> {
-        let rewrite_from = |local| match setup.kind {
-            Kind::IpInIpv4 => ip_in_ipv4::rewrite(&setup, local),
-            Kind::IpInIpv6 => ip_in_ipv6::rewrite(&setup, local),
-        };
+        let rewrite_from = |local| outer::rewrite(&setup, local);
         let rewrite = rewrite_from(setup.local)?;
         let all = setup.local.iter().chain(&setup.more_locals);
         let sources: Result<Vec<Rewrite>, _> =
             all.map(|&local| rewrite_from(Some(local))).collect();
         let sources = sources?;
-        let plain = Plain::new(&setup, rewrite.len());
+        let plain = Plain::new(&setup, rewrite.len() + setup.shim.len());
         let source_net_ipv6 = SourceNet::ipv6(&setup);
         let sources = (sources.len() > 1).then(|| Arc::new(sources));
         Ok(Self { plain, rewrite, setup: Arc::new(setup), source_net_ipv6, sources })
+    }
+
+    /// Bytes that it puts in front of every packet.
+    #[inline]
+    pub fn overhead(&self) -> usize {
+        self.rewrite.len() + self.setup.shim.len()
     }
 
     /// Asks for what plain packets need of it.
@@ -315,25 +323,25 @@ impl Tunnel {
     /// Our outer IPv4 address as a number to compare with; 0 when unset or of the other family.
     #[inline]
     pub fn local_ipv4(&self) -> u32 {
-        if self.setup.kind == Kind::IpInIpv4 { self.rewrite.local_ipv4() } else { 0 }
+        if self.setup.outer == Family::Ipv4 { self.rewrite.local_ipv4() } else { 0 }
     }
 
     /// The remote, likewise.
     #[inline]
     pub fn remote_ipv4(&self) -> u32 {
-        if self.setup.kind == Kind::IpInIpv4 { self.rewrite.remote_ipv4() } else { 0 }
+        if self.setup.outer == Family::Ipv4 { self.rewrite.remote_ipv4() } else { 0 }
     }
 
     /// Our outer IPv6 address as a number to compare with; 0 when unset or of the other family.
     #[inline]
     pub fn local_ipv6(&self) -> u128 {
-        if self.setup.kind == Kind::IpInIpv6 { self.rewrite.local_ipv6() } else { 0 }
+        if self.setup.outer == Family::Ipv6 { self.rewrite.local_ipv6() } else { 0 }
     }
 
     /// The remote, likewise.
     #[inline]
     pub fn remote_ipv6(&self) -> u128 {
-        if self.setup.kind == Kind::IpInIpv6 { self.rewrite.remote_ipv6() } else { 0 }
+        if self.setup.outer == Family::Ipv6 { self.rewrite.remote_ipv6() } else { 0 }
     }
 }
 

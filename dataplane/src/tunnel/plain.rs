@@ -7,12 +7,13 @@
 use super::ecn::{self, EcnEncap};
 use super::lookup::Protocols;
 use super::policy::SourceFilter;
-use super::{Kind, MssClamp, TunnelSetup};
+use super::shim::Shim;
+use super::{MssClamp, TunnelSetup};
 use crate::counters::CounterSlot;
 use crate::tables::NextHop;
 use crate::tables::neighbor::AdjacencyId;
 use crate::tables::soft_state::TunnelPath;
-use crate::wire::{ipv4, ipv6, protocol};
+use crate::wire::{Family, ipv4, ipv6, protocol};
 
 /// One-bit facts about a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,21 +174,21 @@ const NO_ADJACENCY: AdjacencyId = AdjacencyId(u32::MAX);
 const DF: u16 = ipv4::DONT_FRAGMENT.swap_bytes();
 
 impl Plain {
-    /// From a setup and the length of its rewrite.
-    pub(super) fn new(setup: &TunnelSetup, rewrite_len: usize) -> Self {
+    /// From a setup and the bytes that it puts in front.
+    pub(super) fn new(setup: &TunnelSetup, overhead: usize) -> Self {
         let underlay = match setup.underlay {
             NextHop::Via(adjacency) => adjacency,
             _ => NO_ADJACENCY,
         };
-        let overhead = u16::try_from(rewrite_len).unwrap_or(u16::MAX);
+        let front_len = u16::try_from(overhead).unwrap_or(u16::MAX);
         //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.
         let keep_ecn = if setup.ecn == EcnEncap::Normal { ecn::MASK } else { 0 };
         let keep_dscp = if setup.dscp.is_none() { !ecn::MASK } else { 0 };
-        let dont_fragment = |inner| setup.size_limits(overhead, inner, None).dont_fragment;
+        let dont_fragment = |inner| setup.size_limits(front_len, inner, None).dont_fragment;
         let (sets_df, copies_df) = (dont_fragment(Some(false)), dont_fragment(Some(true)));
         Self {
-            facts: facts(setup, underlay, rewrite_len),
-            mtu: setup.mtu.min(setup.underlay_mtu.saturating_sub(overhead)),
+            facts: facts(setup, underlay, overhead),
+            mtu: setup.mtu.min(setup.underlay_mtu.saturating_sub(front_len)),
             tos: Mask { keep: keep_dscp | keep_ecn, set: setup.dscp.map_or(0, |dscp| dscp << 2) },
             ttl: Mask {
                 keep: if setup.ttl.is_none() { u8::MAX } else { 0 },
@@ -214,20 +215,25 @@ impl Plain {
     }
 }
 
-fn facts(setup: &TunnelSetup, underlay: AdjacencyId, rewrite_len: usize) -> Facts {
+fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
     let carries = |ip_protocol| setup.protocols.overlaps(Protocols::of(ip_protocol));
+    let is_bare = matches!(setup.shim, Shim::None);
     let has_ends = setup.up && setup.local.is_some() && setup.remote.is_some();
     // An encapsulation limit makes headers of their own, RFC 3168's ECN is no mask, and of a pool one
     // source is to be chosen.
     let sends = has_ends
+        && is_bare
         && setup.more_locals.is_empty()
         && underlay != NO_ADJACENCY
-        && rewrite_len <= ipv6::HEADER_LEN
+        && overhead <= ipv6::HEADER_LEN
         && setup.ecn != EcnEncap::Rfc3168;
     // A packet whose addresses find a tunnel with both ends is to an address of the tunnel, so nobody
     // needs to ask whether that is ours.
-    let receives =
-        has_ends && !setup.outer_rpf && !setup.copies_dscp && setup.inner_destination.is_none();
+    let receives = is_bare
+        && has_ends
+        && !setup.outer_rpf
+        && !setup.copies_dscp
+        && setup.inner_destination.is_none();
     let routed = match &setup.inner_source {
         SourceFilter::Strict => true,
         SourceFilter::Listed { routed_is_listed, .. } => *routed_is_listed,
@@ -242,5 +248,5 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, rewrite_len: usize) -> Fact
         .with(Facts::SOURCE_NET_IPV6, source_net_ipv6(setup).is_some())
         .with(Facts::MEASURED, setup.latency.is_some())
         .with(Facts::CLAMPS_MSS, setup.mss != MssClamp::Off)
-        .with(Facts::IPV6_OUTSIDE, setup.kind == Kind::IpInIpv6)
+        .with(Facts::IPV6_OUTSIDE, setup.outer == Family::Ipv6)
 }

@@ -17,8 +17,8 @@ pub const REWRITE_MAX: usize = 48;
 /// What differs from packet to packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Patch {
-    /// Bytes of the packet that goes inside.
-    pub inner_len: u16,
+    /// Bytes behind the outer header.
+    pub payload_len: u16,
     /// DSCP and ECN of the outer header.
     pub tos: u8,
     /// TTL or hop limit of the outer header.
@@ -160,7 +160,7 @@ impl Rewrite {
         if let Some(template) = self.bytes.first_chunk::<{ ipv4::HEADER_LEN }>() {
             *header = *template;
         }
-        let total_len = patch.inner_len.saturating_add(20);
+        let total_len = patch.payload_len.saturating_add(20);
         let fragment = if patch.dont_fragment { ipv4::DONT_FRAGMENT } else { 0 };
         let ttl_protocol = u16::from_be_bytes([patch.ttl, patch.protocol]);
         header[ipv4::offset::TOS] = patch.tos;
@@ -222,7 +222,7 @@ impl Rewrite {
         let label = patch.flow_label & 0xf_ffff;
         write_u32(header, 0, 6 << 28 | u32::from(patch.tos) << 20 | label);
         let options_len = if has_limit { ENCAP_LIMIT_LEN_U8 } else { 0 };
-        let payload_len = patch.inner_len.saturating_add(u16::from(options_len));
+        let payload_len = patch.payload_len.saturating_add(u16::from(options_len));
         write_u16(header, ipv6::offset::PAYLOAD_LENGTH, payload_len);
         let first =
             if has_limit { crate::wire::protocol::DESTINATION_OPTIONS } else { patch.protocol };
@@ -269,7 +269,7 @@ mod tests {
         ) {
             let protocol = if is_ipv6 { 41 } else { 4 };
             let patch = Patch {
-                inner_len, tos, ttl, protocol, identification, dont_fragment, flow_label: 0,
+                payload_len: inner_len, tos, ttl, protocol, identification, dont_fragment, flow_label: 0,
             };
             let rewrite = Rewrite::ipv4(local.into(), remote.into());
             let mut room = [0xaa; 20];
@@ -296,7 +296,7 @@ mod tests {
         ) {
             let protocol = if is_ipv6 { 41 } else { 4 };
             let patch = Patch {
-                inner_len, tos, ttl, protocol, identification: 0, dont_fragment: false, flow_label,
+                payload_len: inner_len, tos, ttl, protocol, identification: 0, dont_fragment: false, flow_label,
             };
             let rewrite = Rewrite::ipv6(local.into(), remote.into(), own);
             let mut room = [0xaa; 48];

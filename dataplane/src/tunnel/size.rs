@@ -1,8 +1,9 @@
 //! How large packets may be in a tunnel, and whether routers may cut them on the way: from what is
 //! configured, the underlay, and what was learnt about the path.
 
-use super::{DontFragment, Kind, TunnelSetup};
+use super::{DontFragment, TunnelSetup};
 use crate::tables::soft_state::PathMtu;
+use crate::wire::Family;
 use crate::wire::ipv6::MINIMUM_MTU;
 
 /// How large one packet may be, now.
@@ -32,8 +33,8 @@ impl TunnelSetup {
         let fits = outer.saturating_sub(overhead);
         let inner = if follows_path { self.mtu.min(fits) } else { self.mtu };
         let is_locked = learnt.is_some_and(|path| path.is_locked);
-        let dont_fragment = match (self.kind, self.dont_fragment, inner_dont_fragment) {
-            (Kind::IpInIpv6, ..) | (_, DontFragment::No, _) => false,
+        let dont_fragment = match (self.outer, self.dont_fragment, inner_dont_fragment) {
+            (Family::Ipv6, ..) | (_, DontFragment::No, _) => false,
             (_, DontFragment::Pmtudisc, Some(_)) => !is_locked,
             (_, DontFragment::Inherit, Some(inner)) => inner && !is_locked,
             //= RFC 4213 §3.2.2: IPv6 in a tunnel whose MTU is below 1280 goes with DF clear.
@@ -51,8 +52,8 @@ impl TunnelSetup {
     /// Whether the path, not only the configuration, decides how large packets may be.
     #[inline]
     pub fn follows_path(&self, inner_dont_fragment: Option<bool>) -> bool {
-        match (self.kind, self.dont_fragment, inner_dont_fragment) {
-            (Kind::IpInIpv6, ..) => true,
+        match (self.outer, self.dont_fragment, inner_dont_fragment) {
+            (Family::Ipv6, ..) => true,
             (_, DontFragment::No, _) | (_, DontFragment::Inherit, Some(false)) => false,
             (.., None) => !self.static_mtu,
             _ => true,

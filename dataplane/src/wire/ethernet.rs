@@ -14,6 +14,14 @@ pub mod ether_type {
     pub const ARP: u16 = 0x0806;
     /// IPv6.
     pub const IPV6: u16 = 0x86dd;
+    /// MPLS labels.
+    pub const MPLS: u16 = 0x8847;
+    /// In GRE and GENEVE: an Ethernet frame.
+    pub const TRANSPARENT_ETHERNET: u16 = 0x6558;
+    /// In GRE: a mirrored Ethernet frame, ERSPAN types I and II.
+    pub const ERSPAN_II: u16 = 0x88be;
+    /// The same, type III.
+    pub const ERSPAN_III: u16 = 0x22eb;
 }
 
 /// A MAC address.

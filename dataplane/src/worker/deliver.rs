@@ -15,7 +15,11 @@ use crate::stage::Verdict;
 use crate::stage::classify::walk_extensions_to_us;
 use crate::stage::policy::{is_link_local, is_martian_ipv4, is_martian_ipv6};
 use crate::tables::{NextHop, Tables};
-use crate::tunnel::lookup::{Found, OuterAddress, Protocols, TunnelLookup, is_tunnel_protocol};
+use crate::tunnel::lookup::{
+    Class, Found, Kinship, Label, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup,
+    is_tunnel_protocol,
+};
+use crate::tunnel::shim::Arrival;
 use crate::wire::checksum::{fold, pseudo_header, sum};
 use crate::wire::ethernet;
 use crate::wire::ipv4::{self, Ipv4};
@@ -182,7 +186,8 @@ fn check_ipv4(
         is_piece: header.is_fragment(),
     };
     let outer = Unmatched { message, bad_source, packet };
-    check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv4, tables, witness)?;
+    let lookup = (&tables.tunnels_by_ipv4, &tables.labelled_by_ipv4);
+    check_tunnel(&outer, (local, remote), lookup, tables, witness)?;
     if bad_source && packet.meta.flags.decap_depth() == 0 {
         return Err(Verdict::drop(Counter::Ip4MartianSrc));
     }
@@ -202,7 +207,8 @@ fn check_ipv6(
     // No peer sends from a link-local address, though neighbors do.
     let no_peer = bad_source || is_link_local(remote);
     let outer = Unmatched { message, bad_source: no_peer, packet };
-    check_tunnel(&outer, (local, remote), &tables.tunnels_by_ipv6, tables, witness)?;
+    let lookup = (&tables.tunnels_by_ipv6, &tables.labelled_by_ipv6);
+    check_tunnel(&outer, (local, remote), lookup, tables, witness)?;
     // Duplicate address detection comes from ::, and is looked at by whoever speaks the protocol.
     let unspecified = remote == 0 && message.protocol == protocol::ICMPV6;
     if bad_source && !unspecified && packet.meta.flags.decap_depth() == 0 {
@@ -218,22 +224,24 @@ struct Unmatched<'a> {
     packet: &'a Packet,
 }
 
+/// The tunnels of one outer family: those with IP directly in IP, and all others.
+type Lookup<'t, A> = (&'t TunnelLookup<A>, &'t LabelledTunnels<A>);
+
 /// Says why a tunnel packet belongs to no tunnel, or what is to be done with it if it does: it is a piece
 /// of one, or one that was put together. Other packets pass.
 fn check_tunnel<A: OuterAddress>(
     outer: &Unmatched<'_>,
-    (local, remote): (A, A),
-    lookup: &TunnelLookup<A>,
+    ends: (A, A),
+    lookup: Lookup<'_, A>,
     tables: &Tables,
     witness: &impl Witness,
 ) -> Result<(), Verdict> {
     let Unmatched { message, bad_source, packet } = *outer;
-    let protocols = match message.protocol {
-        // What follows the options is in another piece.
-        protocol::DESTINATION_OPTIONS if message.is_piece => Protocols::IPV4.with(Protocols::IPV6),
-        other if is_tunnel_protocol(other) => Protocols::of(other),
-        _ => return Ok(()),
-    };
+    // What follows the options is in another piece.
+    let is_behind_options = message.protocol == protocol::DESTINATION_OPTIONS && message.is_piece;
+    if !is_behind_options && !is_tunnel_protocol(message.protocol) {
+        return Ok(());
+    }
     if bad_source {
         witness.note(|| Event::OuterSource {
             source: Header::of(packet.data()).source,
@@ -242,22 +250,86 @@ fn check_tunnel<A: OuterAddress>(
         return Err(Verdict::drop(Counter::TunBadOuterSrc));
     }
     let port: Option<PortId> = packet.meta.ingress.as_port();
-    let found = lookup.find(local, remote, protocols, port);
-    witness.note(|| Event::Lookup { outer: Header::of(packet.data()), found });
-    let counter = match (found, message.is_piece) {
-        (Found::Tunnel(id), true) => return Err(piece_of(id, tables)),
+    let note = |found| {
+        witness.note(|| Event::Lookup { outer: Header::of(packet.data()), found });
+    };
+    let counter = if message.is_piece {
+        let whose = whose_piece(message.protocol, ends, lookup, port);
+        note(whose.map_or(Found::Nothing, Found::Tunnel));
+        match whose {
+            Some(id) => return Err(piece_of(id, tables)),
+            None if is_behind_options => return Ok(()),
+            None => Counter::ReasmNoTunnel,
+        }
+    } else {
         // In pieces, or behind a fragment header inside a tunnel: the stages left it to us.
-        (Found::Tunnel(id), false) => return Err(Verdict::Decap(id)),
-        (_, true) if message.protocol == protocol::DESTINATION_OPTIONS => return Ok(()),
-        (_, true) => Counter::ReasmNoTunnel,
-        (Found::WrongProtocol, false) => Counter::TunProtoMismatch,
-        (Found::Nothing, false) => Counter::TunNoMatch,
+        let whose = whose(message, packet, ends, lookup, port);
+        note(match whose {
+            Ok(id) => Found::Tunnel(id),
+            Err(Counter::TunNoMatch) => Found::Nothing,
+            Err(_) => Found::WrongProtocol,
+        });
+        match whose {
+            Ok(id) => return Err(Verdict::Decap(id)),
+            Err(counter) => counter,
+        }
     };
     if tables.limits.answers_unmatched && !message.is_piece {
         return Err(Verdict::reject(IcmpError::ProtocolUnreachable, counter));
     }
     //= RFC 4213 §3.6: silence, which discloses no endpoint.
     Err(Verdict::drop(counter))
+}
+
+/// The tunnel that a piece of a packet may be for; of several, the one that waits longest for the others.
+fn whose_piece<A: OuterAddress>(
+    outer: u8,
+    (local, remote): (A, A),
+    (bare, labelled): Lookup<'_, A>,
+    port: Option<PortId>,
+) -> Option<TunnelId> {
+    let protocols = match outer {
+        protocol::DESTINATION_OPTIONS => Protocols::IPV4.with(Protocols::IPV6),
+        other => Protocols::of(other),
+    };
+    if let Found::Tunnel(id) = bare.find(local, remote, protocols, port) {
+        return Some(id);
+    }
+    Class::ALL
+        .into_iter()
+        .filter(|class| outer == protocol::DESTINATION_OPTIONS || class.outer_protocol() == outer)
+        .find_map(|class| labelled.candidates(local, remote, class).next())
+}
+
+/// The tunnel that a whole packet is for.
+fn whose<A: OuterAddress>(
+    message: Message,
+    packet: &Packet,
+    (local, remote): (A, A),
+    (bare, labelled): Lookup<'_, A>,
+    port: Option<PortId>,
+) -> Result<TunnelId, Counter> {
+    let payload = packet.data().get(message.offset..).unwrap_or(&[]);
+    let arrival = Arrival::read(message.protocol, payload)?;
+    let label = arrival.map_or(Label::NONE, |arrival| arrival.label);
+    let carries = arrival.map_or(Protocols::NONE, |arrival| arrival.carries);
+    let found = if label == Label::NONE {
+        bare.find(local, remote, carries, port)
+    } else {
+        labelled.find(Pair { local, remote, label }, carries, port)
+    };
+    match found {
+        Found::Tunnel(id) => return Ok(id),
+        Found::WrongProtocol => return Err(Counter::TunProtoMismatch),
+        Found::Nothing => {}
+    }
+    let is_bare_pair = bare.find(local, remote, Protocols::NONE, port) == Found::WrongProtocol;
+    Err(match labelled.kinship(local, remote, label.class()) {
+        Kinship::SameClass => Counter::TunNoMatch,
+        Kinship::OtherCarrier => Counter::TunEncapMismatch,
+        Kinship::Strangers if !is_bare_pair => Counter::TunNoMatch,
+        Kinship::Strangers | Kinship::OtherClass => Counter::TunProtoMismatch,
+    })
 }
 
 /// A piece of a packet of this tunnel waits for the others, if the tunnel takes packets in pieces.

@@ -11,18 +11,21 @@ use super::State;
 use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::device::Device;
-use crate::interface::{Interface, TunnelId};
+use crate::interface::{Interface, PortId, TunnelId};
 use crate::node::icmp_error::IcmpError;
 use crate::node::icmp_relay::{Cause, Inner, Quote, UnderlayError, Words, plateau_below};
 use crate::packet::{Flags, Packet};
 use crate::tables::Tables;
 use crate::tables::soft_state::{PathMtu, TunnelPath};
-use crate::tunnel::lookup::{Found, Protocols, is_tunnel_protocol};
-use crate::tunnel::{DontFragment, Kind, Relayed, Tunnel};
+use crate::tunnel::lookup::{
+    Found, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup, is_tunnel_protocol,
+};
+use crate::tunnel::shim::QuotedShim;
+use crate::tunnel::{DontFragment, Relayed, Tunnel};
 use crate::wire::checksum::checksum;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
-use crate::wire::{icmp6, protocol, read_u16};
+use crate::wire::{Family, icmp6, protocol, read_u16};
 use crate::witness::{Event, Witness};
 
 /// Tunnels inside each other that an error is passed through, step by step (RFC 2473 §8.4).
@@ -207,7 +210,9 @@ impl<'a> Sent<'a> {
         if !is_tunnel_protocol(quote.protocol) {
             return Ok(None);
         }
-        let (id, tunnel) = find_tunnel(&quote, ingress, tables).ok_or_else(of_nobody)?;
+        let shim = QuotedShim::read(quote.protocol, quote.inner).ok_or_else(of_nobody)?;
+        let quote = quote.behind(shim.len, shim.carried);
+        let (id, tunnel) = find_tunnel(&quote, shim, ingress, tables).ok_or_else(of_nobody)?;
         let rejected = Rejected(Some(tunnel));
         let path =
             tunnel.path_from(quote.source).filter(|_| told.is_none_or(|told| told == quote.source));
@@ -227,7 +232,7 @@ impl<'a> Sent<'a> {
     /// The path MTU that an error tells of, if a packet like the quoted one can have met it.
     fn believable(&self, mtu: u32) -> Option<PathMtu> {
         let setup = &self.tunnel.setup;
-        if setup.kind == Kind::IpInIpv6 {
+        if setup.outer == Family::Ipv6 {
             //= RFC 8201 §4: an MTU below 1280 is no reason to send less.
             let mtu = u16::try_from(mtu).ok().filter(|&mtu| mtu >= ipv6::MINIMUM_MTU)?;
             return Some(PathMtu { mtu, is_locked: false });
@@ -251,29 +256,72 @@ impl<'a> Sent<'a> {
 /// The tunnel whose outer packets look like the quoted one.
 fn find_tunnel<'t>(
     quote: &Quote<'_>,
+    shim: QuotedShim,
     ingress: Interface,
     tables: &'t Tables,
 ) -> Option<(TunnelId, &'t Tunnel)> {
-    let (protocols, port) = (Protocols::of(quote.protocol), ingress.as_port());
-    let found = match (quote.source, quote.destination) {
+    let port = ingress.as_port();
+    let sends_so = |id: TunnelId| {
+        let tunnel = tables.tunnel(id)?;
+        let goes_there = tunnel.setup.remote == Some(quote.destination);
+        let is_label = |label| tunnel.setup.shim.output_label() == label;
+        (goes_there && shim.label.is_none_or(is_label)).then_some((id, tunnel))
+    };
+    match (quote.source, quote.destination) {
         (IpAddr::V4(local), IpAddr::V4(remote)) => {
-            tables.tunnels_by_ipv4.find(local.into(), remote.into(), protocols, port)
+            let lookup = (&tables.tunnels_by_ipv4, &tables.labelled_by_ipv4);
+            search((local.into(), remote.into()), shim, port, lookup, sends_so)
         }
         (IpAddr::V6(local), IpAddr::V6(remote)) => {
-            tables.tunnels_by_ipv6.find(local.into(), remote.into(), protocols, port)
+            let lookup = (&tables.tunnels_by_ipv6, &tables.labelled_by_ipv6);
+            search((local.into(), remote.into()), shim, port, lookup, sends_so)
         }
-        _ => return None,
+        _ => None,
+    }
+}
+
+/// Tunnels of one pair of addresses that are looked through for one that may have sent a quoted packet.
+const RELATIVES_MAX: usize = 64;
+
+fn search<'t, A: OuterAddress>(
+    (local, remote): (A, A),
+    shim: QuotedShim,
+    port: Option<PortId>,
+    (bare, labelled): (&TunnelLookup<A>, &LabelledTunnels<A>),
+    sends_so: impl Fn(TunnelId) -> Option<(TunnelId, &'t Tunnel)>,
+) -> Option<(TunnelId, &'t Tunnel)> {
+    let Some(class) = shim.class else {
+        let found = bare.find(local, remote, Protocols::of(shim.carried), port);
+        let Found::Tunnel(id) = found else { return None };
+        return sends_so(id);
     };
-    let Found::Tunnel(id) = found else { return None };
-    let tunnel = tables.tunnel(id)?;
-    (tunnel.setup.remote == Some(quote.destination)).then_some((id, tunnel))
+    // By the label that arrives, which mostly is the one that is sent; else one after the other.
+    let same = shim.label.map(|label| Pair { local, remote, label });
+    let found = same.map(|pair| labelled.find(pair, Protocols::of(shim.carried), port));
+    if let Some(Found::Tunnel(id)) = found
+        && let Some(found) = sends_so(id)
+    {
+        return Some(found);
+    }
+    labelled.candidates(local, remote, class).take(RELATIVES_MAX).find_map(sends_so)
 }
 
 /// The tunnel that an address of ours belongs to, if there is one alone.
 fn sole_tunnel(own: IpAddr, tables: &Tables) -> Option<&Tunnel> {
+    fn sole<A: OuterAddress>(
+        own: A,
+        bare: &TunnelLookup<A>,
+        labelled: &LabelledTunnels<A>,
+    ) -> Option<TunnelId> {
+        match (bare.has_local(own), labelled.has_local(own)) {
+            (true, false) => bare.sole_with_local(own),
+            (false, true) => labelled.sole_with_local(own),
+            _ => None,
+        }
+    }
     let id = match own {
-        IpAddr::V4(own) => tables.tunnels_by_ipv4.sole_with_local(own.into()),
-        IpAddr::V6(own) => tables.tunnels_by_ipv6.sole_with_local(own.into()),
+        IpAddr::V4(own) => sole(own.into(), &tables.tunnels_by_ipv4, &tables.labelled_by_ipv4),
+        IpAddr::V6(own) => sole(own.into(), &tables.tunnels_by_ipv6, &tables.labelled_by_ipv6),
     };
     tables.tunnel(id?)
 }

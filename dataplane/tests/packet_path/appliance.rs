@@ -17,9 +17,10 @@ use adit_dataplane::reassembly;
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::{AdjacencyId, NeighborTable};
 use adit_dataplane::tables::soft_state::SoftState;
-use adit_dataplane::tables::{Limits, NextHop, NextHops, Port, Tables};
-use adit_dataplane::tunnel::lookup::{Pair, TunnelLookup};
-use adit_dataplane::tunnel::{Kind, Tunnel, TunnelSetup};
+use adit_dataplane::tables::{Limits, NextHop, NextHops, Operation, Port, Tables};
+use adit_dataplane::tunnel::lookup::{Entry, Pair};
+use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
+use adit_dataplane::wire::Family;
 use adit_dataplane::wire::ethernet::MacAddress;
 use adit_dataplane::worker::exchange::{Publication, Punt, Shared};
 use adit_dataplane::worker::{Worker, WorkerSettings};
@@ -188,28 +189,11 @@ impl Blueprint {
 
     /// The tables.
     pub(crate) fn build(&self, generation: u64) -> Arc<Tables> {
-        let mut by_ipv4 = TunnelLookup::new(SEED);
-        let mut by_ipv6 = TunnelLookup::new(SEED);
+        let mut tables = Tables::empty(SEED);
         for (number, (setup, link)) in self.tunnels.iter().enumerate() {
             let id = TunnelId(u32::try_from(number).unwrap());
-            let any = match setup.kind {
-                Kind::IpInIpv4 => Ipv4Addr::UNSPECIFIED.into(),
-                Kind::IpInIpv6 => Ipv6Addr::UNSPECIFIED.into(),
-            };
-            let remote = setup.remote.unwrap_or(any);
-            let local = setup.local.unwrap_or(any);
-            for local in core::iter::once(local).chain(setup.more_locals.iter().copied()) {
-                match (local, remote) {
-                    (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                        let pair = Pair { local: local.into(), remote: remote.into() };
-                        by_ipv4.insert(pair, setup.protocols, *link, id).unwrap();
-                    }
-                    (IpAddr::V6(local), IpAddr::V6(remote)) => {
-                        let pair = Pair { local: local.into(), remote: remote.into() };
-                        by_ipv6.insert(pair, setup.protocols, *link, id).unwrap();
-                    }
-                    _ => panic!("ends of two families"),
-                }
+            for operation in lookups(setup, *link, id) {
+                tables.change(&operation).unwrap();
             }
         }
         let mut local = LocalAddresses::new(self.own.iter().copied());
@@ -225,12 +209,11 @@ impl Blueprint {
             fib6: Fib6::build(&self.rib6).unwrap(),
             next_hops: self.next_hops.clone(),
             tunnels: tunnels.collect(),
-            tunnels_by_ipv4: by_ipv4,
-            tunnels_by_ipv6: by_ipv6,
             neighbors: self.neighbors.clone(),
             local,
             limits: self.limits,
             soft_state: Arc::new(SoftState::new(SLOTS as usize)),
+            ..tables
         })
     }
 
@@ -399,4 +382,29 @@ impl<D: Device> Appliance<D> {
 /// An address as tests write it.
 pub(crate) fn v6(address: &str) -> Ipv6Addr {
     address.parse().unwrap()
+}
+
+/// The entries of a tunnel among those that are looked up by outer addresses.
+fn lookups(setup: &TunnelSetup, link: Option<PortId>, tunnel: TunnelId) -> Vec<Operation> {
+    let any = match setup.outer {
+        Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let remote = setup.remote.unwrap_or(any);
+    let locals =
+        core::iter::once(setup.local.unwrap_or(any)).chain(setup.more_locals.iter().copied());
+    let (protocols, patience) = (setup.protocols, setup.reassembly_seconds);
+    let label = setup.shim.input_label();
+    let entry = |local| match (local, remote) {
+        (IpAddr::V4(local), IpAddr::V4(remote)) => {
+            let pair = Pair { local: local.into(), remote: remote.into(), label };
+            Operation::AddLookup4(Entry { pair, protocols, link, tunnel, patience })
+        }
+        (IpAddr::V6(local), IpAddr::V6(remote)) => {
+            let pair = Pair { local: local.into(), remote: remote.into(), label };
+            Operation::AddLookup6(Entry { pair, protocols, link, tunnel, patience })
+        }
+        _ => panic!("ends of two families"),
+    };
+    locals.map(entry).collect()
 }

@@ -1,7 +1,11 @@
 //! What goes into a tunnel here comes out of it at the far end as it was, but for what the rules
 //! change. Both ends are the code under test; what is between them is checked against etherparse.
 
+use std::sync::Arc;
+
 use adit_dataplane::tunnel::ecn::EcnEncap;
+use adit_dataplane::tunnel::gre::Gre;
+use adit_dataplane::tunnel::shim::Shim;
 use proptest::prelude::*;
 
 use super::appliance::{Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
@@ -41,22 +45,25 @@ struct Case {
     ttl: Option<u8>,
     copies_dscp: bool,
     encap_limit: Option<u8>,
+    /// With a GRE header: a checksum, a key, a number.
+    gre: Option<(bool, Option<u32>, bool)>,
     /// What a congested router makes of the outer ECN field.
     mark: Option<u8>,
 }
 
 prop_compose! {
     fn case()(
-        outer in 0_usize..2, inner in 0_usize..2, tos: u8, ttl in 2_u8..=255, len in 60_usize..=1452,
+        outer in 0_usize..2, inner in 0_usize..2, tos: u8, ttl in 2_u8..=255, len in 60_usize..=1436,
         dont_fragment: bool, flow_label in 0_u32..1 << 20,
         ecn in prop::sample::select(vec![EcnEncap::Normal, EcnEncap::Compat, EcnEncap::Rfc3168]),
         dscp in prop::option::of(0_u8..64), outer_ttl in prop::option::of(1_u8..=255),
         copies_dscp: bool, encap_limit: Option<u8>, mark in prop::option::of(0_u8..4),
+        gre: Option<(bool, Option<u32>, bool)>,
     ) -> Case {
         let packet = ip(HOSTS[inner].0, HOSTS[inner].1);
         let packet = Ip { ttl, tos, dont_fragment, flow_label, ..packet };
         Case {
-            outer, inner, packet, len, ecn, dscp, ttl: outer_ttl, copies_dscp, encap_limit, mark,
+            outer, inner, packet, len, ecn, dscp, ttl: outer_ttl, copies_dscp, encap_limit, gre, mark,
         }
     }
 }
@@ -69,6 +76,16 @@ impl Case {
         setup.ttl = self.ttl;
         setup.copies_dscp = self.copies_dscp;
         setup.encap_limit = self.encap_limit.filter(|_| self.outer == 1);
+        if let Some((has_checksum, key, has_sequence)) = self.gre {
+            setup.put_shim(Shim::Gre(Gre {
+                output_key: key,
+                input_key: key,
+                has_checksum,
+                has_sequence,
+                sequences: Some(Arc::default()),
+                ..Gre::default()
+            }));
+        }
         plan
     }
 
@@ -89,14 +106,38 @@ impl Case {
             flow_label: label,
             ..ip(local, remote)
         };
+        let (protocol, payload) = match self.gre {
+            Some(options) => (47, self.behind_gre(options, inner)),
+            None => (if self.inner == 0 { 4 } else { 41 }, inner.to_vec()),
+        };
         match self.encap_limit {
             Some(limit) if self.outer == 1 => {
-                let protocol = if self.inner == 0 { 4 } else { 41 };
                 let options = [protocol, 0, 4, 1, limit, 1, 1, 0];
-                header.carrying(60, &[&options[..], inner].concat())
+                header.carrying(60, &[&options[..], &payload].concat())
             }
-            _ => header.around(inner),
+            _ => header.carrying(protocol, &payload),
         }
+    }
+
+    /// RFC 2784 §2 and RFC 2890 §2, field by field.
+    fn behind_gre(
+        &self,
+        (has_checksum, key, has_sequence): (bool, Option<u32>, bool),
+        inner: &[u8],
+    ) -> Vec<u8> {
+        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        let bits = flag(has_checksum, 0x80) | flag(key.is_some(), 0x20) | flag(has_sequence, 0x10);
+        let kind = if self.inner == 0 { [8, 0] } else { [0x86, 0xdd] };
+        let mut bytes = vec![bits, 0, kind[0], kind[1]];
+        bytes.extend(has_checksum.then_some([0; 4]).into_iter().flatten());
+        bytes.extend(key.map(u32::to_be_bytes).into_iter().flatten());
+        bytes.extend(has_sequence.then_some([0; 4]).into_iter().flatten());
+        bytes.extend(inner);
+        if has_checksum {
+            let sum = etherparse::checksum::Sum16BitWords::new().add_slice(&bytes);
+            bytes[4..6].copy_from_slice(&sum.ones_complement().to_be().to_be_bytes());
+        }
+        bytes
     }
 }
 

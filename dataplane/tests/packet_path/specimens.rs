@@ -4,12 +4,14 @@ use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::packet::BURST_MAX;
 use adit_dataplane::tables::NextHop;
 use adit_dataplane::tunnel::DontFragment;
+use adit_dataplane::tunnel::gre::Gre;
+use adit_dataplane::tunnel::shim::Shim;
 
 use super::appliance::{Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
 use super::frames::{Ip, as_piece, frame, frame_of, in_pieces, ip, with_extension, with_options};
 
 /// The peers, and what is behind each of their tunnels.
-pub(crate) const PEERS: [(&str, &str, &str, &str); 6] = [
+pub(crate) const PEERS: [(&str, &str, &str, &str); 8] = [
     ("198.51.100.1", "203.0.113.2", "10.2.0.0/16", "2001:db8:2::/48"),
     ("2001:db8:100::1", "2001:db8:200::2", "10.3.0.0/16", "2001:db8:3::/48"),
     // Cut after encapsulation, DF clear, larger than the underlay.
@@ -18,7 +20,30 @@ pub(crate) const PEERS: [(&str, &str, &str, &str); 6] = [
     // Inside the first two.
     ("198.51.100.1", "10.2.9.9", "10.6.0.0/16", "2001:db8:6::/48"),
     ("2001:db8:100::1", "2001:db8:3::9", "10.7.0.0/16", "2001:db8:7::/48"),
+    // Behind a GRE header.
+    ("198.51.100.1", "203.0.113.4", "10.8.0.0/16", "2001:db8:8::/48"),
+    ("2001:db8:100::1", "2001:db8:200::4", "10.9.0.0/16", "2001:db8:9::/48"),
 ];
+
+/// The header that a peer puts between the outer one and a packet inside, and its protocol; a GRE header
+/// with a key and a number, or with nothing.
+fn shim(number: usize, inner: &[u8]) -> Option<(u8, Vec<u8>)> {
+    let kind: u16 = if inner[0] >> 4 == 4 { 0x0800 } else { 0x86dd };
+    let [high, low] = kind.to_be_bytes();
+    match number {
+        6 => Some((47, vec![0x30, 0, high, low, 0, 0, 0, 7, 0, 0, 0, 1])),
+        7 => Some((47, vec![0, 0, high, low])),
+        _ => None,
+    }
+}
+
+/// What a peer makes of a packet that it sends into its tunnel.
+fn wrapped(number: usize, outer: Ip, inner: &[u8]) -> Vec<u8> {
+    match shim(number, inner) {
+        Some((protocol, header)) => outer.carrying(protocol, &[&header, inner].concat()),
+        None => outer.around(inner),
+    }
+}
 
 /// Tunnels of every kind, hosts that answer and hosts that don't, routes that lead nowhere.
 pub(crate) fn crowded() -> Blueprint {
@@ -36,6 +61,13 @@ pub(crate) fn crowded() -> Blueprint {
             }
             4 => (setup.underlay, setup.mtu) = (NextHop::Tunnel(TunnelId(0)), 1460),
             5 => (setup.underlay, setup.mtu) = (NextHop::Tunnel(TunnelId(1)), 1420),
+            6 => {
+                let key = Some(7);
+                let gre =
+                    Gre { output_key: key, input_key: key, has_checksum: true, ..Gre::default() };
+                setup.put_shim(Shim::Gre(gre));
+            }
+            7 => setup.put_shim(Shim::Gre(Gre::default())),
             _ => {}
         }
     }
@@ -122,6 +154,8 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
         ["10.5.0.8", "2001:db8:5::8"],
         ["10.6.0.8", "2001:db8:6::8"],
         ["10.7.0.8", "2001:db8:7::8"],
+        ["10.8.0.8", "2001:db8:8::8"],
+        ["10.9.0.8", "2001:db8:9::8"],
         ["10.24.0.8", "2001:db8:24::8"],
         ["203.0.113.9", "2001:db8:200::9"],
         ["10.1.0.1", "2001:db8:1::1"],
@@ -138,7 +172,7 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
         for to in [["10.1.0.5", "2001:db8:1::5"], ["192.168.50.1", "2001:db8:50::1"]] {
             for inner in payloads([&far4, &far6], to) {
                 // What a peer may send is what fits into a frame.
-                let packet = outer(number).around(&inner);
+                let packet = wrapped(number, outer(number), &inner);
                 if packet.len() <= 1500 {
                     all.push(on_u(&packet));
                 } else {
@@ -147,9 +181,10 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
                 }
             }
         }
-        let small = outer(number).around(&ip(&far4, "10.1.0.5").udp(84));
-        all.push(on_u(&outer(number).tos(3).around(&ip(&far4, "10.1.0.5").udp(84))));
-        all.push(on_u(&outer(number).around(&small)));
+        let inner = ip(&far4, "10.1.0.5").udp(84);
+        let small = wrapped(number, outer(number), &inner);
+        all.push(on_u(&wrapped(number, outer(number).tos(3), &inner)));
+        all.push(on_u(&wrapped(number, outer(number), &small)));
         if small[0] >> 4 == 4 {
             all.push(on_u(&as_piece(&small, 0, true)));
             all.push(on_u(&as_piece(&small, 4, false)));

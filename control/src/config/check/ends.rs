@@ -113,8 +113,8 @@ fn at_local(
 
 fn other_modes(outer: Family) -> &'static str {
     match outer {
-        Family::Ipv4 => "write an IPv4 address; ipip6, ip6ip6 and any have IPv6 outside",
-        Family::Ipv6 => "write an IPv6 address; ipip and sit have IPv4 outside",
+        Family::Ipv4 => "write an IPv4 address; ipip6, ip6ip6, any and ip6gre have IPv6 outside",
+        Family::Ipv6 => "write an IPv6 address; ipip, sit and gre have IPv4 outside",
     }
 }
 
@@ -234,6 +234,8 @@ fn bits(address: IpAddr) -> u8 {
 struct Tuple<'t> {
     outer: Family,
     inner: Family,
+    /// GRE, and its key.
+    gre: Option<Option<u32>>,
     local: Option<IpAddr>,
     remote: Option<IpAddr>,
     link: Option<&'t str>,
@@ -244,6 +246,7 @@ impl<'t> Tuple<'t> {
         Self {
             outer: tunnel.mode.outer(),
             inner,
+            gre: tunnel.mode.is_gre().then(|| tunnel.keys.as_deref().and_then(|keys| keys.input)),
             local,
             remote: tunnel.remote,
             link: tunnel.link.as_deref(),
@@ -281,9 +284,13 @@ fn check_ambiguity(report: &mut Report, drafts: &Drafts<'_>) {
             let message = format!(
                 "what arrives can't be told from what belongs to tunnel {name} ({location})"
             );
-            report
-                .error(place, mark, MistakeKind::Ambiguous, message)
-                .advise("let them differ in `local`, `remote`, `link` or what they carry");
+            report.error(place, mark, MistakeKind::Ambiguous, message).advise(
+                if draft.tunnel.mode.is_gre() {
+                    "let them differ in `local`, `remote`, `link` or `key`"
+                } else {
+                    "let them differ in `local`, `remote`, `link` or what they carry"
+                },
+            );
         });
     }
 }

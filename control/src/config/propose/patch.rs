@@ -8,7 +8,8 @@ use super::super::tunnel::{Settings, Tunnel};
 use std::sync::Arc;
 
 /// Keys of which one stands for the others: to say one is to take the others back.
-const RIVALS: [&[&str]; 2] = [&["static-mtu"], &["mtu", "dont-fragment"]];
+const RIVALS: [[&[&str]; 2]; 2] =
+    [[&["static-mtu"], &["mtu", "dont-fragment"]], [&["key"], &["keys"]]];
 
 /// The keys that say where packets go.
 const WAYS: [&str; 5] = ["via", "port", "tunnel", "type", "next-hops"];
@@ -25,12 +26,12 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
         let plain = describe_tunnel(&Tunnel { settings: Arc::new(plain), ..before.clone() });
         let speaks = |key: &str| defaults.get("tunnels").is_some_and(|all| all.get(key).is_some());
         let stays = |key: &str| matches!(key, "mode" | "profile") || speaks(key);
-        let own = describe_identity(before);
+        let own = describe_identity(before, changes.contains_key("mode"));
         entry.retain(|key, value| {
             stays(key) || own.contains(&key.as_str()) || plain.get(key) != Some(value)
         });
     }
-    for (one, other) in [(RIVALS[0], RIVALS[1]), (RIVALS[1], RIVALS[0])] {
+    for (one, other) in RIVALS.into_iter().flat_map(|[a, b]| [(a, b), (b, a)]) {
         if one.iter().any(|key| says(changes, key)) {
             entry.retain(|key, _| !other.contains(&key.as_str()));
         }
@@ -38,12 +39,15 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
     merge(entry, changes)
 }
 
-/// Keys that no profile has a value for. What a mode carries is the mode's to say.
-fn describe_identity(tunnel: &Tunnel) -> Vec<&'static str> {
+/// Keys that no profile has a value for. What a mode carries is the mode's to say, and what its headers have.
+fn describe_identity(tunnel: &Tunnel, has_other_mode: bool) -> Vec<&'static str> {
     let mut keys = vec!["addresses", "routes", "comment", "enabled", "latency"];
     keys.extend(tunnel.local.map(|_| "local"));
     keys.extend(tunnel.remote.map(|_| "remote"));
     keys.extend(tunnel.link.as_ref().map(|_| "link"));
+    if !has_other_mode {
+        keys.extend(["key", "keys"]);
+    }
     keys
 }
 
@@ -69,8 +73,8 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-//= RFC 7396 §2: what is null goes, all else takes the place of what was there. Nothing that can be
-//= changed here is a mapping with parts of its own.
+//= RFC 7396 §2: what is null goes, all else takes the place of what was there. A mapping with parts of its
+//= own, such as `keys`, is said as a whole.
 fn merge(mut entry: Map<String, Value>, changes: &Map<String, Value>) -> Value {
     for (key, value) in changes {
         if value.is_null() {

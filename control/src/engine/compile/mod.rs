@@ -8,6 +8,7 @@ mod base;
 mod destinations;
 mod numbered;
 mod paths;
+mod sequences;
 mod settle;
 mod tunnels;
 
@@ -32,7 +33,8 @@ use crate::config::{Config, Ids, Name, Route, RouteAction, Store, Touched, Via};
 use base::{limits, port_addresses, port_tables};
 use destinations::broadcasts;
 use numbered::{Adjacencies, Groups};
-pub(super) use paths::Paths;
+use paths::Paths;
+use sequences::SequenceNumbers;
 use settle::{Dependencies, destinations_of};
 use tunnels::LookupKey;
 
@@ -104,6 +106,7 @@ pub(super) struct Compiler {
     adjacencies: Adjacencies,
     groups: Groups,
     paths: Paths,
+    sequences: SequenceNumbers,
     latency: HashMap<TunnelId, u16>,
     latency_ids: Ids,
     /// What the tables don't have yet.
@@ -112,14 +115,29 @@ pub(super) struct Compiler {
     is_building: bool,
 }
 
+/// What of an earlier configuration stays where tables are made anew.
+pub(super) struct Former {
+    /// The numbers that paths have.
+    pub(super) paths: Paths,
+    /// The numbers that tunnels give their packets.
+    pub(super) sequences: SequenceNumbers,
+}
+
+impl Former {
+    /// Nothing, and room for so many paths.
+    pub(super) fn none(room: u32) -> Self {
+        Self { paths: Paths::new(room), sequences: SequenceNumbers::default() }
+    }
+}
+
 impl Compiler {
-    /// Compiles a whole configuration. `known` are neighbors whose MAC addresses are known, `paths`
-    /// the numbers that paths have.
+    /// Compiles a whole configuration. `known` are neighbors whose MAC addresses are known, `former`
+    /// what outlives a change of everything.
     pub(super) fn build(
         store: &Store,
         facts: &[PortFacts],
         known: impl Iterator<Item = (PortId, IpAddr, MacAddress)>,
-        paths: Paths,
+        former: Former,
         seed: u64,
     ) -> Result<(Self, Tables), CompileError> {
         let config = store.base();
@@ -129,7 +147,7 @@ impl Compiler {
         if store.tunnel_count() > TUNNELS_MAX {
             return Err(CompileError::Tunnels { count: store.tunnel_count() });
         }
-        let mut compiler = Self::with_ports(config, facts, paths);
+        let mut compiler = Self::with_ports(config, facts, former);
         compiler.paths.reserve(store.tunnel_count());
         let tunnels = compiler.compile_all(store)?;
         compiler.paths.forget_unheld();
@@ -166,7 +184,8 @@ impl Compiler {
         Ok((compiler, tables))
     }
 
-    fn with_ports(config: &Config, facts: &[PortFacts], paths: Paths) -> Self {
+    fn with_ports(config: &Config, facts: &[PortFacts], former: Former) -> Self {
+        let Former { paths, sequences } = former;
         let numbered = || (0..).map(PortId).zip(&config.ports);
         let mut port_nets = HashMap::new();
         for (id, port) in numbered() {
@@ -195,6 +214,7 @@ impl Compiler {
             adjacencies: Adjacencies::new(),
             groups: Groups::new(),
             paths,
+            sequences,
             latency: HashMap::new(),
             latency_ids: Ids::new(u32::from(MEASURED_TUNNELS_MAX)),
             operations: Vec::new(),
@@ -213,6 +233,7 @@ impl Compiler {
         for (id, tunnel) in store.tunnels() {
             self.add_locals(tunnel);
             self.measure(id, tunnel.latency);
+            self.sequences.keep(id, Some(tunnel));
         }
         self.forget_operations_while_building();
         let ports = self.port_nets.keys().copied();
@@ -295,15 +316,13 @@ impl Compiler {
         destinations: &mut HashSet<IpNet>,
     ) -> bool {
         let now = store.tunnel(id);
-        let key = |tunnel: &crate::config::Tunnel| {
-            let keys: Vec<LookupKey> = LookupKey::all_of(tunnel).collect();
-            (keys, tunnels::protocols(tunnel), tunnel.link.clone())
-        };
-        let moved = before.map(key) != now.map(key);
-        if moved {
-            let keys = before.into_iter().flat_map(LookupKey::all_of);
-            self.operations.extend(keys.map(|key| key.remove(id)));
+        let moved = before.map(|tunnel| self.lookup_keys(id, tunnel).collect::<Vec<_>>())
+            != now.map(|tunnel| self.lookup_keys(id, tunnel).collect());
+        if moved && let Some(before) = before {
+            let gone = self.lookup_keys(id, before).map(LookupKey::remove);
+            self.operations.extend(gone);
         }
+        self.sequences.keep(id, now);
         destinations.extend(before.iter().copied().chain(now).flat_map(destinations_of));
         if let Some(now) = now {
             destinations.extend(self.add_locals(now));
@@ -321,9 +340,16 @@ impl Compiler {
         id: TunnelId,
         tunnel: &crate::config::Tunnel,
     ) -> impl Iterator<Item = Operation> {
+        self.lookup_keys(id, tunnel).map(LookupKey::add)
+    }
+
+    fn lookup_keys<'t>(
+        &self,
+        id: TunnelId,
+        tunnel: &'t crate::config::Tunnel,
+    ) -> impl Iterator<Item = LookupKey> + use<'t> {
         let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
-        let protocols = tunnels::protocols(tunnel);
-        LookupKey::all_of(tunnel).map(move |key| key.add(protocols, link, id))
+        LookupKey::all_of(id, tunnel, link)
     }
 
     fn hold_gateways(&mut self, route: &Route) -> Result<(), CompileError> {
@@ -421,6 +447,11 @@ impl Compiler {
         self.groups.settle();
         self.paths.settle();
         self.latency_ids.settle();
+    }
+
+    /// What outlives a change of everything.
+    pub(super) fn former(&self) -> Former {
+        Former { paths: self.paths.unheld(), sequences: self.sequences.clone() }
     }
 
     /// The paths that tunnels take.

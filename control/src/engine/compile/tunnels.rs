@@ -2,6 +2,7 @@
 //! and what they believe of what comes out.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use adit_dataplane::counters::CounterSlot;
 use adit_dataplane::interface::{PortId, TunnelId};
@@ -9,16 +10,21 @@ use adit_dataplane::reassembly::SECONDS_MAX;
 use adit_dataplane::tables::soft_state::TunnelPath;
 use adit_dataplane::tables::{NextHop, Operation};
 use adit_dataplane::tunnel::ecn::EcnEncap;
-use adit_dataplane::tunnel::lookup::{Pair, Protocols};
+use adit_dataplane::tunnel::gre::Gre;
+use adit_dataplane::tunnel::lookup::{Entry, Label, Pair, Protocols};
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
-use adit_dataplane::tunnel::{
-    DontFragment, Kind, MssClamp, RelayRules, Relayed, Tunnel, TunnelSetup, ip_in_ipv4, ip_in_ipv6,
-};
+use adit_dataplane::tunnel::rewrite::ENCAP_LIMIT_LEN;
+use adit_dataplane::tunnel::sequence::Sequences;
+use adit_dataplane::tunnel::shim::Shim;
+use adit_dataplane::tunnel::{DontFragment, MssClamp, RelayRules, Relayed, Tunnel, TunnelSetup};
+use adit_dataplane::wire::{ipv4, ipv6};
 use ipnet::IpNet;
 
 use super::base::{first_ipv4, first_ipv6, ipv4_net};
 use super::{CompileError, Compiler};
-use crate::config::{self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Name, Store};
+use crate::config::{
+    self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Name, ReceiveSequence, Store,
+};
 
 /// Whether a tunnel carries packets, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,6 +188,7 @@ impl Compiler {
         info: &TunnelInfo,
     ) -> Result<Tunnel, CompileError> {
         let mut setup = setup(tunnel, info, CounterSlot(id.0));
+        setup.shim = shim(tunnel, self.sequences.of(id));
         setup.latency = self.latency.get(&id).copied();
         setup.inner_source = self.source_filter(store, id, tunnel);
         Tunnel::new(setup)
@@ -217,11 +224,31 @@ impl Compiler {
 
 /// Bytes that a tunnel puts in front of each packet.
 fn overhead_of(tunnel: &config::Tunnel) -> u16 {
-    match tunnel.mode.outer() {
-        Family::Ipv4 => ip_in_ipv4::OVERHEAD,
-        Family::Ipv6 if tunnel.settings.encap_limit.is_some() => ip_in_ipv6::OVERHEAD + 8,
-        Family::Ipv6 => ip_in_ipv6::OVERHEAD,
+    let outer = match tunnel.mode.outer() {
+        Family::Ipv4 => ipv4::HEADER_LEN,
+        Family::Ipv6 if tunnel.settings.encap_limit.is_some() => ipv6::HEADER_LEN + ENCAP_LIMIT_LEN,
+        Family::Ipv6 => ipv6::HEADER_LEN,
+    };
+    u16::try_from(outer + shim(tunnel, None).len()).unwrap_or(u16::MAX)
+}
+
+/// What stands between the outer header and the packet inside.
+fn shim(tunnel: &config::Tunnel, sequences: Option<Arc<Sequences>>) -> Shim {
+    if !tunnel.mode.is_gre() {
+        return Shim::None;
     }
+    let settings = &tunnel.settings;
+    let keys = tunnel.keys.as_deref().copied().unwrap_or_default();
+    Shim::Gre(Gre {
+        output_key: keys.output,
+        input_key: keys.input,
+        has_checksum: settings.checksum,
+        requires_checksum: settings.require_checksum,
+        has_sequence: settings.sequence,
+        drops_old: settings.receive_sequence == ReceiveSequence::DropOld,
+        requires_sequence: settings.require_sequence,
+        sequences,
+    })
 }
 
 /// The largest inner packet, given the largest outer one.
@@ -248,10 +275,8 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
     let settings = &tunnel.settings;
     let destinations = &settings.inner_destination;
     TunnelSetup {
-        kind: match tunnel.mode.outer() {
-            Family::Ipv4 => Kind::IpInIpv4,
-            Family::Ipv6 => Kind::IpInIpv6,
-        },
+        outer: tunnel.mode.outer(),
+        shim: Shim::None,
         local: info.local,
         more_locals: tunnel.more_locals.clone(),
         remote: tunnel.remote,
@@ -275,9 +300,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         static_mtu: settings.static_mtu,
         encap_limit: settings.encap_limit,
         flow_label: settings.flow_label,
-        reassembly_seconds: settings
-            .reassembly
-            .then(|| u8::try_from(settings.reassembly_timeout.as_secs()).unwrap_or(SECONDS_MAX)),
+        reassembly_seconds: reassembly_seconds(tunnel),
         mtu: settings.mtu.unwrap_or(info.mtu),
         mss: match (settings.clamp_tcp_mss, settings.mss_insert) {
             (false, _) => MssClamp::Off,
@@ -299,6 +322,13 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         slot,
         latency: None,
     }
+}
+
+/// How long pieces of outer packets wait for the others; `None`: they don't.
+fn reassembly_seconds(tunnel: &config::Tunnel) -> Option<u8> {
+    let settings = &tunnel.settings;
+    let seconds = || u8::try_from(settings.reassembly_timeout.as_secs()).unwrap_or(SECONDS_MAX);
+    settings.reassembly.then(seconds)
 }
 
 /// What becomes of errors about the tunnel's outer packets.
@@ -348,49 +378,64 @@ pub(super) fn connected_nets(config: &Config) -> AddressSet {
     address_set(config.ports.iter().flat_map(|port| &port.addresses))
 }
 
-/// Under which outer addresses a tunnel is looked up.
+/// Under which outer addresses and label a tunnel is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LookupKey {
-    Ipv4(Pair<u32>),
-    Ipv6(Pair<u128>),
+    Ipv4(Entry<u32>),
+    Ipv6(Entry<u128>),
 }
 
 impl LookupKey {
-    /// One for each of its sources.
-    pub(super) fn all_of(tunnel: &config::Tunnel) -> impl Iterator<Item = Self> {
-        tunnel.found_by().map(|local| Self::of(tunnel, local))
+    /// One for each of the sources of a tunnel, which is bound to `link`.
+    pub(super) fn all_of(
+        id: TunnelId,
+        tunnel: &config::Tunnel,
+        link: Option<PortId>,
+    ) -> impl Iterator<Item = Self> {
+        tunnel.found_by().map(move |local| Self::of(id, tunnel, link, local))
     }
 
-    fn of(tunnel: &config::Tunnel, local: Option<IpAddr>) -> Self {
+    fn of(
+        id: TunnelId,
+        tunnel: &config::Tunnel,
+        link: Option<PortId>,
+        local: Option<IpAddr>,
+    ) -> Self {
+        let label = shim(tunnel, None).input_label();
+        let (protocols, patience) = (protocols(tunnel), reassembly_seconds(tunnel));
+        // Nobody asks for the latter of those that are found by their addresses alone.
+        let patience = patience.filter(|_| label != Label::NONE);
         match tunnel.mode.outer() {
             Family::Ipv4 => {
                 let number = |address: Option<IpAddr>| match address {
                     Some(IpAddr::V4(address)) => u32::from(address),
                     _ => 0,
                 };
-                Self::Ipv4(Pair { local: number(local), remote: number(tunnel.remote) })
+                let pair = Pair { local: number(local), remote: number(tunnel.remote), label };
+                Self::Ipv4(Entry { pair, protocols, link, tunnel: id, patience })
             }
             Family::Ipv6 => {
                 let number = |address: Option<IpAddr>| match address {
                     Some(IpAddr::V6(address)) => u128::from(address),
                     _ => 0,
                 };
-                Self::Ipv6(Pair { local: number(local), remote: number(tunnel.remote) })
+                let pair = Pair { local: number(local), remote: number(tunnel.remote), label };
+                Self::Ipv6(Entry { pair, protocols, link, tunnel: id, patience })
             }
         }
     }
 
-    pub(super) fn add(self, protocols: Protocols, link: Option<PortId>, id: TunnelId) -> Operation {
+    pub(super) fn add(self) -> Operation {
         match self {
-            Self::Ipv4(pair) => Operation::AddLookup4(pair, protocols, link, id),
-            Self::Ipv6(pair) => Operation::AddLookup6(pair, protocols, link, id),
+            Self::Ipv4(entry) => Operation::AddLookup4(entry),
+            Self::Ipv6(entry) => Operation::AddLookup6(entry),
         }
     }
 
-    pub(super) fn remove(self, id: TunnelId) -> Operation {
+    pub(super) fn remove(self) -> Operation {
         match self {
-            Self::Ipv4(pair) => Operation::RemoveLookup4(pair, id),
-            Self::Ipv6(pair) => Operation::RemoveLookup6(pair, id),
+            Self::Ipv4(entry) => Operation::RemoveLookup4(entry),
+            Self::Ipv6(entry) => Operation::RemoveLookup6(entry),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::node::flow::FlowKey;
 use crate::node::options::Extensions;
 use crate::tables::Tables;
 use crate::wire::ethernet::{self, ether_type};
+use crate::wire::gre::Gre;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{protocol, read_u16, read_u32};
@@ -106,7 +107,9 @@ fn flow_in_ipv6<'a>(packet: &'a [u8], tables: &Tables) -> Option<&'a [u8]> {
         return Some(packet);
     }
     match ip.next_header() {
-        next @ (protocol::IPV4 | protocol::IPV6) => carried(next, packet.get(ipv6::HEADER_LEN..)?),
+        next @ (protocol::IPV4 | protocol::IPV6 | protocol::GRE) => {
+            carried(next, packet.get(ipv6::HEADER_LEN..)?)
+        }
         protocol::DESTINATION_OPTIONS => {
             let mut extensions = Extensions::new(packet);
             if extensions.any(|extension| extension.kind == protocol::FRAGMENT) {
@@ -125,6 +128,15 @@ fn carried(protocol: u8, payload: &[u8]) -> Option<&[u8]> {
     match protocol {
         protocol::IPV4 => is_ip(payload, 4, ipv4::HEADER_LEN).then_some(payload),
         protocol::IPV6 => is_ip(payload, 6, ipv6::HEADER_LEN).then_some(payload),
+        protocol::GRE => {
+            let header = Gre::parse(payload).ok()?;
+            let inner = payload.get(header.header_len..)?;
+            match header.protocol_type {
+                ether_type::IPV4 => is_ip(inner, 4, ipv4::HEADER_LEN).then_some(inner),
+                ether_type::IPV6 => is_ip(inner, 6, ipv6::HEADER_LEN).then_some(inner),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

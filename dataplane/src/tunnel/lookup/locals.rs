@@ -38,6 +38,10 @@ impl<A: Copy + Eq + Hash> Locals<A> {
         }
     }
 
+    pub(super) fn has(&self, local: A) -> bool {
+        self.0.contains_key(&local)
+    }
+
     pub(super) fn sole(&self, local: A) -> Option<TunnelId> {
         let holders = self.0.get(&local).filter(|holders| holders.count == 1)?;
         Some(TunnelId(holders.mixed))

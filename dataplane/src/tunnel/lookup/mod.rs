@@ -5,127 +5,39 @@
 //! another port never matches. Specificity is never overruled by binding, and a tunnel that is down
 //! ends the search like any other.
 
-use core::hash::Hash;
+mod hashing;
+mod kin;
+mod label;
+mod labelled;
+mod locals;
+mod protocols;
 
-use super::locals::Locals;
 use crate::interface::{PortId, TunnelId};
 use crate::packet::prefetch;
 use crate::probing;
-use crate::wire::protocol;
+use locals::Locals;
 
-/// The outer protocols that a tunnel takes, as a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Protocols(u8);
+pub use hashing::{OuterAddress, Tag};
+pub use label::{Class, Label};
+pub use labelled::{Entry, Kinship, LabelledTunnels};
+pub use protocols::{Protocols, is_tunnel_protocol};
 
-impl Protocols {
-    /// None.
-    pub const NONE: Self = Self(0);
-    /// IPv4 in IP.
-    pub const IPV4: Self = Self(1);
-    /// IPv6 in IP.
-    pub const IPV6: Self = Self(2);
-
-    /// Both sets together.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether one of `other` is in it.
-    #[inline]
-    pub const fn overlaps(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// The set of one IP protocol; empty for a protocol that no tunnel here can take.
-    #[inline]
-    pub const fn of(ip_protocol: u8) -> Self {
-        match ip_protocol {
-            protocol::IPV4 => Self::IPV4,
-            protocol::IPV6 => Self::IPV6,
-            _ => Self::NONE,
-        }
-    }
-}
-
-/// Whether an IP protocol is one that tunnels use. Packets of these to a local address are never
-/// answered.
-#[inline]
-pub const fn is_tunnel_protocol(ip_protocol: u8) -> bool {
-    matches!(
-        ip_protocol,
-        protocol::IPV4
-            | protocol::IPV6
-            | protocol::GRE
-            | protocol::MINIMAL
-            | protocol::ETHER_IP
-            | protocol::MPLS
-    )
-}
-
-/// A pair of outer addresses as a tunnel is configured with them: 0 is "any".
+/// The outer addresses that a tunnel is configured with, 0 for any, and what else its packets say
+/// about whose they are: nothing where IP is directly in IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Pair<A> {
+pub struct Pair<A, L = ()> {
     /// Ours: the outer destination of what arrives.
     pub local: A,
     /// The peer's: the outer source of what arrives.
     pub remote: A,
+    /// What tells it from other tunnels of the same addresses.
+    pub label: L,
 }
 
-/// An outer address of either family.
-pub trait OuterAddress: Copy + Eq + Hash + Default {
-    /// Mixes the address into a hash.
-    fn mix(self, hash: u64) -> u64;
-
-    /// Mixes both addresses of a pair into a hash.
-    #[inline]
-    fn mix_pair(pair: Pair<Self>, hash: u64) -> u64 {
-        pair.remote.mix(pair.local.mix(hash))
-    }
-
-    /// A hash whose upper bits are good and cost next to nothing, for sets in which it does no harm
-    /// that addresses can be made to collide.
-    fn scatter(self) -> u64;
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-const fn multiply_fold(a: u64, b: u64) -> u64 {
-    let product = a as u128 * b as u128;
-    (product as u64) ^ ((product >> 64) as u64)
-}
-
-const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-
-impl OuterAddress for u32 {
-    #[inline]
-    fn mix(self, hash: u64) -> u64 {
-        multiply_fold(hash ^ u64::from(self), ODD)
-    }
-
-    #[inline]
-    fn mix_pair(pair: Pair<Self>, hash: u64) -> u64 {
-        multiply_fold(hash ^ (u64::from(pair.local) << 32 | u64::from(pair.remote)), ODD)
-    }
-
-    #[inline]
-    fn scatter(self) -> u64 {
-        u64::from(self).wrapping_mul(ODD)
-    }
-}
-
-impl OuterAddress for u128 {
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-    fn mix(self, hash: u64) -> u64 {
-        multiply_fold(multiply_fold(hash ^ self as u64, ODD) ^ (self >> 64) as u64, ODD)
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-    fn scatter(self) -> u64 {
-        let high = ((self >> 64) as u64).wrapping_mul(ODD);
-        (self as u64 ^ high.rotate_left(32)).wrapping_mul(ODD)
+impl<A> Pair<A> {
+    /// Of a tunnel with IP directly in IP.
+    pub const fn new(local: A, remote: A) -> Self {
+        Self { local, remote, label: () }
     }
 }
 
@@ -160,10 +72,10 @@ pub enum Found {
 ///
 /// Nearly every pair has one tunnel, which stands in the pair's slot: a lookup is one load.
 #[derive(Clone, Debug)]
-pub struct TunnelLookup<A> {
+pub struct TunnelLookup<A, L = ()> {
     /// Open addressing, a power of two in size, at most a quarter full, so that nearly every pair is in
     /// one of its first two places.
-    slots: Box<[Slot<A>]>,
+    slots: Box<[Slot<A, L>]>,
     /// The second, third … candidates of pairs that have several.
     others: Vec<Candidate>,
     /// Places among the others that can be used again.
@@ -176,13 +88,13 @@ pub struct TunnelLookup<A> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Slot<A> {
-    pair: Pair<A>,
+struct Slot<A, L> {
+    pair: Pair<A, L>,
     /// One that takes no protocol marks an empty slot.
     first: Candidate,
 }
 
-impl<A: OuterAddress> Slot<A> {
+impl<A: OuterAddress, L: Tag> Slot<A, L> {
     fn empty() -> Self {
         let first = Candidate {
             protocols: Protocols::NONE,
@@ -190,7 +102,8 @@ impl<A: OuterAddress> Slot<A> {
             tunnel: TunnelId(0),
             next: NO_MORE,
         };
-        Self { pair: Pair { local: A::default(), remote: A::default() }, first }
+        let (local, remote, label) = (A::default(), A::default(), L::default());
+        Self { pair: Pair { local, remote, label }, first }
     }
 
     #[inline]
@@ -204,7 +117,7 @@ impl<A: OuterAddress> Slot<A> {
 #[error("another tunnel has the same addresses, protocol and link")]
 pub struct Indistinguishable(pub TunnelId);
 
-impl<A: OuterAddress> TunnelLookup<A> {
+impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
     /// Without tunnels; `seed` is the secret of the hash.
     pub fn new(seed: u64) -> Self {
         let slots = vec![Slot::empty(); 16].into_boxed_slice();
@@ -226,7 +139,7 @@ impl<A: OuterAddress> TunnelLookup<A> {
     /// has changed then.
     pub fn insert(
         &mut self,
-        pair: Pair<A>,
+        pair: Pair<A, L>,
         protocols: Protocols,
         link: Option<PortId>,
         tunnel: TunnelId,
@@ -267,7 +180,7 @@ impl<A: OuterAddress> TunnelLookup<A> {
     }
 
     /// Takes a tunnel out; false if it is not there under this pair.
-    pub fn remove(&mut self, pair: Pair<A>, tunnel: TunnelId) -> bool {
+    pub fn remove(&mut self, pair: Pair<A, L>, tunnel: TunnelId) -> bool {
         let was_there = self.take_out(pair, tunnel);
         if was_there {
             self.locals.remove(pair.local, tunnel);
@@ -280,7 +193,12 @@ impl<A: OuterAddress> TunnelLookup<A> {
         self.locals.sole(local)
     }
 
-    fn take_out(&mut self, pair: Pair<A>, tunnel: TunnelId) -> bool {
+    /// Whether any tunnel has this local address.
+    pub fn has_local(&self, local: A) -> bool {
+        self.locals.has(local)
+    }
+
+    fn take_out(&mut self, pair: Pair<A, L>, tunnel: TunnelId) -> bool {
         let at = self.slot_of(pair);
         let slot = self.slots[at];
         if slot.is_empty() {
@@ -314,18 +232,18 @@ impl<A: OuterAddress> TunnelLookup<A> {
     }
 
     /// Empties the slot of a pair that no tunnel has any more.
-    fn remove_pair(&mut self, at: usize, pair: Pair<A>) {
+    fn remove_pair(&mut self, at: usize, pair: Pair<A, L>) {
         self.pairs -= 1;
         if let Some(step) = Self::wildcard_step(pair) {
             self.wildcards[step] -= 1;
         }
         let seed = self.seed;
-        let home = |slot: &Slot<A>| (!slot.is_empty()).then(|| Self::home(seed, slot.pair));
+        let home = |slot: &Slot<A, L>| (!slot.is_empty()).then(|| Self::home(seed, slot.pair));
         probing::remove(&mut self.slots, at, Slot::empty(), home);
     }
 
     /// Which of the steps with a wildcard finds a pair.
-    fn wildcard_step(pair: Pair<A>) -> Option<usize> {
+    fn wildcard_step(pair: Pair<A, L>) -> Option<usize> {
         let any = A::default();
         match (pair.local == any, pair.remote == any) {
             (true, false) => Some(0),
@@ -346,7 +264,7 @@ impl<A: OuterAddress> TunnelLookup<A> {
 
     /// The slot that holds the pair, or the empty one where it belongs.
     #[inline]
-    fn slot_of(&self, pair: Pair<A>) -> usize {
+    fn slot_of(&self, pair: Pair<A, L>) -> usize {
         let mask = self.slots.len() - 1;
         let mut at = Self::home(self.seed, pair) & mask;
         while let Some(slot) = self.slots.get(at) {
@@ -361,8 +279,8 @@ impl<A: OuterAddress> TunnelLookup<A> {
     /// Where the search for a pair begins, before it is reduced to the size of the table.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "only the masked bits count")]
-    fn home(seed: u64, pair: Pair<A>) -> usize {
-        A::mix_pair(pair, seed) as usize
+    fn home(seed: u64, pair: Pair<A, L>) -> usize {
+        A::mix_pair(pair.local, pair.remote, pair.label.mix(seed)) as usize
     }
 
     /// All candidates of a pair, from the first on.
@@ -372,40 +290,47 @@ impl<A: OuterAddress> TunnelLookup<A> {
         core::iter::successors(Some(first), after)
     }
 
-    /// The tunnel of a packet to `local` from `remote` with one protocol, received on `ingress`.
+    /// The tunnel of a packet with one protocol, received on `ingress`; `pair` as the packet has it.
     #[inline]
-    pub fn find(&self, local: A, remote: A, protocol: Protocols, ingress: Option<PortId>) -> Found {
-        self.find_from(self.ask(local, remote), local, remote, protocol, ingress)
+    pub fn find_pair(
+        &self,
+        pair: Pair<A, L>,
+        protocol: Protocols,
+        ingress: Option<PortId>,
+    ) -> Found {
+        self.find_pair_from(self.ask_pair(pair), pair, protocol, ingress)
     }
 
-    /// Asks for what [`find_from`](Self::find_from) looks at first, and says where that is.
+    /// Asks for what [`find_pair_from`](Self::find_pair_from) looks at first, and says where that is.
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,
         reason = "there are fewer slots than tunnels times 8"
     )]
-    pub fn ask(&self, local: A, remote: A) -> Home {
-        let home = Self::home(self.seed, Pair { local, remote }) & (self.slots.len() - 1);
+    pub fn ask_pair(&self, pair: Pair<A, L>) -> Home {
+        let home = Self::home(self.seed, pair) & (self.slots.len() - 1);
         if let Some(slot) = self.slots.get(home) {
             prefetch(slot);
         }
         Home(home as u32)
     }
 
-    /// As [`find`](Self::find), for addresses that were [asked for](Self::ask) with these tables.
+    /// As [`find_pair`](Self::find_pair), for one that was [asked for](Self::ask_pair) with these tables.
     #[inline]
     #[expect(clippy::needless_bitwise_bool, reason = "a branch that nobody could predict")]
-    pub fn find_from(
+    pub fn find_pair_from(
         &self,
         home: Home,
-        local: A,
-        remote: A,
+        pair: Pair<A, L>,
         protocol: Protocols,
         ingress: Option<PortId>,
     ) -> Found {
         // The only tunnel of both addresses, bound to no port, in one of the first two places: so are
         // nearly all. Which of the two nobody could predict, so there is no branch for it.
-        let is_in = |slot: &Slot<A>| (slot.pair.local == local) & (slot.pair.remote == remote);
+        let is_in = |slot: &Slot<A, L>| {
+            let Pair { local, remote, label } = slot.pair;
+            (local == pair.local) & (remote == pair.remote) & (label == pair.label)
+        };
         let home = home.0 as usize;
         if let Some(slot) = self.slots.get(home)
             && let at = home + usize::from(!is_in(slot))
@@ -417,19 +342,19 @@ impl<A: OuterAddress> TunnelLookup<A> {
         {
             return Found::Tunnel(slot.first.tunnel);
         }
-        self.search(local, remote, protocol, ingress)
+        self.search(pair, protocol, ingress)
     }
 
     /// The same, step by step.
     #[inline(never)]
-    fn search(&self, local: A, remote: A, protocol: Protocols, ingress: Option<PortId>) -> Found {
+    fn search(&self, pair: Pair<A, L>, protocol: Protocols, ingress: Option<PortId>) -> Found {
         let any = A::default();
         let mut wrong_protocol = false;
         let steps = [
-            (true, Pair { local, remote }),
-            (self.wildcards[0] != 0, Pair { local: any, remote }),
-            (self.wildcards[1] != 0, Pair { local, remote: any }),
-            (self.wildcards[2] != 0, Pair { local: any, remote: any }),
+            (true, pair),
+            (self.wildcards[0] != 0, Pair { local: any, ..pair }),
+            (self.wildcards[1] != 0, Pair { remote: any, ..pair }),
+            (self.wildcards[2] != 0, Pair { local: any, remote: any, ..pair }),
         ];
         for (exists, pair) in steps {
             if !exists {
@@ -446,7 +371,7 @@ impl<A: OuterAddress> TunnelLookup<A> {
         if wrong_protocol { Found::WrongProtocol } else { Found::Nothing }
     }
 
-    fn search_pair(&self, pair: Pair<A>, protocol: Protocols, ingress: Option<PortId>) -> Found {
+    fn search_pair(&self, pair: Pair<A, L>, protocol: Protocols, ingress: Option<PortId>) -> Found {
         let slot = self.slots[self.slot_of(pair)];
         if slot.is_empty() {
             return Found::Nothing;
@@ -473,114 +398,32 @@ impl<A: OuterAddress> TunnelLookup<A> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const PORT: PortId = PortId(1);
-    const OTHER: PortId = PortId(2);
-
-    fn find(table: &TunnelLookup<u32>, local: u32, remote: u32, protocol: Protocols) -> Found {
-        table.find(local, remote, protocol, Some(PORT))
+impl<A: OuterAddress> TunnelLookup<A> {
+    /// The tunnel of a packet to `local` from `remote` with one protocol, received on `ingress`.
+    #[inline]
+    pub fn find(&self, local: A, remote: A, protocol: Protocols, ingress: Option<PortId>) -> Found {
+        self.find_pair(Pair::new(local, remote), protocol, ingress)
     }
 
-    #[test]
-    fn a_more_specific_tunnel_wins_whatever_is_bound() {
-        let mut table = TunnelLookup::new(7);
-        let bound = Some(PORT);
-        table.insert(Pair { local: 0, remote: 0 }, Protocols::IPV4, bound, TunnelId(0)).unwrap();
-        table.insert(Pair { local: 1, remote: 0 }, Protocols::IPV4, bound, TunnelId(1)).unwrap();
-        table.insert(Pair { local: 0, remote: 2 }, Protocols::IPV4, bound, TunnelId(2)).unwrap();
-        table.insert(Pair { local: 1, remote: 2 }, Protocols::IPV4, None, TunnelId(3)).unwrap();
-        assert_eq!(find(&table, 1, 2, Protocols::IPV4), Found::Tunnel(TunnelId(3)));
-        assert_eq!(find(&table, 9, 2, Protocols::IPV4), Found::Tunnel(TunnelId(2)));
-        assert_eq!(find(&table, 1, 9, Protocols::IPV4), Found::Tunnel(TunnelId(1)));
-        assert_eq!(find(&table, 9, 9, Protocols::IPV4), Found::Tunnel(TunnelId(0)));
-        assert_eq!(find(&table, 9, 9, Protocols::IPV6), Found::WrongProtocol);
-        assert_eq!(table.find(9, 9, Protocols::IPV4, Some(OTHER)), Found::Nothing);
+    /// Asks for what [`find_from`](Self::find_from) looks at first, and says where that is.
+    #[inline]
+    pub fn ask(&self, local: A, remote: A) -> Home {
+        self.ask_pair(Pair::new(local, remote))
     }
 
-    #[test]
-    fn within_a_step_the_tunnel_bound_to_the_port_wins() {
-        let mut table = TunnelLookup::new(7);
-        let pair = Pair { local: 1_u32, remote: 2 };
-        table.insert(pair, Protocols::IPV4, None, TunnelId(0)).unwrap();
-        table.insert(pair, Protocols::IPV4, Some(PORT), TunnelId(1)).unwrap();
-        table.insert(pair, Protocols::IPV6, None, TunnelId(2)).unwrap();
-        assert_eq!(table.find(1, 2, Protocols::IPV4, Some(PORT)), Found::Tunnel(TunnelId(1)));
-        assert_eq!(table.find(1, 2, Protocols::IPV4, Some(OTHER)), Found::Tunnel(TunnelId(0)));
-        assert_eq!(table.find(1, 2, Protocols::IPV6, Some(PORT)), Found::Tunnel(TunnelId(2)));
-        let both = Protocols::IPV4.with(Protocols::IPV6);
-        assert_eq!(
-            table.insert(pair, both, Some(PORT), TunnelId(3)),
-            Err(Indistinguishable(TunnelId(1)))
-        );
-    }
-
-    /// What the documentation of the module says, tunnel by tunnel.
-    fn by_hand(
-        tunnels: &[(Pair<u32>, u8, Option<PortId>, TunnelId)],
-        (local, remote): (u32, u32),
-        protocol: u8,
-        port: Option<PortId>,
+    /// As [`find`](Self::find), for addresses that were [asked for](Self::ask) with these tables.
+    #[inline]
+    pub fn find_from(
+        &self,
+        home: Home,
+        local: A,
+        remote: A,
+        protocol: Protocols,
+        ingress: Option<PortId>,
     ) -> Found {
-        let mut found = Found::Nothing;
-        for (any_local, any_remote) in [(false, false), (true, false), (false, true), (true, true)]
-        {
-            for bound in [true, false] {
-                for &(pair, protocols, link, id) in tunnels {
-                    let same = pair.local == (if any_local { 0 } else { local })
-                        && pair.remote == (if any_remote { 0 } else { remote });
-                    if !same || link.is_some() != bound || (bound && link != port) {
-                        continue;
-                    }
-                    if protocols & protocol != 0 {
-                        return Found::Tunnel(id);
-                    }
-                    found = Found::WrongProtocol;
-                }
-            }
-        }
-        found
-    }
-
-    proptest! {
-        #[test]
-        fn after_any_insertions_and_removals_the_table_agrees_with_a_linear_scan(
-            changes in proptest::collection::vec(
-                (any::<bool>(), 0_u32..5, 0_u32..5, 1_u8..4, 0_u8..3, any::<prop::sample::Index>()),
-                0..120,
-            ),
-            packets in proptest::collection::vec((1_u32..6, 1_u32..6, 1_u8..3, 1_u8..3), 1..60),
-        ) {
-            let mut table = TunnelLookup::new(99);
-            let mut present: Vec<(Pair<u32>, u8, Option<PortId>, TunnelId)> = Vec::new();
-            for (number, (adds, local, remote, protocols, link, which)) in (0..).zip(changes) {
-                if !adds && !present.is_empty() {
-                    let (pair, _, _, id) = present.swap_remove(which.index(present.len()));
-                    prop_assert!(table.remove(pair, id));
-                    prop_assert!(!table.remove(pair, id));
-                    continue;
-                }
-                let link = (link != 0).then_some(PortId(link));
-                let (id, pair) = (TunnelId(number), Pair { local, remote });
-                let inserted = table.insert(pair, Protocols(protocols), link, id);
-                let twin = present.iter().any(|&(other, p, l, _)| {
-                    other == pair && l == link && Protocols(p).overlaps(Protocols(protocols))
-                });
-                prop_assert_eq!(inserted.is_err(), twin);
-                if !twin {
-                    present.push((pair, protocols, link, id));
-                }
-            }
-            for &(local, remote, protocol, port) in &packets {
-                let port = Some(PortId(port));
-                prop_assert_eq!(
-                    table.find(local, remote, Protocols(protocol), port),
-                    by_hand(&present, (local, remote), protocol, port)
-                );
-            }
-        }
+        self.find_pair_from(home, Pair::new(local, remote), protocol, ingress)
     }
 }
+
+#[cfg(test)]
+mod tests;

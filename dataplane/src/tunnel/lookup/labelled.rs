@@ -1,0 +1,127 @@
+//! The tunnels of one outer family that have more than the inner packet behind the outer IP header.
+
+use core::cmp::Reverse;
+
+use super::kin::{Kin, Relative};
+use super::{Class, Found, Indistinguishable, Label, OuterAddress, Pair, Protocols, TunnelLookup};
+use crate::interface::{PortId, TunnelId};
+
+/// A tunnel under one of its pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<A> {
+    /// Its addresses, and its label: [`Label::NONE`] where IP is directly in IP.
+    pub pair: Pair<A, Label>,
+    /// What it carries.
+    pub protocols: Protocols,
+    /// The only port that its packets come in by.
+    pub link: Option<PortId>,
+    /// It.
+    pub tunnel: TunnelId,
+    /// How many seconds it waits for pieces of a packet; `None`: it takes none.
+    pub patience: Option<u8>,
+}
+
+/// How the tunnels of a pair of addresses stand to a packet that is none of theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinship {
+    /// There are none.
+    Strangers,
+    /// There is one that carries the same in UDP, or the reverse.
+    OtherCarrier,
+    /// They have other headers.
+    OtherClass,
+    /// There is one with the same headers, and another key.
+    SameClass,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct LabelledTunnels<A> {
+    lookup: TunnelLookup<A, Label>,
+    kin: Kin<A>,
+}
+
+impl<A: OuterAddress> LabelledTunnels<A> {
+    /// Without tunnels; `seed` is the secret of the hash.
+    pub fn new(seed: u64) -> Self {
+        Self { lookup: TunnelLookup::new(seed), kin: Kin::new() }
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.kin.is_empty()
+    }
+
+    /// Adds a tunnel; an address of 0 stands for any.
+    ///
+    /// # Errors
+    /// When a tunnel with the same pair, link and an overlapping protocol is there already; nothing
+    /// has changed then.
+    pub fn insert(&mut self, entry: &Entry<A>) -> Result<(), Indistinguishable> {
+        let Entry { pair, protocols, link, tunnel, .. } = *entry;
+        self.lookup.insert(pair, protocols, link, tunnel)?;
+        if let Some(relative) = relative(entry) {
+            self.kin.insert(Pair::new(pair.local, pair.remote), relative);
+        }
+        Ok(())
+    }
+
+    /// Takes a tunnel out; false if it is not there.
+    pub fn remove(&mut self, entry: &Entry<A>) -> bool {
+        let pair = entry.pair;
+        let was_there = self.lookup.remove(pair, entry.tunnel);
+        if let Some(relative) = relative(entry).filter(|_| was_there) {
+            self.kin.remove(Pair::new(pair.local, pair.remote), relative);
+        }
+        was_there
+    }
+
+    /// The tunnel of a packet to `pair.local` that carries `protocol`, received on `ingress`.
+    #[inline]
+    pub fn find(
+        &self,
+        pair: Pair<A, Label>,
+        protocol: Protocols,
+        ingress: Option<PortId>,
+    ) -> Found {
+        self.lookup.find_pair(pair, protocol, ingress)
+    }
+
+    /// The tunnels of a class that a packet may belong to, of whose label nothing is known: most specific
+    /// first, and then by how long they wait for pieces.
+    pub fn candidates(&self, local: A, remote: A, class: Class) -> impl Iterator<Item = TunnelId> {
+        self.kin.of(local, remote, class)
+    }
+
+    /// How the tunnels of these addresses stand to a packet of a class, or of IP directly in IP.
+    pub fn kinship(&self, local: A, remote: A, class: Option<Class>) -> Kinship {
+        let mut kinship = Kinship::Strangers;
+        for other in self.kin.classes(local, remote) {
+            if Some(other) == class {
+                return Kinship::SameClass;
+            }
+            if other.differs_in_udp(class) {
+                kinship = Kinship::OtherCarrier;
+            } else if kinship == Kinship::Strangers {
+                kinship = Kinship::OtherClass;
+            }
+        }
+        kinship
+    }
+
+    /// The tunnel that has this local address, if there is one alone.
+    pub fn sole_with_local(&self, local: A) -> Option<TunnelId> {
+        self.lookup.sole_with_local(local)
+    }
+
+    /// Whether any tunnel has this local address.
+    pub fn has_local(&self, local: A) -> bool {
+        self.lookup.has_local(local)
+    }
+}
+
+fn relative<A>(entry: &Entry<A>) -> Option<Relative> {
+    let class = entry.pair.label.class()?;
+    Some(Relative { class, patience: Reverse(entry.patience), tunnel: entry.tunnel })
+}
