@@ -92,21 +92,12 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     }
     sizes.dont_fragment &= !matches!(fit, Fit::CutOutside);
     let mut patch = patch(packet.data(), tunnel, inner, (towards, sizes), round);
-    if shim_len != 0 {
-        let Some(_) = packet.prepend(shim_len) else {
-            return Verdict::drop(Counter::PortNoMbuf);
-        };
-        setup.shim.write(packet.data_mut(), inner.protocol);
-        patch.payload_len = u16::try_from(packet.len()).unwrap_or(u16::MAX);
-        patch.protocol = setup.shim.outer_protocol(inner.protocol);
-    }
+    patch.payload_len = u16::try_from(inner_len + shim_len).unwrap_or(u16::MAX);
+    patch.protocol = setup.shim.outer_protocol(inner.protocol);
     round.note(|| Event::Wrapped(wrapped(tunnel, id, rewrite, patch, inner, limit)));
-    let Some(room) = packet.prepend(outer_len) else {
+    let front = Front { rewrite, len: outer_len, patch, limit, carried: inner.protocol };
+    if front.write(packet, setup).is_none() {
         return Verdict::drop(Counter::PortNoMbuf);
-    };
-    match setup.outer {
-        Family::Ipv4 => rewrite.write_ipv4(room, patch),
-        Family::Ipv6 => rewrite.write_ipv6(room, patch, limit),
     }
     packet.meta.encap_len += overhead;
     packet.meta.flags.count_encap();
@@ -118,6 +109,36 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     }
     packet.meta.flags.clear(Flags::PIECE);
     leave(packet, setup, sizes, underlay, round)
+}
+
+/// What is put in front of a packet.
+struct Front<'t> {
+    rewrite: &'t Rewrite,
+    /// Bytes of the outer IP header, and of what belongs to it.
+    len: usize,
+    patch: Patch,
+    /// An encapsulation limit that is not the tunnel's own.
+    limit: Option<u8>,
+    /// The IP protocol of the packet.
+    carried: u8,
+}
+
+impl Front<'_> {
+    /// `None`: there is no room for it.
+    #[inline]
+    fn write(&self, packet: &mut Packet, setup: &TunnelSetup) -> Option<()> {
+        let shim_len = setup.shim.len();
+        if shim_len != 0 {
+            packet.prepend(shim_len)?;
+            setup.shim.write(packet.data_mut(), self.carried);
+        }
+        let room = packet.prepend(self.len)?;
+        match setup.outer {
+            Family::Ipv4 => self.rewrite.write_ipv4(room, self.patch),
+            Family::Ipv6 => self.rewrite.write_ipv6(room, self.patch, self.limit),
+        }
+        Some(())
+    }
 }
 
 /// Whether the sender is to be told of an earlier packet that did not arrive. This one goes its way.

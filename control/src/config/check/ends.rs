@@ -229,13 +229,28 @@ fn bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// What the lookup on decapsulation goes by, for one outer protocol.
+/// What stands between the outer header and the packet inside.
+#[derive(PartialEq, Eq, Hash)]
+enum Headers {
+    None,
+    Gre { key: Option<u32> },
+}
+
+impl Headers {
+    fn of(tunnel: &Tunnel) -> Self {
+        if tunnel.mode.is_gre() {
+            return Self::Gre { key: tunnel.keys.as_deref().and_then(|keys| keys.input) };
+        }
+        Self::None
+    }
+}
+
+/// What the lookup on decapsulation goes by, for one protocol inside.
 #[derive(PartialEq, Eq, Hash)]
 struct Tuple<'t> {
     outer: Family,
     inner: Family,
-    /// GRE, and its key.
-    gre: Option<Option<u32>>,
+    headers: Headers,
     local: Option<IpAddr>,
     remote: Option<IpAddr>,
     link: Option<&'t str>,
@@ -246,7 +261,7 @@ impl<'t> Tuple<'t> {
         Self {
             outer: tunnel.mode.outer(),
             inner,
-            gre: tunnel.mode.is_gre().then(|| tunnel.keys.as_deref().and_then(|keys| keys.input)),
+            headers: Headers::of(tunnel),
             local,
             remote: tunnel.remote,
             link: tunnel.link.as_deref(),
