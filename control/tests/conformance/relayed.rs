@@ -52,14 +52,23 @@ fn row46(kind: Kind, name: &str, bench: Bench, expected: Option<Kind>) -> Case {
 
 /// Both in IPv6.
 fn rows6(kind: Kind, word: u32, expected: Option<(Kind, Kind)>) -> [Case; 2] {
+    rows6_of(Bench::any6, kind, word, expected)
+}
+
+fn rows6_of(
+    bench: impl Fn() -> Bench,
+    kind: Kind,
+    word: u32,
+    expected: Option<(Kind, Kind)>,
+) -> [Case; 2] {
     let (sent4, sent6) = (sent6(udp4(H, R, 200)), sent66(udp6(H6, R6, 200)));
     let name = |inner| format!("B8.3 v6 {}/{} {inner} inside", kind.0, kind.1);
     let error = |sent: &[u8]| from_gateway(underlay6(kind, word, sent));
     let expected4 = expected.map(|(kind, _)| hears4(kind, &sent4[40..]));
     let expected6 = expected.map(|(_, kind)| hears6(kind, &sent6[40..]));
     [
-        row(&name("IPv4"), Bench::any6(), "n6", error(&sent4), expected4),
-        row(&name("IPv6"), Bench::any6(), "n6", error(&sent6), expected6),
+        row(&name("IPv4"), bench(), "n6", error(&sent4), expected4),
+        row(&name("IPv6"), bench(), "n6", error(&sent6), expected6),
     ]
 }
 
@@ -153,6 +162,12 @@ fn a_ttl_that_ran_out_in_the_tunnel_makes_it_unreachable_unless_it_is_the_sender
         row46((11, 0), "", Bench::sit(), Some(UNREACHABLE_ADDRESS6)),
         row46((11, 0), "inherited", inherits(Bench::sit(), "s0"), Some(HOP_EXPIRED6)),
     ]);
+    run_all(rows6_of(
+        || inherits(Bench::any6(), "n6"),
+        (3, 0),
+        0,
+        Some((TTL_EXPIRED, HOP_EXPIRED6)),
+    ));
     let sent = sent4(udp4(H, R, 200));
     let error = from_gateway(underlay4((11, 0), 0, &sent[..]));
     Case::new("C-108(a)", Bench::ipip())
@@ -173,6 +188,21 @@ fn a_ttl_that_ran_out_in_the_tunnel_makes_it_unreachable_unless_it_is_the_sender
             crate::frames::to_gateway(crate::frames::encap4(4, udp4(H, R, 100).ttl(63)).ttl(63)),
         )
         .tunnel_sends("t0", 100)
+        .run();
+    let sent = sent66(udp6(H6, R6, 200));
+    Case::new("C-108(b) over IPv6", inherits(Bench::any6(), "n6"))
+        .input("u", from_gateway(underlay6((3, 0), 0, &sent[..])))
+        .expect("l", hears6(HOP_EXPIRED6, &sent[40..]))
+        .tunnel_counts("n6", "icmp_relayed")
+        .counts("icmp.tx")
+        .input("l", crate::frames::from_host(udp6(H6, R6, 100)))
+        .expect(
+            "u",
+            Expected::any_flow_label(crate::frames::to_gateway(
+                encap6(IPV6, udp6(H6, R6, 100).hop_limit(63)).hop_limit(63),
+            )),
+        )
+        .tunnel_sends("n6", 100)
         .run();
 }
 

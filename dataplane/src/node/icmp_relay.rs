@@ -28,7 +28,7 @@ pub enum Cause {
         /// The link's MTU; 0: an old router that does not say.
         mtu: u32,
     },
-    /// The TTL ran out on the way.
+    /// The TTL or hop limit ran out on the way.
     Expired,
     /// A tunnel on the way refused it, for its encapsulation limit of 0.
     EncapLimit,
@@ -48,12 +48,12 @@ impl Cause {
 
     /// What an error of ours about the outer packet of a tunnel means to that tunnel, which is inside
     /// another (RFC 2473 §8.4).
-    pub const fn from_error(error: IcmpError, outer_is_ipv4: bool) -> Self {
+    pub const fn from_error(error: IcmpError) -> Self {
         match error {
             IcmpError::TooBig { mtu } => Self::TooBig { mtu: mtu as u32 },
             IcmpError::NoRoute => Self::Network,
             IcmpError::Prohibited => Self::Prohibited,
-            IcmpError::TimeExceeded if outer_is_ipv4 => Self::Expired,
+            IcmpError::TimeExceeded => Self::Expired,
             _ => Self::Host,
         }
     }
@@ -103,10 +103,10 @@ impl<'a> UnderlayError<'a> {
         //= RFC 4884 §4.2: the length is in units of eight bytes.
         let units = usize::from(*message.get(4)?);
         let (cause, quoted) = match (kind, code) {
-            //= RFC 2473 §8.2: all of these are "address unreachable" to the sender; a hop limit, too, as
-            //= the tunnel is one hop to it.
-            (kind::UNREACHABLE, _) | (kind::TIME_EXCEEDED, time_exceeded::TRANSIT) => {
-                (Cause::Host, quoted(message, units * 8)?)
+            //= RFC 2473 §8.2: all of these are "address unreachable" to the sender.
+            (kind::UNREACHABLE, _) => (Cause::Host, quoted(message, units * 8)?),
+            (kind::TIME_EXCEEDED, time_exceeded::TRANSIT) => {
+                (Cause::Expired, quoted(message, units * 8)?)
             }
             (kind::PACKET_TOO_BIG, _) => (Cause::TooBig { mtu: word }, quoted(message, 0)?),
             (kind::PARAMETER_PROBLEM, parameter_problem::FIELD) => {
@@ -322,8 +322,8 @@ impl Inner {
                 IcmpError::NoRoute
             }
             Cause::Prohibited if is_ipv4 && words.tells_prohibited => IcmpError::Prohibited,
-            //= RFC 2003 §4.4: host unreachable, as the tunnel is one hop; but where it is not, because
-            //= the TTL counts on inside, the sender sees its own TTL run out.
+            //= RFC 2003 §4.4, RFC 2473 §8.2: host unreachable, as the tunnel is one hop; but where it is
+            //= not, because the TTL counts on inside, the sender sees its own TTL run out.
             Cause::Expired if words.inherits_ttl => IcmpError::TimeExceeded,
             //= RFC 4213 §3.4, RFC 2473 §8.2: address unreachable, for all else.
             _ => IcmpError::HostUnreachable,

@@ -97,8 +97,7 @@ impl<D: Device, W: Witness> State<D, W> {
                 break;
             }
             // What was inside this tunnel is the outer packet of another of ours.
-            let is_ipv4 = inner.first().is_some_and(|first| first >> 4 == 4);
-            heard = UnderlayError { cause: Cause::from_error(error, is_ipv4), quoted: inner };
+            heard = UnderlayError { cause: Cause::from_error(error), quoted: inner };
         }
         Ok(())
     }
