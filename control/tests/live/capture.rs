@@ -9,6 +9,8 @@ const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 /// libpcap's magic number for microseconds, and the link type of Ethernet.
 const MAGIC: u32 = 0xa1b2_c3d4;
 const LINKTYPE_ETHERNET: u32 = 1;
+const FILE_HEADER_LEN: usize = 24;
+const RECORD_HEADER_LEN: usize = 16;
 
 /// A tcpdump that runs.
 pub(crate) struct Capture<'a> {
@@ -54,6 +56,11 @@ impl<'a> Capture<'a> {
         lines
     }
 
+    /// The frames so far, as they were on the wire.
+    pub(crate) fn frames(&self) -> Vec<Vec<u8>> {
+        read(&self.file)
+    }
+
     /// Waits until at least `count` frames are there and returns them.
     pub(crate) fn at_least(&mut self, count: usize) -> Vec<String> {
         until(LISTEN_LIMIT, "enough captured frames", || {
@@ -62,6 +69,20 @@ impl<'a> Capture<'a> {
             (lines.len() >= count).then_some(lines)
         })
     }
+}
+
+/// The frames of a capture that may still be growing; a record that is not there as a whole is left out.
+fn read(path: &Path) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut frames = Vec::new();
+    let mut rest = bytes.get(FILE_HEADER_LEN..).unwrap_or_default();
+    while let Some((header, behind)) = rest.split_at_checked(RECORD_HEADER_LEN) {
+        let len = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
+        let Some((frame, next)) = behind.split_at_checked(len as usize) else { break };
+        frames.push(frame.to_vec());
+        rest = next;
+    }
+    frames
 }
 
 /// Writes `frames` as a capture, one a millisecond.

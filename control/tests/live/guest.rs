@@ -23,8 +23,8 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Boots a guest inside `namespace` with `netdev` (see scripts/linux-peer/run) as its eth0.
-    pub(crate) fn boot(namespace: &Namespace, netdev: &str) -> Self {
+    /// Boots a guest inside `namespace`. `netdevs` (see scripts/linux-peer/run) become its eth0, eth1, …
+    pub(crate) fn boot(namespace: &Namespace, netdevs: &[&str]) -> Self {
         static BUILD: Once = Once::new();
         BUILD.call_once(|| {
             let status =
@@ -32,7 +32,7 @@ impl Guest {
             assert!(status.success(), "scripts/linux-peer/build failed: {status}");
         });
         let mut command = namespace.command(script("run"));
-        command.arg(netdev).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command.args(netdevs).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().expect("ip netns exec starts");
         let input = child.stdin.take().expect("stdin is piped");
         let output = child.stdout.take().expect("stdout is piped");

@@ -103,7 +103,7 @@ fn the_kernels_own_tunnels_of_every_mode_talk_with_adit() {
     site.plug("guest", "wan");
     address_host(&host1, "172.16.10", "fd00:1:");
     let appliance = Appliance::start(&site, &KINDS[0].configuration());
-    let mut guest = Guest::boot(&site, "tap,ifname=guest,script=no,downscript=no");
+    let mut guest = Guest::boot(&site, &["tap,ifname=guest,script=no,downscript=no"]);
     guest.run(
         "set -e
          ip addr add 198.51.100.9/24 dev eth0

@@ -23,6 +23,7 @@ mod devices;
 mod families;
 mod flood;
 mod idle;
+mod kernel_matrix;
 mod lifetime;
 mod linux_peer;
 mod node;

@@ -9,7 +9,7 @@ use crate::traffic::{acquaint, iperf, ping};
 use crate::turn;
 
 /// What the narrow link takes.
-const NARROW: &str = "1400";
+const NARROW: u16 = 1400;
 
 /// The picture with a second router in the underlay. Fields are dropped in this order.
 struct Narrow {
@@ -21,23 +21,8 @@ struct Narrow {
 
 impl Narrow {
     fn up(tunnel: Tunnel) -> Self {
-        let (network, far) = (Network::lay(), Namespace::new("far"));
-        let internet = &network.internet;
-        internet.ip(&format!("link set to-b netns {}", far.name()));
-        far.address("to-b", "203.0.113.254/24");
-        far.address("to-b", "2001:db8:b::fe/64");
-        internet.cable("narrow", &far, "narrow");
-        for (router, own) in [(internet, 1), (&far, 2)] {
-            router.address("narrow", &format!("10.255.0.{own}/30"));
-            router.address("narrow", &format!("fd00:ff::{own}/64"));
-            router.ip(&format!("link set narrow mtu {NARROW}"));
-        }
-        internet.ip("route add 203.0.113.0/24 via 10.255.0.2");
-        internet.ip("route add 2001:db8:b::/64 via fd00:ff::2");
-        far.ip("route add 198.51.100.0/24 via 10.255.0.1");
-        far.ip("route add 2001:db8:a::/64 via fd00:ff::1");
-        far.sysctl("net/ipv4/ip_forward", "1");
-        far.sysctl("net/ipv6/conf/all/forwarding", "1");
+        let network = Network::lay();
+        let far = network.narrow(NARROW);
         let a = Appliance::start(&network.box_a, &tunnel.site_a());
         let b = Appliance::start(&network.box_b, &tunnel.site_b());
         Self { a, b, network, _far: far }

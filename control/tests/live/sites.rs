@@ -46,6 +46,30 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Puts a second router into the underlay, behind a link that takes no more than `mtu`; both ends stay what they are:
+    /// `[A] ── internet ══ mtu ══ far ── [B]`.
+    pub(crate) fn narrow(&self, mtu: u16) -> Namespace {
+        let (internet, far) = (&self.internet, Namespace::new("far"));
+        internet.ip(&format!("link set to-b netns {}", far.name()));
+        far.address("to-b", "203.0.113.254/24");
+        far.address("to-b", "2001:db8:b::fe/64");
+        internet.cable("narrow", &far, "narrow");
+        for (router, own) in [(internet, 1), (&far, 2)] {
+            router.address("narrow", &format!("10.255.0.{own}/30"));
+            router.address("narrow", &format!("fd00:ff::{own}/64"));
+            router.ip(&format!("link set narrow mtu {mtu}"));
+        }
+        internet.ip("route add 203.0.113.0/24 via 10.255.0.2");
+        internet.ip("route add 2001:db8:b::/64 via fd00:ff::2");
+        far.ip("route add 198.51.100.0/24 via 10.255.0.1");
+        far.ip("route add 2001:db8:a::/64 via fd00:ff::1");
+        far.sysctl("net/ipv4/ip_forward", "1");
+        far.sysctl("net/ipv6/conf/all/forwarding", "1");
+        far
+    }
+}
+
 /// A host with `PREFIX.2` and `PREFIX::2` on eth0, whose router is `.1`.
 pub(crate) fn address_host(host: &Namespace, v4: &str, v6: &str) {
     host.address("eth0", &format!("{v4}.2/24"));

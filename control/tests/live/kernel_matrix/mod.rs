@@ -1,0 +1,152 @@
+//! The Linux kernel as the other end, case by case: every mode with every size around an MTU, every codepoint and TTL,
+//! both ways. The far end is a kernel's own tunnel, so nothing of ours makes what we are compared with.
+//!
+//! `host1 ── [adit] ── internet ── [Linux guest] ── host2`
+//!
+//! The guest stands where site B of `sites` has its appliance. One boot of it serves a whole test: a case is a `Row`,
+//! many rows run in one shell, and what became of each is read from captures of the three wires afterwards.
+
+mod frames;
+mod hops;
+mod marks;
+mod narrow;
+mod rows;
+mod sizes;
+mod streams;
+
+use crate::appliance::Appliance;
+use crate::guest::Guest;
+use crate::sites::{HOST2, HOST2_V6, Network, Tunnel};
+use crate::traffic::acquaint;
+
+/// What every link takes.
+const LINK_MTU: u16 = 1500;
+
+/// One mode as both ends call it.
+#[derive(Clone, Copy, Debug)]
+struct Mode {
+    name: &'static str,
+    /// What follows `ip link add far`, less the addresses.
+    link: &'static str,
+    outer_v6: bool,
+    inner_v6: bool,
+}
+
+const IPIP: Mode = Mode { name: "ipip", link: "type ipip", outer_v6: false, inner_v6: false };
+const SIT: Mode = Mode { name: "sit", link: "type sit", outer_v6: false, inner_v6: true };
+const IPIP6: Mode =
+    Mode { name: "ipip6", link: "type ip6tnl mode ipip6", outer_v6: true, inner_v6: false };
+const IP6IP6: Mode =
+    Mode { name: "ip6ip6", link: "type ip6tnl mode ip6ip6", outer_v6: true, inner_v6: true };
+
+const MODES: [Mode; 4] = [IPIP, SIT, IPIP6, IP6IP6];
+
+impl Mode {
+    /// Bytes in front of the inner packet.
+    fn overhead(self) -> u16 {
+        if self.outer_v6 { 40 } else { 20 }
+    }
+
+    /// The address of host2 that the tunnel leads to.
+    fn target(self) -> &'static str {
+        if self.inner_v6 { HOST2_V6 } else { HOST2 }
+    }
+
+    fn tunnel(self, keys: &'static str) -> Tunnel {
+        Tunnel { mode: self.name, outer_v6: self.outer_v6, keys }
+    }
+
+    /// Options of the guest's tunnel: alike in both families, though iproute2 names them differently.
+    fn plain_link(self) -> &'static str {
+        if self.outer_v6 { "hoplimit 64 encaplimit none" } else { "ttl 64" }
+    }
+}
+
+/// Both ends of the tunnel under test. The network outlives them.
+struct Ends<'a> {
+    adit: Appliance,
+    guest: Guest,
+    network: &'a Network,
+    /// What both ends believe that the underlay takes.
+    underlay_mtu: u16,
+}
+
+impl<'a> Ends<'a> {
+    /// Boots the guest and starts adit.
+    fn up(network: &'a Network) -> Self {
+        let site = &network.box_b;
+        for (tap, port) in [("far-wan", "wan"), ("far-lan", "lan")] {
+            site.ip(&format!("tuntap add dev {tap} mode tap"));
+            site.ip(&format!("link set {tap} addrgenmode none"));
+            site.plug(tap, port);
+        }
+        let adit = Appliance::start(&network.box_a, &configuration(IPIP.tunnel(""), LINK_MTU));
+        let netdevs =
+            ["far-wan", "far-lan"].map(|name| format!("tap,ifname={name},script=no,downscript=no"));
+        let mut guest = Guest::boot(site, &netdevs.each_ref().map(String::as_str));
+        guest.run(
+            "set -e
+             echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
+             echo 1 > /proc/sys/net/ipv4/ip_forward
+             echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+             ip addr add 203.0.113.2/24 dev eth0
+             ip addr add 2001:db8:b::2/64 dev eth0 nodad
+             ip addr add 152.16.10.1/24 dev eth1
+             ip addr add fd00:2::1/64 dev eth1 nodad
+             ip link set eth0 up
+             ip link set eth1 up
+             ip route add default via 203.0.113.254
+             ip -6 route add default via 2001:db8:b::fe
+             modprobe ipip; modprobe sit; modprobe ip6_tunnel
+             ping -n -q -c 1 -w 30 203.0.113.254
+             ping -n -q -c 1 -w 30 2001:db8:b::fe
+             ping -n -q -c 1 -w 30 152.16.10.2
+             ping -n -q -c 1 -w 30 fd00:2::2",
+        );
+        Self { adit, guest, network, underlay_mtu: LINK_MTU }
+    }
+
+    /// Lays a tunnel of `mode` between the two: `keys` are adit's, `link` the guest's options. Tried with a ping.
+    #[track_caller]
+    fn lay(&mut self, mode: Mode, keys: &'static str, link: &str) {
+        let tunnel = mode.tunnel(keys);
+        self.adit.rewrite(&configuration(tunnel, self.underlay_mtu));
+        self.adit.apply();
+        let (local, remote) = tunnel.ends();
+        // A device that takes less than 1280 bytes has no IPv6.
+        let (address, route) = if mode.inner_v6 {
+            ("-6 addr add fd00:50::2/64 dev far nodad", "-6 route replace fd00:1::/64 dev far")
+        } else {
+            ("addr add 192.168.50.2/30 dev far", "route replace 172.16.10.0/24 dev far")
+        };
+        self.guest.run(&format!(
+            "set -e
+             ip link del far 2>/dev/null || true
+             ip link add far {} local {remote} remote {local} {link}
+             ip link set far up
+             ip {address}
+             ip {route}",
+            mode.link,
+        ));
+        acquaint(&self.network.host1, mode.target());
+    }
+
+    /// Makes both ends believe that the underlay takes no more than this.
+    fn narrow(&mut self, underlay_mtu: u16) {
+        if self.underlay_mtu == underlay_mtu {
+            return;
+        }
+        self.underlay_mtu = underlay_mtu;
+        self.guest.run(&format!("ip link set eth0 mtu {underlay_mtu}"));
+        // The MTU of a port changes with a restart alone.
+        self.adit.rewrite(&configuration(IPIP.tunnel(""), underlay_mtu));
+        self.adit.signal("TERM");
+        assert!(self.adit.wait().success(), "adit ended badly:\n{}", self.adit.log());
+        self.adit.restart(&self.network.box_a);
+    }
+}
+
+/// Site A, whose port to the underlay takes `underlay_mtu`.
+fn configuration(tunnel: Tunnel, underlay_mtu: u16) -> String {
+    tunnel.site_a().replace("iface=wan\"", &format!("iface=wan\", mtu: {underlay_mtu}"))
+}
