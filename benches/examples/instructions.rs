@@ -8,11 +8,15 @@ use core::hint::black_box;
 
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::worker::Worker;
+use benches::attack::Attack;
 use benches::case::{BURST, Case};
 use benches::treadmill::{Alone, Treadmill};
 
 /// Every sixteenth round looks at the rings, so that a multiple of 16 is the same at any start.
 const POLLS: u32 = 320;
+
+/// After so many packets of an attack, its pieces fill what they may.
+const WARMUP_PACKETS: u32 = 10_240;
 
 /// A function of its own, so that its name is one.
 #[inline(never)]
@@ -41,16 +45,36 @@ fn measure(case: Case) {
     assert_eq!(sent, 2 * u64::from(POLLS) * u64::from(BURST), "{}: packets were lost", case.name());
 }
 
+/// Half of the packets are a flood, and no more than half are sent.
+fn measure_attack(attack: Attack) {
+    let mut worker = attack.worker();
+    let polls = 2 * WARMUP_PACKETS / u32::from(BURST);
+    for _ in 0..polls {
+        worker.poll(Nanos(1));
+    }
+    let before = worker.device_mut().sent();
+    measured_polls(&mut worker);
+    let sent = worker.device_mut().sent() - before;
+    let half = u64::from(POLLS) * u64::from(BURST) / 2;
+    assert!(sent.abs_diff(half) < half / 20, "{}: {sent} of {half} were sent", attack.name());
+}
+
 fn main() {
-    let cases = Case::usual();
+    let (cases, attacks) = (Case::usual(), Attack::all());
     match std::env::args().nth(1).and_then(|word| word.parse::<usize>().ok()) {
         Some(0) => measured_polls_of_device(&mut cases[0].device_alone()),
-        Some(number) => measure(cases[number - 1]),
+        Some(number) => match cases.get(number - 1) {
+            Some(&case) => measure(case),
+            None => measure_attack(attacks[number - 1 - cases.len()]),
+        },
         None => {
             println!("{} packets", POLLS * u32::from(BURST));
             println!("the device alone");
             for case in cases {
                 println!("{} {}", case.name(), case.tunnels);
+            }
+            for attack in attacks {
+                println!("half {}", attack.name());
             }
         }
     }

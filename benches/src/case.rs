@@ -130,7 +130,12 @@ impl Case {
 
     /// A worker with the case's tables, over another device.
     pub fn worker_over<D: Device>(&self, device: D) -> Worker<D> {
-        let settings = WorkerSettings {
+        self.worker_with(device, Self::settings())
+    }
+
+    /// How its worker is set up.
+    pub fn settings() -> WorkerSettings {
+        WorkerSettings {
             number: 0,
             workers: 1,
             burst: BURST,
@@ -141,7 +146,11 @@ impl Case {
             seed: SEED,
             measured_tunnels: 0,
             fast_path: true,
-        };
+        }
+    }
+
+    /// The same with other settings.
+    pub fn worker_with<D: Device>(&self, device: D, settings: WorkerSettings) -> Worker<D> {
         let shared = Arc::new(Shared::new(self.tunnels.max(1) as usize));
         Worker::new(device, Arc::new(Publication::new(Arc::new(self.tables()))), shared, settings)
     }
@@ -248,7 +257,8 @@ impl Case {
     }
 }
 
-fn shuffle<T>(items: &mut [T]) {
+/// Puts items into an order that is none, and the same in every run.
+pub(crate) fn shuffle<T>(items: &mut [T]) {
     let mut numbers = Numbers::new(SEED);
     for at in (1..items.len()).rev() {
         let other = usize::try_from(numbers.below(at as u64 + 1)).unwrap_or(0);

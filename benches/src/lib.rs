@@ -1,5 +1,6 @@
 //! What the benchmarks of adit share; see `benches/`.
 
+pub mod attack;
 pub mod case;
 pub mod court;
 pub mod hot_queue;

@@ -116,7 +116,13 @@ pub fn frame(port: PortId, packet: &[u8]) -> Frame {
     (frame, bytes.len())
 }
 
-fn packet4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+/// With DF and TTL 64.
+pub(crate) fn packet4(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    payload: &[u8],
+) -> Vec<u8> {
     let fields = Ipv4Fields {
         tos: 0,
         payload_len: u16::try_from(payload.len()).unwrap_or(0),
@@ -130,7 +136,13 @@ fn packet4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]
     [&fields.header()[..], payload].concat()
 }
 
-fn packet6(source: Ipv6Addr, destination: Ipv6Addr, next_header: u8, payload: &[u8]) -> Vec<u8> {
+/// With hop limit 64.
+pub(crate) fn packet6(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    next_header: u8,
+    payload: &[u8],
+) -> Vec<u8> {
     let fields = Ipv6Fields {
         traffic_class: 0,
         flow_label: 0,

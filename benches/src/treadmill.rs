@@ -23,8 +23,13 @@ pub struct Treadmill {
 impl Treadmill {
     /// Of two ports, `frames` arrive on `arrives_on` one after the other, and again.
     pub fn new(arrives_on: PortId, frames: Vec<Frame>) -> Self {
-        let mut spare = MemoryPool::new(1024, 2048);
-        let idle = core::iter::from_fn(|| spare.allocate()).take(512).collect();
+        Self::with_buffers(arrives_on, frames, 1024)
+    }
+
+    /// The same with so many buffers, of which 512 are for packets that the worker makes.
+    pub fn with_buffers(arrives_on: PortId, frames: Vec<Frame>, count: usize) -> Self {
+        let mut spare = MemoryPool::new(count, 2048);
+        let idle = core::iter::from_fn(|| spare.allocate()).take(count - 512).collect();
         Self { arrives_on, frames, next: 0, idle, spare, sent: 0 }
     }
 
@@ -69,7 +74,8 @@ impl Device for Treadmill {
     }
 
     fn allocate(&mut self) -> Option<Packet> {
-        self.spare.allocate()
+        // What it has made before is among the others now.
+        self.spare.allocate().or_else(|| self.idle.pop())
     }
 
     fn release(&mut self, burst: &mut Burst) {
