@@ -13,7 +13,7 @@ use adit_dataplane::node::rate_limit;
 use adit_dataplane::reassembly;
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::NeighborTable;
-use adit_dataplane::tables::{NextHop, Port, Tables};
+use adit_dataplane::tables::{Limits, NextHop, Port, Tables};
 use adit_dataplane::tunnel::lookup::{Pair, Protocols, TunnelLookup};
 use adit_dataplane::tunnel::policy::{AddressSet, SourceFilter};
 use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
@@ -166,8 +166,8 @@ impl Case {
         let gateway = host(UNDERLAY, Ipv4Addr::new(198, 51, 100, 254).into(), ROUTER_MAC);
         host(LAN, HOST4.into(), HOST_MAC);
         host(LAN, HOST6.into(), HOST_MAC);
-        let port =
-            |mac| Port { mac, mtu: 1500, source_ipv4: None, source_ipv6: None, nets: Arc::new([]) };
+        let (source_ipv4, source_ipv6) = (Some(LOCAL4), Some(LOCAL6));
+        let port = |mac| Port { mac, mtu: 1500, source_ipv4, source_ipv6, nets: Arc::new([]) };
         let own = [LOCAL4.into(), LOCAL6.into()];
         let (fib4, fib6) = self.fibs(gateway);
         let mut tables = Tables {
@@ -176,6 +176,7 @@ impl Case {
             fib6,
             neighbors,
             local: LocalAddresses::new(own.into_iter()),
+            limits: Limits { router_id: source_ipv4, router_id6: source_ipv6, ..Limits::default() },
             ..Tables::empty(SEED)
         };
         tables.local.note_route_ipv4(Ipv4Net::new_assert(LOCAL4, 32), Some(NextHop::Local));

@@ -3,12 +3,12 @@
 //! does no harm.
 
 use super::FastPath;
+use super::ends::{sort_strangers_ipv4, sort_strangers_ipv6};
 use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::leave::{leave_ipv4, leave_ipv6};
 use super::link::LastLink;
 use super::list::List;
 use super::lookups::Lookups;
-use super::sort::{may_pass_ipv4, may_pass_ipv6};
 use crate::fib::{LastFound, NextHopId};
 use crate::interface::{PortId, TunnelId};
 use crate::packet::Packet;
@@ -53,9 +53,10 @@ impl FastPath {
         last: &mut LastLink,
         round: &mut Round<'_>,
     ) {
-        let Self { ipv4, arrivals4, insides, outcomes, .. } = self;
+        let Self { ipv4, arrivals4, strangers4, odd4, insides, outcomes, .. } = self;
         let tables = round.tables;
         insides.clear();
+        strangers4.clear();
         if tables.fib4.is_large() {
             prefetch_inside::<IPV4_END>(packets, arrivals4, tables);
         }
@@ -70,11 +71,12 @@ impl FastPath {
                     let inner = packet.data().get(IPV4_END..).unwrap_or(&[]);
                     insides.push(at, id, outer.protocol(), inner, tables);
                 }
-                _ if may_pass_ipv4(outer, tables) => {
-                    ipv4.push(at, tables.fib4.lookup(local), tables);
-                }
-                _ => {}
+                found => strangers4.push((at, found)),
             }
+        }
+        if !strangers4.is_empty() {
+            let outcomes = &mut *outcomes;
+            sort_strangers_ipv4((packets, outcomes), strangers4, (ipv4, odd4), round);
         }
         insides.look_up(tables);
         leave_ipv4::<IPV4_END>((packets, outcomes), insides, last, round);
@@ -89,9 +91,10 @@ impl FastPath {
         last: &mut LastLink,
         round: &mut Round<'_>,
     ) {
-        let Self { ipv6, arrivals6, insides, outcomes, .. } = self;
+        let Self { ipv6, arrivals6, strangers6, odd6, insides, outcomes, .. } = self;
         let tables = round.tables;
         insides.clear();
+        strangers6.clear();
         if tables.fib4.is_large() {
             prefetch_inside::<IPV6_END>(packets, arrivals6, tables);
         }
@@ -106,11 +109,12 @@ impl FastPath {
                     let inner = packet.data().get(IPV6_END..).unwrap_or(&[]);
                     insides.push(at, id, outer.next_header(), inner, tables);
                 }
-                _ if may_pass_ipv6(outer, tables) => {
-                    ipv6.push(at, tables.fib6.lookup(local), tables);
-                }
-                _ => {}
+                found => strangers6.push((at, found)),
             }
+        }
+        if !strangers6.is_empty() {
+            let outcomes = &mut *outcomes;
+            sort_strangers_ipv6((packets, outcomes), strangers6, (ipv6, odd6), round);
         }
         insides.look_up(tables);
         leave_ipv4::<IPV6_END>((packets, outcomes), insides, last, round);

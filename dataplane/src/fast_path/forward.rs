@@ -26,7 +26,12 @@ pub(super) fn forward_ipv4(
         };
         let Some(start) = packet.data().first_chunk::<IPV4_END>() else { continue };
         let plain = PlainIpv4::of(header::behind_ethernet(start));
-        let Some(link) = last.link_ipv4(next_hop, plain.destination(), round) else { continue };
+        let Some(link) = last.link_ipv4(next_hop, plain.destination(), round) else {
+            if next_hop.is_local() {
+                *outcome = Outcome::TO_US;
+            }
+            continue;
+        };
         let Some(start) = leave::<IPV4_END>(packet, plain.total_len(), link) else { continue };
         decrement_ttl(header::behind_ethernet_mut(start));
         *outcome = Outcome::taken(Path::Forward, link.port);
@@ -48,7 +53,12 @@ pub(super) fn forward_ipv6(
         };
         let Some(start) = packet.data().first_chunk::<IPV6_END>() else { continue };
         let plain = PlainIpv6::of(header::behind_ethernet(start));
-        let Some(link) = last.link_ipv6(next_hop, plain.destination(), round) else { continue };
+        let Some(link) = last.link_ipv6(next_hop, plain.destination(), round) else {
+            if next_hop.is_local() {
+                *outcome = Outcome::TO_US;
+            }
+            continue;
+        };
         let Some(start) = leave::<IPV6_END>(packet, plain.total_len(), link) else { continue };
         decrement_hop_limit(header::behind_ethernet_mut(start));
         *outcome = Outcome::taken(Path::Forward, link.port);

@@ -182,8 +182,19 @@ impl PlainIpv4 {
     /// §5.3.1, §5.3.7).
     #[inline]
     pub(super) fn may_pass(self) -> bool {
-        let source_net = HOST_NETS[usize::from((self.second >> 32) as u8)];
-        (self.ttl() > 1) & source_net & HOST_NETS[usize::from(self.third as u8)]
+        (self.ttl() > 1) & self.is_between_hosts()
+    }
+
+    /// Whether both addresses are those of hosts.
+    #[inline]
+    pub(super) fn is_between_hosts(self) -> bool {
+        self.is_from_host() & HOST_NETS[usize::from(self.third as u8)]
+    }
+
+    /// Whether the source is that of a host.
+    #[inline]
+    pub(super) fn is_from_host(self) -> bool {
+        HOST_NETS[usize::from((self.second >> 32) as u8)]
     }
 }
 
@@ -267,9 +278,15 @@ impl PlainIpv6 {
     /// forwarded: not multicast, link-local, unspecified, loopback or an IPv4 address in disguise.
     #[inline]
     pub(super) fn may_pass(self) -> bool {
+        (self.hop_limit() > 1) & self.is_between_hosts()
+    }
+
+    /// Whether both addresses are of a kind that is forwarded.
+    #[inline]
+    pub(super) fn is_between_hosts(self) -> bool {
         // 0100::/8 to fdff::/8 is what is between the odd ends of the address space.
         let is_host = |first: u8| first.wrapping_sub(1) < 0xfd;
-        (self.hop_limit() > 1) & is_host(self.source[0] as u8) & is_host(self.destination[0] as u8)
+        is_host(self.source[0] as u8) & is_host(self.destination[0] as u8)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Plain packets that came through a tunnel: checked, and forwarded to a host.
 
-use super::Outcome;
 use super::arrive::{Inside, Insides};
 use super::counting::{NEAR_TUNNELS, prefetch_counters};
 use super::header::{
@@ -8,6 +7,8 @@ use super::header::{
 };
 use super::link::{LastLink, Link};
 use super::list::see_to_each;
+use super::{Outcome, ends};
+use crate::fib::NextHopId;
 use crate::interface::TunnelId;
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
@@ -68,7 +69,7 @@ fn leave_one_ipv4<const END: usize>(
     let plain = PlainIpv4::of(frame.get(END..)?.first_chunk()?);
     let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV4, plain.tos())
         & plain.is_sound(usize::from(outer.payload_len))
-        & plain.may_pass()
+        & plain.is_between_hosts()
         & (plain.destination() != outer.source_ipv4);
     let inner_end = END + ipv4::HEADER_LEN;
     if !is_plain || header::opens_connection(frame, inner_end, plain.protocol(), tunnel) {
@@ -76,6 +77,9 @@ fn leave_one_ipv4<const END: usize>(
     }
     if !is_believed_ipv4(tunnel, item.tunnel, plain.source(), round) {
         return None;
+    }
+    if plain.ttl() <= 1 {
+        return expire_one_ipv4::<END>(packet, item, round);
     }
     let link = last.link_ipv4(item.next_hop, plain.destination(), round)?;
     if plain.total_len() > link.mtu {
@@ -102,7 +106,7 @@ fn leave_one_ipv6<const END: usize>(
     let (source, destination) = (plain.source(), plain.destination());
     let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV6, plain.traffic_class())
         & plain.is_sound(usize::from(outer.payload_len))
-        & plain.may_pass();
+        & plain.is_between_hosts();
     let inner_end = END + ipv6::HEADER_LEN;
     if !is_plain
         || is_from::<END>(frame, destination)
@@ -118,6 +122,9 @@ fn leave_one_ipv6<const END: usize>(
     if !is_believed {
         return None;
     }
+    if plain.hop_limit() <= 1 {
+        return expire_one_ipv6::<END>(packet, item, round);
+    }
     let link = last.link_ipv6(item.next_hop, destination, round)?;
     if plain.total_len() > link.mtu {
         return None;
@@ -127,6 +134,50 @@ fn leave_one_ipv6<const END: usize>(
     start[12..14].copy_from_slice(&ether_type::IPV6.to_be_bytes());
     decrement_hop_limit(header::behind_ethernet_mut(start));
     Some(left(plain.total_len(), tunnel, link, round))
+}
+
+/// Ends a packet that may leave its tunnel and no further, since its TTL is used up, if nobody is to be
+/// told of it.
+#[cold]
+fn expire_one_ipv4<const END: usize>(
+    packet: &Packet,
+    item: &Inside,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    let tunnel = round.tables.tunnel(item.tunnel)?;
+    let inner = packet.data().get(END..)?;
+    let plain = PlainIpv4::of(inner.first_chunk()?);
+    if plain.ttl() == 0 || !leads_to_host(item.next_hop) {
+        return None;
+    }
+    let len = usize::from(plain.total_len());
+    let outcome = ends::expire_ipv4(inner.get(..len)?, plain, round)?;
+    round.count_rx(tunnel.plain.slot, tunnel.measured_as(), len);
+    Some(outcome)
+}
+
+/// The same for IPv6.
+#[cold]
+fn expire_one_ipv6<const END: usize>(
+    packet: &Packet,
+    item: &Inside,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    let tunnel = round.tables.tunnel(item.tunnel)?;
+    let inner = packet.data().get(END..)?;
+    let plain = PlainIpv6::of(inner.first_chunk()?);
+    if plain.hop_limit() == 0 || !leads_to_host(item.next_hop) {
+        return None;
+    }
+    let len = usize::from(plain.total_len());
+    let outcome = ends::expire_ipv6(inner.get(..len)?, plain, round)?;
+    round.count_rx(tunnel.plain.slot, tunnel.measured_as(), len);
+    Some(outcome)
+}
+
+/// Whether a next hop is a host, whoever that is.
+fn leads_to_host(next_hop: NextHopId) -> bool {
+    next_hop.as_via().is_some() || next_hop.as_connected().is_some()
 }
 
 /// Counts a packet that left a tunnel.

@@ -63,3 +63,23 @@ pub(super) fn see_to_each<T>(
         }
     }
 }
+
+/// The same for those that were not taken before, of which nothing changes but their outcome.
+pub(super) fn see_to_others<T>(
+    (packets, outcomes): (&[Packet], &mut [Outcome]),
+    items: &[T],
+    place: impl Fn(&T) -> u16,
+    mut see_to: impl FnMut(&Packet, &T) -> Option<Outcome>,
+) {
+    for item in items {
+        let at = usize::from(place(item));
+        let (Some(packet), Some(outcome)) = (packets.get(at), outcomes.get_mut(at)) else {
+            continue;
+        };
+        if *outcome == Outcome::NOT_TAKEN
+            && let Some(ended) = see_to(packet, item)
+        {
+            *outcome = ended;
+        }
+    }
+}

@@ -17,6 +17,7 @@
 
 mod arrive;
 mod counting;
+mod ends;
 mod enter;
 mod forward;
 mod header;
@@ -27,11 +28,15 @@ mod lookups;
 mod sort;
 
 use crate::interface::{PORTS_MAX, PortId};
-use crate::packet::{BURST_MAX, Burst, Path};
+use crate::packet::{BURST_MAX, Burst, Flags, Packet, Path};
 use crate::stage::{Round, Verdict, Verdicts};
 use crate::tables::Port;
-use crate::tunnel::lookup::Home;
+use crate::tunnel::lookup::{Found, Home};
+use crate::wire::ethernet;
+use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv6::Ipv6;
 use arrive::Insides;
+use ends::{end_ipv4, end_ipv6};
 use enter::{enter_ipv4, enter_ipv6};
 use forward::{forward_ipv4, forward_ipv6};
 use link::LastLink;
@@ -39,21 +44,38 @@ use list::List;
 use lookups::Lookups;
 use sort::Sorted;
 
-/// What became of a packet: the port that it leaves by, and its path; or it was not taken.
+/// What became of a packet, in the two upper bits. It was taken: its path and the port that it leaves by,
+/// a byte each.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Outcome(u16);
 
-const _: () = assert!(PORTS_MAX < PORT_BITS as usize);
-const PORT_BITS: u16 = 0xff;
+const _: () = assert!(PORTS_MAX < NO_PORT as usize);
+const NO_PORT: u16 = 0xff;
+const PART_SHIFT: u32 = 14;
+/// The parts of a burst: packets that were taken, others, and ended ones.
+const TAKEN: u16 = 0;
+const OTHERS: u16 = 1;
+const ENDED: u16 = 2;
 
 impl Outcome {
-    const NOT_TAKEN: Self = Self(u16::MAX);
+    /// The stages see to it.
+    const NOT_TAKEN: Self = Self(OTHERS << PART_SHIFT | NO_PORT);
+    /// It is sound, and to this node.
+    const TO_US: Self = Self(Self::NOT_TAKEN.0 | 1 << 8);
+    /// It is counted, and only its buffer is left.
+    const ENDED: Self = Self(ENDED << PART_SHIFT | NO_PORT);
 
     #[inline]
     const fn taken(path: Path, port: PortId) -> Self {
         Self((path as u16) << 8 | port.0 as u16)
     }
 
+    #[inline]
+    const fn part(self) -> u16 {
+        self.0 >> PART_SHIFT
+    }
+
+    #[inline]
     fn get(self) -> Option<(Path, PortId)> {
         let [path, port] = self.0.to_be_bytes();
         let path = Path::ALL.get(usize::from(path)).copied()?;
@@ -61,7 +83,7 @@ impl Outcome {
     }
 }
 
-/// A burst whose packets were all taken, and leave by one port.
+/// Packets that were taken, and all leave by one port.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole {
     /// The port.
@@ -73,16 +95,61 @@ pub struct Whole {
 impl Whole {
     #[inline]
     fn of(outcomes: &[Outcome]) -> Option<Self> {
-        let any = outcomes.iter().fold(0, |any, outcome| any | outcome.0) & PORT_BITS;
-        let all = outcomes.iter().fold(u16::MAX, |all, outcome| all & outcome.0) & PORT_BITS;
-        if any != all || any == PORT_BITS {
+        let any = outcomes.iter().fold(0, |any, outcome| any | outcome.0) & NO_PORT;
+        let all = outcomes.iter().fold(u16::MAX, |all, outcome| all & outcome.0) & NO_PORT;
+        if any != all || any == NO_PORT {
             return None;
         }
+        Some(Self { port: PortId(u8::try_from(any).ok()?), paths: Self::count(outcomes) })
+    }
+
+    /// Of those that were taken, if there are any.
+    #[inline]
+    fn of_taken(outcomes: &[Outcome]) -> Option<Self> {
+        let taken =
+            |outcome: &Outcome, other| if outcome.part() == TAKEN { outcome.0 } else { other };
+        let any = outcomes.iter().fold(0, |any, outcome| any | taken(outcome, 0)) & NO_PORT;
+        let all = outcomes.iter().fold(NO_PORT, |all, outcome| all & taken(outcome, NO_PORT));
+        if any != all {
+            return None;
+        }
+        Some(Self { port: PortId(u8::try_from(any).ok()?), paths: Self::count(outcomes) })
+    }
+
+    #[inline]
+    fn count(outcomes: &[Outcome]) -> [u16; Path::ALL.len()] {
         let count = |path: Path| {
             outcomes.iter().fold(0, |count, o| count + u16::from(o.0 >> 8 == path as u16))
         };
-        let port = PortId(u8::try_from(any).ok()?);
-        Some(Self { port, paths: Path::ALL.map(count) })
+        Path::ALL.map(count)
+    }
+}
+
+/// A burst in parts, each in the order of arrival.
+#[derive(Default)]
+pub struct Parts {
+    /// Packets that were taken: they stand at their Ethernet header, which is written.
+    pub taken: Burst,
+    /// The bytes of all others are as they were.
+    pub others: Burst,
+    /// How many of the former came before each of the latter.
+    pub ahead: Ahead,
+}
+
+/// See [`Parts`].
+pub struct Ahead([u16; BURST_MAX]);
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self([0; BURST_MAX])
+    }
+}
+
+impl Ahead {
+    /// How many taken packets came before other packet number `other`.
+    #[inline]
+    pub fn of(&self, other: usize) -> usize {
+        self.0.get(other).map_or(0, |&count| count.into())
     }
 }
 
@@ -94,7 +161,13 @@ pub struct FastPath {
     /// their tunnels.
     arrivals4: List<(u16, Home)>,
     arrivals6: List<(u16, Home)>,
+    /// Those that are of no tunnel, and what was found instead.
+    strangers4: List<(u16, Found)>,
+    strangers6: List<(u16, Found)>,
     insides: Insides,
+    /// Sound packets that may not go on.
+    odd4: List<u16>,
+    odd6: List<u16>,
     /// Packets of IPv6 to be sorted, and where they go.
     transits6: List<u16>,
     destinations6: Lookups,
@@ -108,7 +181,11 @@ impl Default for FastPath {
             ipv6: Sorted::default(),
             arrivals4: List::new((0, Home::default())),
             arrivals6: List::new((0, Home::default())),
+            strangers4: List::new((0, Found::Nothing)),
+            strangers6: List::new((0, Found::Nothing)),
             insides: Insides::default(),
+            odd4: List::new(0),
+            odd6: List::new(0),
             transits6: List::new(0),
             destinations6: Lookups::default(),
             outcomes: [Outcome::NOT_TAKEN; BURST_MAX],
@@ -117,9 +194,9 @@ impl Default for FastPath {
 }
 
 impl FastPath {
-    /// Takes the plain packets of a burst, which arrived on `port`. Those it took stand at their
-    /// Ethernet header, which is written; the bytes of all others are as they were. `None`: they
-    /// don't all leave together, and [`tell`](Self::tell) says what became of each.
+    /// Takes the plain packets of a burst, which arrived on `port`. When it took all and they leave by one
+    /// port, the burst may be sent as it lies. Otherwise [`divide`](Self::divide) says what became of
+    /// each packet.
     pub fn take(
         &mut self,
         burst: &mut Burst,
@@ -144,6 +221,12 @@ impl FastPath {
         forward_ipv6((packets, outcomes), &ipv6.forwards, &mut last, round);
         enter_ipv4((packets, outcomes), &ipv4.entries, &mut last, round);
         enter_ipv6((packets, outcomes), &ipv6.entries, &mut last, round);
+        if !self.odd4.is_empty() {
+            end_ipv4((packets, outcomes), &self.odd4, round);
+        }
+        if !self.odd6.is_empty() {
+            end_ipv6((packets, outcomes), &self.odd6, round);
+        }
         Whole::of(outcomes)
     }
 
@@ -153,18 +236,58 @@ impl FastPath {
         None
     }
 
-    /// Says what became of each packet of the burst that [`take`](Self::take) saw last: a verdict
-    /// for every packet, its path for those that were taken.
-    pub fn tell(&self, burst: &mut Burst, verdicts: &mut Verdicts) {
-        let packets = burst.packets_mut().iter_mut();
-        for ((packet, verdict), outcome) in packets.zip(verdicts).zip(&self.outcomes) {
-            *verdict = match outcome.get() {
-                Some((path, port)) => {
-                    packet.path = path;
-                    Verdict::Ready(port)
-                }
-                None => Verdict::Unseen,
+    /// Divides the burst that [`take`](Self::take) saw last into the packets that it took, those that
+    /// have ended and are counted, into `ended`, which is empty, and all others, each with a verdict.
+    /// `Some`: those that were taken leave by one port.
+    pub fn divide(
+        &self,
+        burst: &mut Burst,
+        parts: &mut Parts,
+        ended: &mut Burst,
+        verdicts: &mut Verdicts,
+    ) -> Option<Whole> {
+        let Parts { taken, others, ahead } = parts;
+        let outcomes = self.outcomes.get(..burst.len())?;
+        let mut bursts = [taken, &mut *others, ended];
+        for (packet, outcome) in burst.drain().zip(outcomes) {
+            let [taken, others, _] = &bursts;
+            if let Some(ahead) = ahead.0.get_mut(others.len()) {
+                *ahead = u16::try_from(taken.len()).unwrap_or(u16::MAX);
+            }
+            if let Some(part) = bursts.get_mut(usize::from(outcome.part())) {
+                // Each has room for a whole burst.
+                let _ = part.push(packet);
+            }
+        }
+        let of_others = outcomes.iter().filter(|outcome| outcome.part() == OTHERS);
+        for ((packet, verdict), outcome) in
+            others.packets_mut().iter_mut().zip(verdicts).zip(of_others)
+        {
+            *verdict = if *outcome == Outcome::TO_US {
+                uncover(packet);
+                Verdict::Deliver
+            } else {
+                Verdict::Unseen
             };
         }
+        Whole::of_taken(outcomes)
     }
+
+    /// The path of each packet that was taken of `count`, and the port that it leaves by.
+    pub fn ways(&self, count: usize) -> impl Iterator<Item = (Path, PortId)> {
+        self.outcomes.iter().take(count).filter_map(|outcome| outcome.get())
+    }
+}
+
+/// Lets a packet whose header is sound stand at it, and end where the packet does, as the stages leave it.
+fn uncover(packet: &mut Packet) {
+    packet.strip(ethernet::HEADER_LEN);
+    packet.meta.flags.clear(Flags::GOOD_CHECKSUM);
+    let bytes = packet.data();
+    let total_len = if bytes.first().is_some_and(|first| first >> 4 == 4) {
+        Ipv4::trusted(bytes).total_len().into()
+    } else {
+        Ipv6::trusted(bytes).total_len()
+    };
+    packet.truncate(total_len);
 }

@@ -50,8 +50,11 @@ impl FastPath {
     #[inline]
     pub(super) fn sort(&mut self, packets: &[Packet], own: u64, tables: &Tables) {
         let Self { ipv4, ipv6, arrivals4, arrivals6, transits6, destinations6, .. } = self;
+        let Self { odd4, odd6, .. } = self;
         ipv4.clear();
         ipv6.clear();
+        odd4.clear();
+        odd6.clear();
         arrivals4.clear();
         arrivals6.clear();
         transits6.clear();
@@ -71,14 +74,16 @@ impl FastPath {
                         continue;
                     }
                     if header::is_tunnels(plain.protocol()) {
-                        if !plain.is_fragment() {
-                            let (local, remote) = (plain.destination(), plain.source());
-                            arrivals4.push((at, tables.tunnels_by_ipv4.ask(local, remote)));
+                        if plain.is_fragment() {
+                            odd4.push(at);
+                            continue;
                         }
-                        continue;
-                    }
-                    if may_pass_ipv4(plain, tables) {
+                        let (local, remote) = (plain.destination(), plain.source());
+                        arrivals4.push((at, tables.tunnels_by_ipv4.ask(local, remote)));
+                    } else if may_pass_ipv4(plain, tables) {
                         ipv4.push(at, tables.fib4.lookup(plain.destination()), tables);
+                    } else {
+                        odd4.push(at);
                     }
                 }
                 Carried::Ipv6 => {
@@ -94,6 +99,8 @@ impl FastPath {
                     } else if may_pass_ipv6(plain, tables) {
                         transits6.push(at);
                         destinations6.push(plain.destination());
+                    } else {
+                        odd6.push(at);
                     }
                 }
                 Carried::Other => {}

@@ -6,7 +6,7 @@
 //!
 //! The buckets of sources are a table of fixed size, allocated at the start. A place in it is given
 //! to another source only when its bucket is full again, and then there is nothing to forget: no
-//! flood of other sources resets a bucket. And only an error that is sent empties a bucket, so the
+//! flood of other sources resets a bucket. And only an error that is allowed empties a bucket, so the
 //! bucket for all bounds how many places are taken at any time; the table has several times as many.
 //! Where all places of a set are taken even so, a newcomer shares the bucket that is full soonest.
 //! Who floods with many sources can use up the bucket for all, as with any such limit, and no more.
@@ -96,9 +96,10 @@ impl Pace {
 
     /// When the bucket will be full after one event `now`; `None` when it is too empty for one.
     #[inline]
-    fn spend(self, full_at: Nanos, now: Nanos) -> Option<Nanos> {
-        let after = full_at.max(now).0.saturating_add(self.period);
-        (after <= now.0.saturating_add(self.depth)).then_some(Nanos(after))
+    const fn spend(self, full_at: Nanos, now: Nanos) -> Option<Nanos> {
+        let from = if full_at.0 > now.0 { full_at.0 } else { now.0 };
+        let after = from.saturating_add(self.period);
+        if after <= now.0.saturating_add(self.depth) { Some(Nanos(after)) } else { None }
     }
 }
 
@@ -113,6 +114,12 @@ impl TokenBucket {
     /// Refilled at `rate`.
     pub const fn new(rate: Rate) -> Self {
         Self { pace: Pace::new(rate), full_at: Nanos(0) }
+    }
+
+    /// Whether there is a token.
+    #[inline]
+    const fn has_one(&self, now: Nanos) -> bool {
+        self.pace.spend(self.full_at, now).is_some()
     }
 
     /// Takes a token, if there is one.
@@ -165,6 +172,16 @@ impl ErrorLimiter {
         }
     }
 
+    /// Whether [`allow`](Self::allow) would say no, and nothing has changed afterwards. As long as the
+    /// time is the same the answer stays no, whatever else is allowed.
+    #[inline]
+    pub fn is_exhausted(&self, now: Nanos, error: IcmpError, source: IpAddr) -> bool {
+        if error.is_too_big() {
+            return !self.too_big.has_one(now);
+        }
+        !self.errors.has_one(now) || !self.sources.has_one(now, source)
+    }
+
     /// Whether an echo request may be answered now.
     #[inline]
     pub fn allow_echo(&mut self, now: Nanos) -> bool {
@@ -185,6 +202,13 @@ const SPARE: u64 = 8;
 struct Place {
     source_hash: u64,
     full_at: Nanos,
+}
+
+impl Place {
+    /// The least is the place for a source.
+    fn rank(&self, source_hash: u64) -> (bool, Nanos) {
+        (self.source_hash != source_hash, self.full_at)
+    }
 }
 
 type Set = [Place; WAYS];
@@ -212,19 +236,34 @@ impl Sources {
 
     /// The place of a source: its own, else a free one, else one that it has to share.
     fn place(&mut self, now: Nanos, source: IpAddr) -> Option<&mut Place> {
-        let address = match source {
-            IpAddr::V4(address) => address.to_ipv6_mapped(),
-            IpAddr::V6(address) => address,
-        };
-        let source_hash = self.key.hash_address(address.to_bits());
-        let mask = self.sets.len() - 1;
-        let index = usize::try_from(source_hash).unwrap_or(0) & mask;
+        let source_hash = self.hash(source);
+        let index = self.set_of(source_hash);
         let places = self.sets.get_mut(index)?.iter_mut();
-        let place = places.min_by_key(|place| (place.source_hash != source_hash, place.full_at))?;
+        let place = places.min_by_key(|place| place.rank(source_hash))?;
         if place.full_at <= now {
             *place = Place { source_hash, full_at: now };
         }
         Some(place)
+    }
+
+    /// Whether there is a token in the bucket of a source.
+    fn has_one(&self, now: Nanos, source: IpAddr) -> bool {
+        let source_hash = self.hash(source);
+        let set = self.sets.get(self.set_of(source_hash));
+        let place = set.and_then(|set| set.iter().min_by_key(|place| place.rank(source_hash)));
+        place.is_some_and(|place| self.pace.spend(place.full_at, now).is_some())
+    }
+
+    fn hash(&self, source: IpAddr) -> u64 {
+        let address = match source {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        self.key.hash_address(address.to_bits())
+    }
+
+    fn set_of(&self, source_hash: u64) -> usize {
+        usize::try_from(source_hash).unwrap_or(0) & (self.sets.len() - 1)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::counters::{Counter, CounterSlot, WorkerCounters};
 use crate::interface::{Interface, PortId, TunnelId};
 use crate::node::icmp_error::IcmpError;
 use crate::node::options::{RefusedOption, refused_option};
+use crate::node::rate_limit::ErrorLimiter;
 use crate::packet::BURST_MAX;
 use crate::reassembly::Terms;
 use crate::tables::neighbor::AdjacencyId;
@@ -32,8 +33,6 @@ use identification::Identifications;
 pub enum Verdict {
     /// Nobody has looked at the frame yet.
     Unseen,
-    /// It stands at its Ethernet header, which is written, and leaves by this port.
-    Ready(PortId),
     /// Look up where it goes. It stands at its IP header, which is checked.
     Route,
     /// The same, and it has been looked up: there.
@@ -155,6 +154,8 @@ pub struct Round<'a, W: Witness = Unwatched> {
     pub counters: &'a WorkerCounters,
     /// The time.
     pub now: Nanos,
+    /// What errors may still be sent.
+    pub limiter: &'a ErrorLimiter,
     /// Identifications of packets that may be fragmented.
     pub identifications: &'a mut Identifications,
     /// Packets of tunnels whose latency is measured.
@@ -167,8 +168,8 @@ impl<'a, W: Witness> Round<'a, W> {
     /// The same, with nobody who watches.
     #[inline]
     pub fn unwatched(self) -> Round<'a> {
-        let Self { tables, counters, now, identifications, measured, .. } = self;
-        Round { tables, counters, now, identifications, measured, witness: Unwatched }
+        let Self { tables, counters, now, limiter, identifications, measured, .. } = self;
+        Round { tables, counters, now, limiter, identifications, measured, witness: Unwatched }
     }
 
     /// Notes what was decided about the packet at hand.

@@ -6,6 +6,7 @@
 
 mod deliver;
 pub mod exchange;
+mod process;
 mod reassemble;
 mod relay;
 mod settle;
@@ -17,17 +18,13 @@ use std::sync::Arc;
 use crate::clock::{CycleScale, Nanos, cycles};
 use crate::counters::Counter;
 use crate::device::Device;
-use crate::fast_path::{FastPath, Whole};
+use crate::fast_path::{FastPath, Parts};
 use crate::interface::PortId;
 use crate::latency::Histograms;
 use crate::node::rate_limit::{self, ErrorLimiter};
 use crate::packet::{BURST_MAX, Burst, Path};
 use crate::reassembly::{self, Reassembler};
-use crate::stage::classify::classify_burst;
-use crate::stage::decap::decap_burst;
-use crate::stage::encap::encap_burst;
 use crate::stage::identification::Identifications;
-use crate::stage::route::route_burst;
 use crate::stage::{MeasuredTunnels, Verdict, Verdicts};
 use crate::tables::Tables;
 use crate::witness::{Unwatched, Witness};
@@ -67,6 +64,8 @@ pub struct Worker<D: Device, W: Witness = Unwatched> {
     verdicts: Box<Verdicts>,
     fast_path: Box<FastPath>,
     burst: Box<Burst>,
+    /// The same, where the fast path took a part of it.
+    parts: Box<Parts>,
     /// What came back before the tables that it is for.
     early: Option<Handback>,
     /// Its part in a team that shares work; `None`: every packet is processed where it arrives.
@@ -153,9 +152,9 @@ impl<D: Device, W: Witness> Worker<D, W> {
             settings,
         };
         let verdicts = Box::new([Verdict::Unseen; BURST_MAX]);
-        let (fast_path, burst) = (Box::default(), Box::default());
+        let (fast_path, burst, parts) = (Box::default(), Box::default(), Box::default());
         let (early, member) = (None, None);
-        Self { publication, tables, state, verdicts, fast_path, burst, early, member }
+        Self { publication, tables, state, verdicts, fast_path, burst, parts, early, member }
     }
 
     /// One round over all ports. Returns how many packets there were; 0 means that the worker may
@@ -213,37 +212,6 @@ impl<D: Device, W: Witness> Worker<D, W> {
         work.bursts.add(1);
         work.busy_cycles.add(cycles().saturating_sub(start));
         received
-    }
-
-    /// Sees the burst at hand through, which came in by `port` and has been there since `start`, in
-    /// cycles.
-    #[inline]
-    fn process(&mut self, port: PortId, start: u64, now: Nanos) {
-        let Self { tables, state, verdicts, fast_path, burst, .. } = self;
-        let Some(port_table) = tables.port(port) else {
-            // A port that the tables don't know yet: nothing can be said about its frames.
-            return state.discard(burst);
-        };
-        let whole = if state.settings.fast_path && !W::WATCHES {
-            let mut round = state.round(tables, now).unwatched();
-            fast_path.take(burst, port, port_table, &mut round)
-        } else {
-            fast_path.decline()
-        };
-        if let Some(whole) = whole {
-            state.send_whole(burst, whole);
-        } else {
-            fast_path.tell(burst, verdicts);
-            let mut round = state.round(tables, now);
-            classify_burst(burst, verdicts, port, port_table, &round);
-            decap_burst(burst, verdicts, &mut round);
-            route_burst(burst, verdicts, &round);
-            encap_burst(burst, verdicts, &mut round);
-            for (packet, verdict) in burst.drain().zip(verdicts.iter()) {
-                state.settle(packet, *verdict, tables, now);
-            }
-        }
-        state.flush(Some(start));
     }
 
     /// Takes the tables in force, if they are others than those at hand; says whether they were.
@@ -357,18 +325,6 @@ impl<D: Device, W: Witness> State<D, W> {
         }
     }
 
-    /// Sends a whole burst whose packets are all ready to leave by one port, behind those that wait
-    /// there already.
-    #[inline]
-    fn send_whole(&mut self, burst: &mut Burst, whole: Whole) {
-        self.send(whole.port);
-        for (total, count) in self.sent_paths.iter_mut().zip(whole.paths) {
-            *total += u64::from(count);
-        }
-        let Self { device, shared, .. } = self;
-        send_burst(device, shared, whole.port, burst);
-    }
-
     /// Sends what has been collected for a port.
     fn send(&mut self, port: PortId) {
         let Some(outgoing) = self.outgoing.get_mut(port.index()) else { return };
@@ -385,14 +341,6 @@ impl<D: Device, W: Witness> State<D, W> {
         if !self.spent.is_empty() {
             self.device.release(&mut self.spent);
         }
-    }
-
-    /// Drops a whole burst that nothing can be done with.
-    fn discard(&mut self, burst: &mut Burst) {
-        let count = burst.len() as u64;
-        self.shared.counters.global(Counter::L2NotForUs).add(count);
-        self.shared.counters.balance.dropped.add(count);
-        self.device.release(burst);
     }
 }
 

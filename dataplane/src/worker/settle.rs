@@ -40,9 +40,6 @@ impl<D: Device, W: Witness> State<D, W> {
     #[inline]
     pub(super) fn settle(&mut self, packet: Packet, verdict: Verdict, tables: &Tables, now: Nanos) {
         self.witness.turn_to(&packet);
-        if let Verdict::Ready(port) = verdict {
-            return self.enqueue(packet, port);
-        }
         if let Verdict::Transmit(id) = verdict
             && let Ready::Fits = ready(&packet, id, tables)
         {
@@ -64,7 +61,6 @@ impl<D: Device, W: Witness> State<D, W> {
             // The packet may have made others, whose turn it was meanwhile.
             self.witness.turn_to(&packet);
             verdict = match verdict {
-                Verdict::Ready(port) => return self.enqueue(packet, port),
                 // What nobody has looked at is dropped rather than sent on unseen.
                 Verdict::Unseen => Verdict::drop(Counter::L2NotForUs),
                 Verdict::Route => Verdict::RouteTo(look_up(&packet, &self.round(tables, now))),
@@ -122,6 +118,7 @@ impl<D: Device, W: Witness> State<D, W> {
             tables,
             counters: &self.shared.counters,
             now,
+            limiter: &self.limiter,
             identifications: &mut self.identifications,
             measured: &mut self.measured,
             witness: self.witness.clone(),
@@ -152,7 +149,7 @@ impl<D: Device, W: Witness> State<D, W> {
 
     /// Puts a frame into a port's transmit burst; sends the burst first if it is full.
     #[inline]
-    fn enqueue(&mut self, packet: Packet, port: PortId) {
+    pub(super) fn enqueue(&mut self, packet: Packet, port: PortId) {
         let (path, length) = (packet.path as usize, packet.len());
         if self.outgoing.get(port.index()).is_some_and(|outgoing| outgoing.burst.is_full()) {
             self.send(port);

@@ -63,18 +63,23 @@ impl<D: Device, W: Witness> State<D, W> {
         now: Nanos,
     ) -> bool {
         let receiver = source(original);
-        let may_answer = icmp_error::may_answer(original, error, flags);
-        let own = may_answer.then(|| own_address_towards(receiver, original, tables)).flatten();
-        let Some(own) = own else {
+        if !icmp_error::may_answer(original, error, flags) {
             self.witness.note(|| Event::AnswerSuppressed { error, to: receiver });
             self.count_event(Counter::IcmpSuppressed, None);
             return false;
-        };
+        }
+        // Before anything is looked up, and whether or not it can be sent: so a flood of packets from
+        // nowhere ends here as any other does.
         if !self.limiter.allow(now, error, receiver) {
             self.witness.note(|| Event::AnswerLimited { error, to: receiver });
             self.count_event(Counter::IcmpRatelimited, None);
             return false;
         }
+        let Some(own) = own_address_towards(receiver, original, tables) else {
+            self.witness.note(|| Event::AnswerSuppressed { error, to: receiver });
+            self.count_event(Counter::IcmpSuppressed, None);
+            return false;
+        };
         let Some(mut made) = self.device.allocate() else {
             self.count_unmade();
             return false;

@@ -6,6 +6,7 @@ use core::time::Duration;
 use adit_dataplane::counters::CounterSlot;
 use adit_dataplane::device::SentFrame;
 use adit_dataplane::interface::{PortId, TunnelId};
+use adit_dataplane::node::rate_limit::{Limits, Rate};
 use adit_dataplane::tables::NextHop;
 use adit_dataplane::tables::soft_state::{PathMtu, TunnelPath};
 use adit_dataplane::tunnel::ecn::EcnEncap;
@@ -17,7 +18,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, SLOTS, U, U_MAC, settings};
-use super::frames::{Ip, frame, ip};
+use super::frames::{Ip, as_piece, frame, ip};
 use super::mutation::{SPECIMENS, mutation};
 use super::specimens::{ACK, PEERS, SYN, crowded};
 
@@ -245,6 +246,27 @@ impl Ordinary {
     }
 }
 
+/// Outer addresses, ours first: those of a tunnel, of nobody's, or such that nobody may have.
+fn ends() -> impl Strategy<Value = (&'static str, &'static str)> {
+    let strangers = [
+        ("198.51.100.1", "203.0.113.66"),
+        ("2001:db8:100::1", "2001:db8:200::66"),
+        ("10.1.0.1", "203.0.113.2"),
+        ("2001:db8:1::1", "2001:db8:200::2"),
+        ("198.51.100.1", "10.1.0.1"),
+        ("198.51.100.1", "198.51.100.255"),
+        ("198.51.100.1", "127.0.0.1"),
+        ("2001:db8:100::1", "fe80::5"),
+        ("2001:db8:100::1", "2001:db8:1::1"),
+        ("2001:db8:100::1", "::1"),
+        ("203.0.113.9", "10.1.0.5"),
+        ("2001:db8:200::9", "2001:db8:1::5"),
+        ("198.51.100.255", "203.0.113.2"),
+    ];
+    let peers = (0_usize..4).prop_map(|peer| (PEERS[peer].0, PEERS[peer].1));
+    prop_oneof![3 => peers, 1 => prop::sample::select(strangers.to_vec())]
+}
+
 /// A frame with an ordinary packet: out of the LAN, or out of a tunnel.
 fn ordinary_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let padding = prop_oneof![3 => Just(0_usize), 1 => 1_usize..30];
@@ -252,12 +274,15 @@ fn ordinary_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
         ordinary(&HERE, &THERE).prop_map(|packet| (L, frame(L_MAC, H_MAC, &packet.packet())));
     let tos_alike = any::<bool>();
     let outer_ttl = prop_oneof![Just(64_u8), any::<u8>()];
-    let arrived = (ordinary(&THERE, &HERE), 0_usize..4, any::<u8>(), tos_alike, outer_ttl)
-        .prop_map(|(packet, peer, tos, tos_alike, ttl)| {
-            let (local, remote, ..) = PEERS[peer];
+    let piece = prop::option::weighted(0.1, (0_u16..4, any::<bool>()));
+    let arrived = (ordinary(&THERE, &HERE), ends(), any::<u8>(), tos_alike, outer_ttl, piece)
+        .prop_map(|(packet, (local, remote), tos, tos_alike, ttl, piece)| {
             let tos = if tos_alike { packet.tos } else { tos };
-            let outer = ip(remote, local).tos(tos).ttl(ttl);
-            (U, frame(U_MAC, G_MAC, &outer.around(&packet.packet())))
+            let mut outer = ip(remote, local).tos(tos).ttl(ttl).around(&packet.packet());
+            if let Some((offset, more)) = piece.filter(|_| outer[0] >> 4 == 4) {
+                outer = as_piece(&outer, offset, more);
+            }
+            (U, frame(U_MAC, G_MAC, &outer))
         });
     (prop_oneof![sent, arrived], padding).prop_map(|((port, mut bytes), padding)| {
         bytes.resize(bytes.len() + padding, 0xaa);
@@ -283,17 +308,28 @@ fn blueprint(tweaks: Vec<Tweak>) -> Blueprint {
     plan
 }
 
+/// How many errors may be sent: from none at all to more than there are frames.
+fn rates() -> impl Strategy<Value = Limits> {
+    let burst = || prop::sample::select(vec![0, 1, 3, 200]);
+    (burst(), burst()).prop_map(|(errors, errors_per_source)| Limits {
+        errors: Rate { per_second: 1000, burst: errors },
+        errors_per_source: Rate { per_second: 100, burst: errors_per_source },
+        ..Limits::DEFAULT
+    })
+}
+
 /// With the fast path, and without.
-fn twins(plan: &Blueprint) -> [Appliance; 2] {
-    [true, false]
-        .map(|fast_path| Appliance::with(plan.build(1), WorkerSettings { fast_path, ..settings() }))
+fn twins(plan: &Blueprint, rates: Limits) -> [Appliance; 2] {
+    let settings = |fast_path| WorkerSettings { fast_path, rates, ..settings() };
+    [true, false].map(|fast_path| Appliance::with(plan.build(1), settings(fast_path)))
 }
 
 /// The same, with their tunnels changed, and what they know about paths.
-fn changed_twins(tweaks: Vec<Tweak>) -> [Appliance; 2] {
+fn changed_twins(tweaks: Vec<Tweak>, rates: Limits, answers_unmatched: bool) -> [Appliance; 2] {
     let learnt: Vec<Learnt> = tweaks.iter().map(|tweak| tweak.learnt).collect();
-    let plan = blueprint(tweaks);
-    let twins = twins(&plan);
+    let mut plan = blueprint(tweaks);
+    plan.limits.answers_unmatched = answers_unmatched;
+    let twins = twins(&plan, rates);
     for appliance in &twins {
         for ((setup, _), learnt) in plan.tunnels.iter().zip(&learnt) {
             learnt.teach(setup.path, appliance);
@@ -345,10 +381,14 @@ proptest! {
     #[test]
     fn frame_by_frame_the_bytes_and_the_counters_are_those_of_the_stages(
         tweaks in vec(tweak(), 6), frames in vec(any_frame(), 1..150),
+        rates in rates(), answers_unmatched in prop::bool::weighted(0.2),
     ) {
-        let [mut fast, mut slow] = changed_twins(tweaks);
+        let [mut fast, mut slow] = changed_twins(tweaks, rates, answers_unmatched);
         for frame in frames {
             let frame = [frame];
+            for appliance in [&mut fast, &mut slow] {
+                appliance.now = appliance.now + Duration::from_micros(700);
+            }
             prop_assert_eq!(run(&mut fast, &frame), run(&mut slow, &frame), "{:02x?}", frame);
             prop_assert_eq!(counted(&mut fast), counted(&mut slow), "{:02x?}", frame);
         }
@@ -357,8 +397,9 @@ proptest! {
     #[test]
     fn bursts_leave_in_the_order_and_with_the_counters_of_the_stages(
         tweaks in vec(tweak(), 6), frames in vec(any_frame(), 1..150),
+        rates in rates(), answers_unmatched in prop::bool::weighted(0.2),
     ) {
-        let [mut fast, mut slow] = changed_twins(tweaks);
+        let [mut fast, mut slow] = changed_twins(tweaks, rates, answers_unmatched);
         let sent = [&mut fast, &mut slow].map(|appliance| {
             let sent = run(appliance, &frames).into_iter().map(without_identification);
             sent.collect::<Vec<_>>()
@@ -375,7 +416,7 @@ fn an_outer_destination_of_zeros_is_nobodys_even_if_the_tunnel_has_no_local_addr
         plan.setup(number).local = None;
         let inner = ip("10.2.0.8", "10.1.0.5").udp(84);
         let frame = (U, frame(U_MAC, G_MAC, &ip(PEERS[number].1, zeros).around(&inner)));
-        for mut appliance in twins(&plan) {
+        for mut appliance in twins(&plan, Limits::DEFAULT) {
             let sent = run(&mut appliance, core::slice::from_ref(&frame));
             assert!(sent.iter().all(|sent| sent.port != L), "{sent:02x?}");
         }
@@ -394,7 +435,7 @@ fn with_large_tables_it_is_the_same() {
         plan.route(&format!("2001:db8:{net:x}:1::/64"), NextHop::Blackhole);
     }
     assert!(plan.build(1).fib4.is_large() && plan.build(1).fib6.is_large());
-    let [mut fast, mut slow] = twins(&plan);
+    let [mut fast, mut slow] = twins(&plan, Limits::DEFAULT);
     let mut frames = SPECIMENS.with(Clone::clone);
     frames.push((L, frame(L_MAC, H_MAC, &ip("10.1.0.5", "12.4.0.7").udp(60))));
     frames.push((L, frame(L_MAC, H_MAC, &ip("2001:db8:1::5", "2001:db8:3001:1::7").udp(60))));

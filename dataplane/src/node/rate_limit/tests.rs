@@ -33,6 +33,24 @@ fn a_source_of_2000_expiring_packets_a_second_gets_ten_errors_a_second_and_a_bur
     assert_eq!(count(100 * SECOND, 101 * SECOND, every, &mut send), 10 + 9);
 }
 
+proptest! {
+    #[test]
+    fn what_is_exhausted_is_refused_and_nothing_else(
+        events in proptest::collection::vec((0_u64..30, 0_u32..6, any::<bool>()), 1..200),
+    ) {
+        let rate = |per_second, burst| Rate { per_second, burst };
+        let (errors, errors_per_source) = (rate(200, 5), rate(50, 2));
+        let limits = Limits { errors, errors_per_source, too_big: rate(100, 3), echo: rate(1, 1) };
+        let (mut limiter, mut now) = (ErrorLimiter::new(limits, 1), Nanos(SECOND));
+        for (later, source, is_too_big) in events {
+            now = Nanos(now.0 + later * 1000 * MICROSECOND);
+            let error = if is_too_big { TOO_BIG } else { IcmpError::TimeExceeded };
+            let is_exhausted = limiter.is_exhausted(now, error, stranger(source));
+            prop_assert_eq!(is_exhausted, !limiter.allow(now, error, stranger(source)));
+        }
+    }
+}
+
 #[test]
 fn an_ipv6_source_has_the_same_limit() {
     let mut limiter = ErrorLimiter::new(Limits::DEFAULT, 1);

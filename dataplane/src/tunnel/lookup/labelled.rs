@@ -97,6 +97,9 @@ impl<A: OuterAddress> LabelledTunnels<A> {
     /// How the tunnels of these addresses stand to a packet of a class, or of IP directly in IP.
     pub fn kinship(&self, local: A, remote: A, class: Option<Class>) -> Kinship {
         let mut kinship = Kinship::Strangers;
+        if self.kin.is_empty() {
+            return kinship;
+        }
         for other in self.kin.classes(local, remote) {
             if Some(other) == class {
                 return Kinship::SameClass;

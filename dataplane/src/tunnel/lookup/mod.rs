@@ -348,6 +348,9 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
     /// The same, step by step.
     #[inline(never)]
     fn search(&self, pair: Pair<A, L>, protocol: Protocols, ingress: Option<PortId>) -> Found {
+        if self.wildcards == [0; 3] {
+            return self.search_pair(pair, protocol, ingress);
+        }
         let any = A::default();
         let mut wrong_protocol = false;
         let steps = [
@@ -371,8 +374,9 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         if wrong_protocol { Found::WrongProtocol } else { Found::Nothing }
     }
 
+    #[inline]
     fn search_pair(&self, pair: Pair<A, L>, protocol: Protocols, ingress: Option<PortId>) -> Found {
-        let slot = self.slots[self.slot_of(pair)];
+        let slot = &self.slots[self.slot_of(pair)];
         if slot.is_empty() {
             return Found::Nothing;
         }

@@ -1,0 +1,214 @@
+//! Plain packets that end here, in the number that floods come in: those of nobody's tunnel, and those whose
+//! TTL or hop limit is used up while no error may be sent. Who ends a packet counts it, as the stages would.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::Outcome;
+use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
+use super::list::{List, see_to_others};
+use super::sort::{Sorted, may_pass_ipv4, may_pass_ipv6};
+use crate::counters::Counter;
+use crate::node::icmp_error::{self, IcmpError};
+use crate::packet::{Flags, Packet};
+use crate::stage::Round;
+use crate::stage::policy::{is_link_local, is_martian_ipv6};
+use crate::tables::NextHop;
+use crate::tunnel::lookup::{Found, Kinship, Protocols};
+use crate::wire::ethernet;
+
+impl Round<'_> {
+    /// Drops a packet.
+    fn end(&self, counter: Counter) -> Outcome {
+        self.counters.global(counter).add(1);
+        self.counters.balance.dropped.add(1);
+        Outcome::ENDED
+    }
+}
+
+/// Sorts packets of protocols that tunnels use, whose addresses are no tunnel's: those to us end here.
+#[inline(never)]
+pub(super) fn sort_strangers_ipv4(
+    (packets, outcomes): (&[Packet], &mut [Outcome]),
+    strangers: &List<(u16, Found)>,
+    (sorted, odd): (&mut Sorted, &mut List<u16>),
+    round: &Round<'_>,
+) {
+    for &(at, found) in strangers.items() {
+        let index = usize::from(at);
+        let (Some(packet), Some(outcome)) = (packets.get(index), outcomes.get_mut(index)) else {
+            continue;
+        };
+        let Some(start) = packet.data().first_chunk::<IPV4_END>() else { continue };
+        let plain = PlainIpv4::of(header::behind_ethernet(start));
+        let next_hop = round.tables.fib4.lookup(plain.destination());
+        if next_hop.is_local() {
+            *outcome = stranger_ipv4(plain, found, round);
+        } else if may_pass_ipv4(plain, round.tables) {
+            sorted.push(at, next_hop, round.tables);
+        } else {
+            odd.push(at);
+        }
+    }
+}
+
+/// The same for IPv6.
+#[inline(never)]
+pub(super) fn sort_strangers_ipv6(
+    (packets, outcomes): (&[Packet], &mut [Outcome]),
+    strangers: &List<(u16, Found)>,
+    (sorted, odd): (&mut Sorted, &mut List<u16>),
+    round: &Round<'_>,
+) {
+    for &(at, found) in strangers.items() {
+        let index = usize::from(at);
+        let (Some(packet), Some(outcome)) = (packets.get(index), outcomes.get_mut(index)) else {
+            continue;
+        };
+        let Some(start) = packet.data().first_chunk::<IPV6_END>() else { continue };
+        let plain = PlainIpv6::of(header::behind_ethernet(start));
+        let next_hop = round.tables.fib6.lookup(plain.destination());
+        if next_hop.is_local() {
+            *outcome = stranger_ipv6(plain, found, round);
+        } else if may_pass_ipv6(plain, round.tables) {
+            sorted.push(at, next_hop, round.tables);
+        } else {
+            odd.push(at);
+        }
+    }
+}
+
+/// What becomes of a tunnel packet to an address of ours, where `found` is what its addresses led to.
+#[inline]
+fn stranger_ipv4(plain: PlainIpv4, found: Found, round: &Round<'_>) -> Outcome {
+    let (local, remote) = (plain.destination(), plain.source());
+    let is_host = plain.is_from_host() && !round.tables.local.is_no_source_ipv4(remote);
+    let kinship = || round.tables.labelled_by_ipv4.kinship(local, remote, None);
+    stranger(found, is_host, plain.is_fragment(), kinship, round)
+}
+
+/// The same for IPv6; no piece is plain.
+#[inline]
+fn stranger_ipv6(plain: PlainIpv6, found: Found, round: &Round<'_>) -> Outcome {
+    let (local, remote) = (plain.destination(), plain.source());
+    let is_host = !is_martian_ipv6(remote)
+        && !is_link_local(remote)
+        && !round.tables.local.contains_ipv6(remote);
+    let kinship = || round.tables.labelled_by_ipv6.kinship(local, remote, None);
+    stranger(found, is_host, false, kinship, round)
+}
+
+#[inline]
+fn stranger(
+    found: Found,
+    is_from_host: bool,
+    is_piece: bool,
+    kinship: impl Fn() -> Kinship,
+    round: &Round<'_>,
+) -> Outcome {
+    let counter = match found {
+        Found::Tunnel(_) => return Outcome::TO_US,
+        _ if !is_from_host => return Outcome::TO_US,
+        _ if is_piece => Counter::ReasmNoTunnel,
+        _ if round.tables.limits.answers_unmatched => return Outcome::TO_US,
+        Found::WrongProtocol => Counter::TunProtoMismatch,
+        Found::Nothing => match kinship() {
+            Kinship::Strangers => Counter::TunNoMatch,
+            _ => return Outcome::TO_US,
+        },
+    };
+    round.end(counter)
+}
+
+/// Sees to IPv4 packets that are sound and may not pass.
+pub(super) fn end_ipv4(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, round: &Round<'_>) {
+    see_to_others(
+        burst,
+        odd.items(),
+        |&at| at,
+        |packet, _| {
+            let plain =
+                PlainIpv4::of(header::behind_ethernet(packet.data().first_chunk::<IPV4_END>()?));
+            let next_hop = round.tables.fib4.lookup(plain.destination());
+            if next_hop.is_local() {
+                return Some(to_us_ipv4(packet, plain, round));
+            }
+            let may_pass = plain.is_between_hosts()
+                && !round.tables.local.is_no_source_ipv4(plain.source())
+                && NextHop::from(next_hop) != NextHop::Broadcast;
+            if !may_pass || plain.ttl() > 1 {
+                return None;
+            }
+            let end = ethernet::HEADER_LEN + usize::from(plain.total_len());
+            let packet = packet.data().get(ethernet::HEADER_LEN..end)?;
+            expire_ipv4(packet, plain, round)
+        },
+    );
+}
+
+/// What becomes of a packet to an address of ours, which may be a piece of a tunnel packet.
+fn to_us_ipv4(packet: &Packet, plain: PlainIpv4, round: &Round<'_>) -> Outcome {
+    if !header::is_tunnels(plain.protocol()) {
+        return Outcome::TO_US;
+    }
+    let (local, remote) = (plain.destination(), plain.source());
+    let (protocols, port) = (Protocols::of(plain.protocol()), packet.meta.ingress.as_port());
+    let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, port);
+    stranger_ipv4(plain, found, round)
+}
+
+/// The same for IPv6.
+pub(super) fn end_ipv6(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, round: &Round<'_>) {
+    see_to_others(
+        burst,
+        odd.items(),
+        |&at| at,
+        |packet, _| {
+            let plain =
+                PlainIpv6::of(header::behind_ethernet(packet.data().first_chunk::<IPV6_END>()?));
+            let next_hop = round.tables.fib6.lookup(plain.destination());
+            if next_hop.is_local() {
+                return Some(Outcome::TO_US);
+            }
+            let may_pass =
+                plain.is_between_hosts() && !round.tables.local.contains_ipv6(plain.source());
+            if !may_pass || plain.hop_limit() > 1 {
+                return None;
+            }
+            let end = ethernet::HEADER_LEN + usize::from(plain.total_len());
+            let packet = packet.data().get(ethernet::HEADER_LEN..end)?;
+            expire_ipv6(packet, plain, round)
+        },
+    );
+}
+
+/// Ends a packet whose TTL is used up, if nobody is to be told of it. `packet`: it, from its IP header on.
+#[inline]
+pub(super) fn expire_ipv4(packet: &[u8], plain: PlainIpv4, round: &Round<'_>) -> Option<Outcome> {
+    let source = Ipv4Addr::from(plain.source()).into();
+    end_in_silence(packet, source, Counter::Ip4TtlExpired, round)
+}
+
+/// The same for IPv6.
+#[inline]
+pub(super) fn expire_ipv6(packet: &[u8], plain: PlainIpv6, round: &Round<'_>) -> Option<Outcome> {
+    let source = Ipv6Addr::from(plain.source()).into();
+    end_in_silence(packet, source, Counter::Ip6HopExpired, round)
+}
+
+fn end_in_silence(
+    packet: &[u8],
+    source: IpAddr,
+    counter: Counter,
+    round: &Round<'_>,
+) -> Option<Outcome> {
+    let error = IcmpError::TimeExceeded;
+    let why = if !icmp_error::may_answer(packet, error, Flags::NONE) {
+        Counter::IcmpSuppressed
+    } else if round.limiter.is_exhausted(round.now, error, source) {
+        Counter::IcmpRatelimited
+    } else {
+        return None;
+    };
+    round.counters.global(why).add(1);
+    Some(round.end(counter))
+}
