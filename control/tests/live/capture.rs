@@ -20,7 +20,8 @@ pub(crate) struct Capture<'a> {
 }
 
 impl<'a> Capture<'a> {
-    /// Begins to capture what `filter` lets through on `interface`, into a file in `folder`.
+    /// Begins to capture what `filter` (perhaps after options of tcpdump) lets through on `interface`, into a file
+    /// in `folder`.
     pub(crate) fn start(
         namespace: &'a Namespace,
         folder: &Path,

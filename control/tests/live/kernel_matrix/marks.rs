@@ -1,11 +1,11 @@
-//! DSCP and ECN: what the kernel sees of ours and makes of it, and what we make of the kernel's, congestion marked on the
-//! way included. The guest marks the outer packets itself, with tc on its own interface, behind the tunnel on the way out
-//! and in front of it on the way in.
+//! DSCP and ECN: what the kernel sees of ours and makes of it, and what we make of the kernel's, congestion marked
+//! on the way included. The guest marks the outer packets itself, with tc on its own interface, behind the tunnel
+//! on the way out and in front of it on the way in.
 
 use tempfile::TempDir;
 
 use super::rows::{DIRECTIONS, Direction, Matrix, PROBE, Probe, Row, Seen, Wires};
-use super::{Ends, MODES, Mode};
+use super::{Ends, IP6IP6, MODES, Mode, SIT, SMALL_UNDERLAY_MTU};
 use crate::sites::Network;
 use crate::turn;
 
@@ -19,8 +19,8 @@ const ECN: [u8; 4] = [NOT_ECT, ECT1, ECT0, CE];
 const DSCPS: [u8; 3] = [0, 10, 46];
 const EXPEDITED: u8 = 46;
 
-/// RFC 6040 §4.2, Figure 4: what the inner field becomes, by row (inner) and column (outer), both in the order of `ECN`.
-/// `None`: dropped.
+/// RFC 6040 §4.2, Figure 4: what the inner field becomes, by row (inner) and column (outer), both in the order of
+/// `ECN`. `None`: dropped.
 const DECAP: [[Option<u8>; 4]; 4] = [
     [Some(NOT_ECT), Some(NOT_ECT), Some(NOT_ECT), None],
     [Some(ECT1), Some(ECT1), Some(ECT1), Some(CE)],
@@ -41,6 +41,8 @@ const RFC3168: [u8; 4] = [NOT_ECT, ECT1, ECT0, ECT0];
 struct Marks {
     /// TOS or traffic class of the outer header.
     outer: u8,
+    /// That of the later pieces of the outer packet; `None`: it has none.
+    later: Option<u8>,
     /// That of the packet that arrives; `None`: it is dropped.
     arrives: Option<u8>,
 }
@@ -65,21 +67,27 @@ fn row(direction: Direction, tos: u8, sent: u8, outer: u8, copies_dscp: bool) ->
     let dscp = if copies_dscp { outer } else { tos } & !3;
     let arrives = ecn.map(|ecn| dscp | ecn);
     let probe = Probe { direction, tos, is_lost: arrives.is_none(), ..PROBE };
-    (probe, Marks { outer: sent, arrives })
+    (probe, Marks { outer: sent, later: None, arrives })
 }
 
 fn judge(row: &Row<Marks>, seen: &Seen<'_>) -> Result<(), String> {
-    let Marks { outer, arrives } = row.expected;
-    let [sent] = seen.underlay[..] else { return Err("expected one outer packet".to_owned()) };
+    let Marks { outer, later, arrives } = row.expected;
+    let Some((sent, pieces)) = seen.underlay.split_first() else {
+        return Err("expected an outer packet".to_owned());
+    };
     if sent.layers[0].tos != outer || sent.layers[1].tos != row.probe.tos {
         let (found, inner) = (sent.layers[0].tos, sent.layers[1].tos);
         return Err(format!("outer {found:#04x} instead of {outer:#04x}, inner {inner:#04x}"));
+    }
+    let is_alike = pieces.iter().all(|piece| Some(piece.layers[0].tos) == later);
+    if !is_alike || pieces.is_empty() != later.is_none() {
+        return Err(format!("expected {later:02x?} on later pieces"));
     }
     let found = seen.arrived.first().map(|frame| frame.layers[0].tos);
     if found != arrives || seen.arrived.len() > 1 {
         return Err(format!("arrives as {found:02x?} instead of {arrives:02x?}"));
     }
-    if arrives.is_some() != row.is_answered() {
+    if !row.probe.is_lost && !row.is_answered() {
         return Err("who verifies its checksum does not answer".to_owned());
     }
     Ok(())
@@ -94,8 +102,17 @@ enum Hook {
     Egress,
 }
 
-/// Has the guest write this ECN field into all that passes the hook; `None`: ends that.
+/// All packets, to tc.
+const ALL: &str = "matchall";
+/// The first piece of each packet that comes in several.
+const FIRST_PIECES: &str = "flower ip_flags firstfrag";
+
+/// Has the guest write this ECN field into those packets that pass the hook; `None`: ends that.
 fn mark(ends: &mut Ends<'_>, mode: Mode, hook: Hook, ecn: Option<u8>) {
+    mark_those(ends, mode, hook, ALL, ecn);
+}
+
+fn mark_those(ends: &mut Ends<'_>, mode: Mode, hook: Hook, those: &str, ecn: Option<u8>) {
     let hook = match hook {
         Hook::Ingress => "ingress",
         Hook::Egress => "egress",
@@ -106,7 +123,7 @@ fn mark(ends: &mut Ends<'_>, mode: Mode, hook: Hook, ecn: Option<u8>) {
     let add = ecn.map_or_else(String::new, |ecn| {
         let (value, mask) = (ecn << shift, 3 << shift);
         format!(
-            "tc filter add dev eth0 {hook} protocol {protocol} matchall \
+            "tc filter add dev eth0 {hook} protocol {protocol} {those} \
              action pedit munge offset 1 u8 set {value:#x} retain {mask:#x} {sum}"
         )
     });
@@ -203,6 +220,37 @@ fn dscp_copied(ends: &mut Ends<'_>, matrix: &mut Matrix<Marks>, mode: Mode) {
     mark(ends, mode, Hook::Egress, None);
 }
 
+/// Congestion marked on the first of two pieces: whoever puts them together says that it was met (RFC 3168 §5.3),
+/// and drops what a sender can't hear it of. Linux's ip6tnl never sends pieces.
+fn marked_on_one_piece(ends: &mut Ends<'_>, matrix: &mut Matrix<Marks>) {
+    const LEN: u16 = 1280;
+    for (mode, directions) in [(SIT, &DIRECTIONS[..]), (IP6IP6, &[Direction::ToLinux])] {
+        ends.lay(mode, "", &tos_option(mode, "inherit"));
+        for &direction in directions {
+            let hook = match direction {
+                Direction::ToLinux => Hook::Ingress,
+                Direction::FromLinux => Hook::Egress,
+            };
+            mark_those(ends, mode, hook, FIRST_PIECES, Some(CE));
+            let rows = ECN.map(|tos| {
+                let (sent, later) = match direction {
+                    Direction::ToLinux => (tos, NORMAL[usize::from(tos)]),
+                    Direction::FromLinux => (CE, RFC3168[usize::from(tos)]),
+                };
+                let (probe, marks) = row(direction, tos, sent, CE, false);
+                let is_lost = probe.is_lost || mode.outer_v6;
+                (Probe { len: LEN, is_lost, ..probe }, Marks { later: Some(later), ..marks })
+            });
+            let mixed = ends.adit.counter("/dataplane/reasm.ecn_mix");
+            let name = format!("underlay {SMALL_UNDERLAY_MTU}, CE written on first pieces");
+            matrix.run(ends.network, mode, &name, rows);
+            let mixed = ends.adit.counter("/dataplane/reasm.ecn_mix") - mixed;
+            assert_eq!(mixed > 0, direction == Direction::FromLinux, "{mode:?}: mixed fields");
+            mark(ends, mode, hook, None);
+        }
+    }
+}
+
 #[test]
 fn dscp_and_ecn_come_out_as_the_rfcs_say_and_as_the_kernel_has_them() {
     let _turn = turn::shared();
@@ -210,7 +258,7 @@ fn dscp_and_ecn_come_out_as_the_rfcs_say_and_as_the_kernel_has_them() {
     let folder = TempDir::with_prefix("adit-live-").expect("a temporary folder");
     let mut ends = Ends::up(&network);
     ends.guest
-        .run("modprobe sch_ingress; modprobe cls_matchall; modprobe act_pedit; modprobe act_csum");
+        .run("modprobe sch_ingress; modprobe cls_matchall; modprobe cls_flower; modprobe act_pedit; modprobe act_csum");
     let wires = Wires::listen(&network, folder.path());
     let mut matrix = Matrix::new();
     for mode in MODES {
@@ -218,5 +266,7 @@ fn dscp_and_ecn_come_out_as_the_rfcs_say_and_as_the_kernel_has_them() {
         marked_on_the_way(&mut ends, &mut matrix, mode);
         dscp_copied(&mut ends, &mut matrix, mode);
     }
-    matrix.judge(&wires.close(&network, MODES[MODES.len() - 1].target()), judge);
+    ends.narrow(SMALL_UNDERLAY_MTU);
+    marked_on_one_piece(&mut ends, &mut matrix);
+    matrix.judge(&wires.close(&network, IP6IP6.target()), judge);
 }

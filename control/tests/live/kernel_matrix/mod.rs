@@ -21,6 +21,8 @@ use crate::traffic::acquaint;
 
 /// What every link takes.
 const LINK_MTU: u16 = 1500;
+/// An underlay that leaves less than the 1280 bytes which every IPv6 packet may have.
+const SMALL_UNDERLAY_MTU: u16 = 1290;
 
 /// One mode as both ends call it.
 #[derive(Clone, Copy, Debug)]

@@ -189,7 +189,8 @@ impl<'a> Wires<'a> {
         let listen = |namespace, name: &str, interface| {
             let folder = folder.join(name);
             std::fs::create_dir(&folder).expect("a folder of the test's own");
-            Capture::start(namespace, &folder, interface, "ip or ip6")
+            // Headers are enough, and the shorter the frames, the more of them wait for a late tcpdump.
+            Capture::start(namespace, &folder, interface, "-s 256 ip or ip6")
         };
         Self {
             host1: listen(&network.host1, "host1", "eth0"),

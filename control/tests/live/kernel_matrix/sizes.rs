@@ -3,14 +3,12 @@
 use tempfile::TempDir;
 
 use super::rows::{DIRECTIONS, Direction, Matrix, PROBE, Probe, Row, Seen, Wires};
-use super::{Ends, IP6IP6, IPIP, IPIP6, LINK_MTU, Mode, SIT};
+use super::{Ends, IP6IP6, IPIP, IPIP6, LINK_MTU, Mode, SIT, SMALL_UNDERLAY_MTU};
 use crate::sites::Network;
 use crate::turn;
 
 /// An underlay that takes less than the hosts send, so that no host cuts what a tunnel has to.
 const UNDERLAY_MTU: u16 = 1400;
-/// An underlay that leaves less than the 1280 bytes which every IPv6 packet may have.
-const SMALL_UNDERLAY_MTU: u16 = 1290;
 const IPV6_MINIMUM: u16 = 1280;
 
 /// The DF bit of an outer IPv4 header.
@@ -27,8 +25,8 @@ enum Df {
 enum Cut {
     Inner,
     Outer,
-    /// Linux's ip6tnl never cuts what it has encapsulated, and says that packets are too big which RFC 2473 §7 lets pass:
-    /// IPv6 up to 1280 bytes, and IPv4 with DF clear. Ours does as the RFC says (semantics B6.3).
+    /// Linux's ip6tnl never cuts what it has encapsulated, and says that packets are too big which RFC 2473 §7 lets
+    /// pass: IPv6 up to 1280 bytes, and IPv4 with DF clear. Ours does as the RFC says (semantics B6.3).
     Never,
 }
 
