@@ -130,7 +130,8 @@ impl<'a> Ends<'a> {
              ip {route}",
             mode.link,
         ));
-        acquaint(&self.network.host1, mode.target());
+        // ping would choose any number, that of a row perhaps.
+        acquaint(&self.network.host1, &format!("-e {} {}", rows::BETWEEN, mode.target()));
     }
 
     /// Makes both ends believe that the underlay takes no more than this.

@@ -12,8 +12,9 @@ use crate::sites::{HOST1, HOST1_V6, Network};
 use crate::traffic::acquaint;
 
 const CAPTURE_LIMIT: Duration = Duration::from_secs(10);
-/// No row has this number: the ping behind the last one.
+/// Numbers that no row has: of the ping behind the last one, and of pings between rows.
 const CLOSING: u16 = u16::MAX;
+pub(super) const BETWEEN: u16 = CLOSING - 1;
 
 /// Who encapsulates the request: adit on the way to Linux, the kernel on the way from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
