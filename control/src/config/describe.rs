@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::model::{Api, Config, Dataplane, Limits, Port, Route, RouteAction, Via};
 use super::read::as_boolean;
-use super::tunnel::{Family, InnerSource, Keys, Settings, Tunnel};
+use super::tunnel::{Encap, Family, InnerSource, Keys, Settings, Tunnel};
 use super::vocabulary::{self, Support};
-use super::words::Mode;
+use super::words::{Mode, UdpEncap};
 
 /// The whole configuration.
 pub fn describe(config: &Config) -> Value {
@@ -121,6 +121,9 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
             map.insert("keys".into(), Value::Object(said.collect()));
         }
     }
+    if let Some(encap) = tunnel.encap.as_deref() {
+        map.insert("encap".into(), describe_encap(encap));
+    }
     if let Some(link) = &tunnel.link {
         map.insert("link".into(), (&**link).into());
     }
@@ -156,8 +159,23 @@ fn outer_settings(mode: Mode, settings: &Settings) -> Vec<(&'static str, Value)>
     if mode.outer() == Family::Ipv6 {
         list.push(("encap-limit", number_or("none", settings.encap_limit)));
         list.push(("flow-label", number_or("hash", settings.flow_label)));
+        list.push(("udp6-zero-tx", settings.udp6_zero_tx.into()));
+        list.push(("udp6-zero-rx", settings.udp6_zero_rx.into()));
     }
     list
+}
+
+fn describe_encap(encap: &Encap) -> Value {
+    let mut map = Map::new();
+    map.insert("type".into(), encap.kind.as_str().into());
+    map.insert("port".into(), encap.port.into());
+    map.insert("dport".into(), encap.dport.into());
+    map.insert("sport".into(), number_or("auto", encap.sport));
+    map.insert("checksum".into(), encap.checksum.into());
+    if encap.kind == UdpEncap::Gue {
+        map.insert("variant".into(), encap.variant.into());
+    }
+    Value::Object(map)
 }
 
 fn gre_settings(settings: &Settings) -> Vec<(&'static str, Value)> {

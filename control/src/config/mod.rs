@@ -26,6 +26,7 @@ mod settings;
 pub mod store;
 pub mod tunnel;
 mod tunnels;
+mod udp_encap;
 mod vocabulary;
 pub mod words;
 
@@ -43,10 +44,10 @@ pub use model::{
 pub use propose::{Change, Proposal, Refused, Subject, Verb, propose};
 pub use store::{Edit, Ids, Store, Touched};
 
-pub use tunnel::{Family, InnerSource, Keys, Settings, Tunnel};
+pub use tunnel::{Encap, Family, InnerSource, Keys, Settings, Tunnel};
 pub use words::{
     DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Offloads, Payload,
-    Profile, ReceiveSequence, Refusal, Rss, Spread, UnmatchedIcmp, Word,
+    Profile, ReceiveSequence, Refusal, Rss, Spread, UdpEncap, UnmatchedIcmp, Word,
 };
 
 use check::{Drafts, Misspelled};

@@ -56,6 +56,8 @@ pub(super) enum Setting {
     Sequence(bool),
     ReceiveSequence(ReceiveSequence),
     RequireSequence(bool),
+    Udp6ZeroTx(bool),
+    Udp6ZeroRx(bool),
 }
 
 impl Setting {
@@ -114,6 +116,8 @@ impl Setting {
             "sequence" => Self::Sequence(read::boolean(report, field)?),
             "receive-sequence" => Self::ReceiveSequence(read::word(report, field)?),
             "require-sequence" => Self::RequireSequence(read::boolean(report, field)?),
+            "udp6-zero-tx" => Self::Udp6ZeroTx(read::boolean(report, field)?),
+            "udp6-zero-rx" => Self::Udp6ZeroRx(read::boolean(report, field)?),
             _ => return None,
         })
     }
@@ -173,6 +177,8 @@ impl Setting {
             Self::Sequence(value) if is_gre => settings.sequence = *value,
             Self::ReceiveSequence(value) if is_gre => settings.receive_sequence = *value,
             Self::RequireSequence(value) if is_gre => settings.require_sequence = *value,
+            Self::Udp6ZeroTx(value) if is_ipv6 => settings.udp6_zero_tx = *value,
+            Self::Udp6ZeroRx(value) if is_ipv6 => settings.udp6_zero_rx = *value,
             // They mean nothing for this mode.
             Self::StaticMtu(_)
             | Self::EncapLimit(_)
@@ -181,7 +187,9 @@ impl Setting {
             | Self::RequireChecksum(_)
             | Self::Sequence(_)
             | Self::ReceiveSequence(_)
-            | Self::RequireSequence(_) => {}
+            | Self::RequireSequence(_)
+            | Self::Udp6ZeroTx(_)
+            | Self::Udp6ZeroRx(_) => {}
         }
     }
 }

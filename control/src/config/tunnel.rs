@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::model::{Name, NextHop, Route, RouteAction, Via};
 use super::words::{
     DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Payload, Profile, ReceiveSequence,
+    UdpEncap,
 };
 
 /// An entry of `tunnels`.
@@ -31,6 +32,8 @@ pub struct Tunnel {
     pub remote: Option<IpAddr>,
     /// What tells it from others between the same ends; few tunnels need it.
     pub keys: Option<Box<Keys>>,
+    /// Its packets go in UDP.
+    pub encap: Option<Box<Encap>>,
     /// The only port it is decapsulated from and encapsulated through.
     pub link: Option<Name>,
     /// The tunnel's own addresses, with the prefix length of their net.
@@ -54,6 +57,23 @@ pub struct Keys {
     pub input: Option<u32>,
     /// Of packets that are sent.
     pub output: Option<u32>,
+}
+
+/// How packets go in UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Encap {
+    /// What follows the UDP header.
+    pub kind: UdpEncap,
+    /// The port that we listen at.
+    pub port: u16,
+    /// The peer's port.
+    pub dport: u16,
+    /// The port that we send from; `None`: one for each inner flow.
+    pub sport: Option<u16>,
+    /// What is sent has a checksum.
+    pub checksum: bool,
+    /// GUE: 0 has a header, 1 has none.
+    pub variant: u8,
 }
 
 impl Mode {
@@ -174,6 +194,10 @@ pub struct Settings {
     pub receive_sequence: ReceiveSequence,
     /// GRE: what arrives must be numbered.
     pub require_sequence: bool,
+    /// UDP over IPv6: what is sent may have no checksum.
+    pub udp6_zero_tx: bool,
+    /// UDP over IPv6: what arrives may have none.
+    pub udp6_zero_rx: bool,
 }
 
 /// Which inner sources a tunnel accepts.
@@ -232,6 +256,8 @@ impl Settings {
             sequence: false,
             receive_sequence: ReceiveSequence::Ignore,
             require_sequence: false,
+            udp6_zero_tx: false,
+            udp6_zero_rx: false,
         };
         match (profile, outer) {
             (Profile::Native, _) => native,

@@ -17,6 +17,7 @@ use super::report::{Field, Part, Place, Report, Spot};
 use super::sections::{Sections, set};
 use super::settings::{Setting, SharedSettings};
 use super::tunnel::{Family, Keys, LOCALS_MAX, Tunnel};
+use super::udp_encap::{self, WrittenEncap};
 use super::vocabulary::{self, NOT_IN_DEFAULTS};
 use super::words::{Mode, Payload, Profile, Word as _};
 use crate::yaml::{Mark, Value};
@@ -36,7 +37,7 @@ pub(super) struct TunnelDraft<'t> {
 pub(super) type TunnelNames = FxHashMap<Name, usize>;
 
 /// Keys whose being there matters when the mode is known.
-const MINDED: [&str; 14] = [
+const MINDED: [&str; 17] = [
     "mode",
     "payload",
     "mtu",
@@ -51,6 +52,9 @@ const MINDED: [&str; 14] = [
     "sequence",
     "receive-sequence",
     "require-sequence",
+    "encap",
+    "udp6-zero-tx",
+    "udp6-zero-rx",
 ];
 
 /// What was written for a tunnel, or for all of them; `None` is not mentioned.
@@ -63,6 +67,7 @@ pub(super) struct Said {
     more_locals: Box<[IpAddr]>,
     remote: Option<IpAddr>,
     keys: Option<Box<Keys>>,
+    encap: Option<Box<WrittenEncap>>,
     link: Option<Name>,
     addresses: Box<[IpNet]>,
     routes: Box<[IpNet]>,
@@ -158,7 +163,9 @@ impl Defaults<'_> {
 fn why_idle(key: &str, mode: Mode) -> Option<&'static str> {
     let is_ipv4 = mode.outer() == Family::Ipv4;
     match key {
-        "encap-limit" | "flow-label" if is_ipv4 => Some(": the outer header is IPv4"),
+        "encap-limit" | "flow-label" | "udp6-zero-tx" | "udp6-zero-rx" if is_ipv4 => {
+            Some(": the outer header is IPv4")
+        }
         "dont-fragment" if !is_ipv4 => Some(": IPv6 has no such bit"),
         "static-mtu" if mode != Mode::Sit => Some(", only for sit"),
         "payload" if !matches!(mode, Mode::Sit | Mode::Any) => {
@@ -252,7 +259,7 @@ fn miss_mode(report: &mut Report, spot: &Spot<'_>) {
 
 /// Whether a key tells the tunnel from others.
 fn decides(key: &str) -> bool {
-    matches!(key, "mode" | "payload" | "local" | "remote" | "link" | "key" | "keys")
+    matches!(key, "mode" | "payload" | "local" | "remote" | "link" | "key" | "keys" | "encap")
 }
 
 impl Said {
@@ -291,6 +298,7 @@ impl Said {
             "local" => (self.local, self.more_locals) = read_locals(report, field)?,
             "remote" => self.remote = Some(read::address(report, field)?),
             "key" => self.keys = Some(Box::new(gre_keys::both(report, field)?)),
+            "encap" => self.encap = Some(Box::new(udp_encap::read(report, field)?)),
             "keys" => self.keys = Some(Box::new(gre_keys::each(report, field)?)),
             _ => self.link = Some(Arc::from(read::text(report, field)?)),
         }
@@ -335,6 +343,7 @@ impl Said {
             more_locals,
             remote: self.remote.or(defaults.remote),
             keys: self.keys.or_else(|| defaults.keys.clone()).filter(|_| mode.is_gre()),
+            encap: self.encap.or_else(|| defaults.encap.clone()).map(|e| e.resolve(mode, profile)),
             link: self.link.or_else(|| defaults.link.clone()),
             addresses: self.addresses,
             routes: self.routes,

@@ -174,9 +174,9 @@ pub(super) const TUNNEL: &[Key] = &[
     key("sequence"),
     key("receive-sequence"),
     key("require-sequence"),
-    not_yet("encap"),
-    not_yet("udp6-zero-tx"),
-    not_yet("udp6-zero-rx"),
+    key("encap"),
+    key("udp6-zero-tx"),
+    key("udp6-zero-rx"),
     not_yet("id"),
     not_yet("port"),
     not_yet("udp-checksum"),
@@ -194,6 +194,10 @@ pub(super) const TUNNEL: &[Key] = &[
     not_yet("mirror"),
     not_yet("ipsec-secret"),
 ];
+
+/// Of `encap`.
+pub(super) const ENCAP: &[Key] =
+    &[key("type"), key("port"), key("dport"), key("sport"), key("checksum"), key("variant")];
 
 /// Of `keys`.
 pub(super) const KEYS: &[Key] = &[key("input"), key("output")];

@@ -142,6 +142,16 @@ words!(
 );
 
 words!(
+    /// `tunnels.*.encap.type`: what follows a UDP header.
+    UdpEncap {
+        /// What the port stands for.
+        Fou = "fou",
+        /// A GUE header.
+        Gue = "gue",
+    }
+);
+
+words!(
     /// `tunnels.*.receive-sequence`: what becomes of numbered packets that arrive late.
     ReceiveSequence {
         /// Nothing: the numbers are not looked at.

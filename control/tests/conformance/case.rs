@@ -8,7 +8,7 @@ use crate::bench::Bench;
 use crate::capture::Time;
 use crate::conserve::complaints;
 use crate::decode;
-use crate::frames::{internet_checksum, seal_ipv4};
+use crate::frames::{internet_checksum, seal_ipv4, seal_udp};
 use crate::run::{MILLISECOND, Outcome, Replay, TOTALS};
 
 /// A field whose value the specification leaves open within limits.
@@ -26,6 +26,8 @@ enum Free {
     FragmentIdentification(usize),
     /// Traffic class and flow label of the IPv6 header at this offset.
     FirstWord(usize),
+    /// The source port of the UDP header at this offset: any of the dynamic range. It is checked by etherparse.
+    SourcePort(usize),
     /// The TTL in the packet that the ICMP message at this offset quotes: as written, or one less.
     QuotedTtl(usize),
 }
@@ -52,6 +54,12 @@ impl Expected {
     /// `frame`, whose outer IPv6 header carries some flow label.
     pub(crate) fn any_flow_label(frame: Vec<u8>) -> Self {
         Self::from(frame).with(Free::FlowLabel(14))
+    }
+
+    /// `frame`, whose UDP header at `at` has a source port of the dynamic range.
+    pub(crate) fn any_source_port(frame: Vec<u8>, at: usize) -> Self {
+        let expected = Self::from(frame).with(Free::SourcePort(at));
+        if at == 54 { expected.with(Free::FlowLabel(14)) } else { expected }
     }
 
     /// `frame`, whose outer IPv4 header has an identification of our choice.
@@ -139,6 +147,12 @@ impl Free {
             Self::FirstWord(at) => {
                 frame[at + 1..at + 4].copy_from_slice(&actual[at + 1..at + 4]);
                 frame[*at] = 0x60 | actual[*at] & 15;
+            }
+            Self::SourcePort(at) => {
+                if u16::from_be_bytes([actual[*at], actual[at + 1]]) >= 49_152 {
+                    frame[*at..at + 2].copy_from_slice(&actual[*at..at + 2]);
+                    seal_udp(frame, *at);
+                }
             }
             Self::QuotedTtl(icmp) => adopt_quoted_ttl(frame, actual, *icmp),
         }

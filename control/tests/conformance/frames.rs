@@ -1,7 +1,7 @@
 //! Builds the packets of the suite with `etherparse`: inner packets, the headers a tunnel puts in front
 //! of them, and the Ethernet frames of the two links of the bench.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
     EtherType, Ethernet2Header, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header,
@@ -278,6 +278,44 @@ pub(crate) fn seal_ipv4(bytes: &mut [u8], at: usize) {
     bytes[at + 10..at + 12].fill(0);
     let sum = internet_checksum(&[&bytes[at..at + len.max(20)]]);
     bytes[at + 10..at + 12].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// A UDP header and a payload for an IP packet from one address to another, sealed (RFC 768).
+pub(crate) fn datagram(
+    (source, destination): (IpAddr, IpAddr),
+    ports: (u16, u16),
+    payload: &[u8],
+) -> Vec<u8> {
+    let header = match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let (source, destination) = (source.octets(), destination.octets());
+            let raw = UdpHeader::without_ipv4_checksum(ports.0, ports.1, payload.len()).unwrap();
+            let sum = raw.calc_checksum_ipv4_raw(source, destination, payload).unwrap();
+            UdpHeader { checksum: sum, ..raw }
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let (source, destination) = (source.octets(), destination.octets());
+            let raw = UdpHeader::without_ipv4_checksum(ports.0, ports.1, payload.len()).unwrap();
+            let sum = raw.calc_checksum_ipv6_raw(source, destination, payload).unwrap();
+            UdpHeader { checksum: sum, ..raw }
+        }
+        _ => panic!("addresses of two families"),
+    };
+    [&header.to_bytes()[..], payload].concat()
+}
+
+/// Writes the right checksum into the UDP header at `at` of a frame, whose IP header is in front of it,
+/// unless it has none.
+pub(crate) fn seal_udp(frame: &mut [u8], at: usize) {
+    if frame[at + 6..at + 8] == [0, 0] {
+        return;
+    }
+    frame[at + 6..at + 8].fill(0);
+    let addresses = if frame[14] >> 4 == 4 { 26..34 } else { 22..54 };
+    let len = u32::try_from(frame.len() - at).unwrap().to_be_bytes();
+    let sum = internet_checksum(&[&frame[addresses], &len, &[0, UDP], &frame[at..]]);
+    let sum = if sum == 0 { u16::MAX } else { sum };
+    frame[at + 6..at + 8].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// `packet` with one byte of its IPv4 header changed and the checksum made right again.

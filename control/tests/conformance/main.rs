@@ -45,3 +45,4 @@ mod security;
 mod sizes;
 mod tshark;
 mod ttl;
+mod udp;

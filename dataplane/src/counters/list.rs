@@ -141,6 +141,10 @@ counters! {
     GreBadFlags: drop "gre.bad_flags", "GRE packet with routing or reserved bits that must be refused";
     GreBadCsum: drop "gre.bad_csum", "GRE checksum wrong";
     GreProtoUnsupported: drop "gre.proto_unsupported", "GRE packet that carries a protocol that no tunnel here can";
+    GueBadVersion: drop "gue.bad_version", "GUE packet of an unknown variant";
+    GueBadFlags: drop "gue.bad_flags", "GUE packet with options that nothing here can obey";
+    GueControl: drop "gue.control", "GUE control message";
+    GueProtoDenied: drop "gue.proto_denied", "GUE packet that carries a protocol that no tunnel here can";
     TunIdReuse: event "tun.id_reuse", "identifications used again within 120 s";
     IcmpTx: event "icmp.tx", "ICMP errors sent";
     IcmpRatelimited: event "icmp.ratelimited", "ICMP errors not sent because of a rate limit";

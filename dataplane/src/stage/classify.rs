@@ -96,8 +96,8 @@ fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witne
     packet.truncate(total_len);
     if is_shim(outer) && is_whole {
         // What can't be read is for whoever delivers it to refuse, should it be to us.
-        let payload = packet.data().get(header_len..).unwrap_or(&[]);
-        if let Ok(Some(arrival)) = Arrival::read(outer, payload)
+        let read = Arrival::read(packet.data(), (outer, header_len), &round.tables.udp_ports);
+        if let Ok(Some(arrival)) = read
             && let Found::Tunnel(tunnel) =
                 round.tables.tunnel_by_ipv4((local, remote), arrival, Some(port))
         {
@@ -145,8 +145,8 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witne
     };
     packet.truncate(total_len);
     if is_shim(carried) {
-        let payload = packet.data().get(offset..).unwrap_or(&[]);
-        if let Ok(Some(arrival)) = Arrival::read(carried, payload)
+        let read = Arrival::read(packet.data(), (carried, offset), &round.tables.udp_ports);
+        if let Ok(Some(arrival)) = read
             && let Found::Tunnel(tunnel) =
                 round.tables.tunnel_by_ipv6((local, remote), arrival, Some(port))
         {

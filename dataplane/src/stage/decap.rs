@@ -69,11 +69,14 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     if let Err(counter) = check_outer(tunnel, id, outer, packet.meta.ingress, round) {
         return Verdict::drop_in(counter, id);
     }
-    let payload = packet.data().get(outer.header_len..).unwrap_or(&[]);
-    let (shim_len, carried) = match tunnel.setup.shim.judge(outer.protocol, payload, round.now) {
+    let at = (outer.protocol, outer.header_len);
+    let (shim_len, carried) = match tunnel.setup.shim.judge(packet.data(), at, round.now) {
         Ok(judged) => judged,
         Err(counter) => return Verdict::drop_in(counter, id),
     };
+    if let Some(end) = tunnel.setup.shim.end(packet.data(), outer.header_len) {
+        packet.truncate(end);
+    }
     packet.strip(outer.header_len + shim_len);
     let checked = match carried {
         protocol::IPV4 => check_ipv4(packet, tunnel, outer, id, round),
@@ -111,7 +114,8 @@ fn nested(bytes: &[u8], round: &Round<'_, impl Witness>) -> Option<TunnelId> {
         {
             return None;
         }
-        let arrival = Arrival::read(header.protocol(), header.payload()).ok()??;
+        let at = (header.protocol(), header.header_len());
+        let arrival = Arrival::read(bytes, at, &tables.udp_ports).ok()??;
         tables.tunnel_by_ipv4((local, remote), arrival, None)
     } else {
         let header = Ipv6::trusted(bytes);
@@ -128,8 +132,8 @@ fn nested(bytes: &[u8], round: &Round<'_, impl Witness>) -> Option<TunnelId> {
             // Delivery judges options, and tells.
             return None;
         }
-        let payload = bytes.get(upper.offset..).unwrap_or(&[]);
-        let arrival = Arrival::read(upper.protocol, payload).ok()??;
+        let at = (upper.protocol, upper.offset);
+        let arrival = Arrival::read(bytes, at, &tables.udp_ports).ok()??;
         tables.tunnel_by_ipv6((local, remote), arrival, None)
     };
     match found {

@@ -95,7 +95,11 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     patch.payload_len = u16::try_from(inner_len + shim_len).unwrap_or(u16::MAX);
     patch.protocol = setup.shim.outer_protocol(inner.protocol);
     round.note(|| Event::Wrapped(wrapped(tunnel, id, rewrite, patch, inner, limit)));
-    let front = Front { rewrite, len: outer_len, patch, limit, carried: inner.protocol };
+    let hash = match setup.shim.udp {
+        Some(_) => round.tables.flow.hash(packet.data()),
+        None => 0,
+    };
+    let front = Front { rewrite, len: outer_len, patch, limit, carried: inner.protocol, hash };
     if front.write(packet, setup).is_none() {
         return Verdict::drop(Counter::PortNoMbuf);
     }
@@ -121,6 +125,8 @@ struct Front<'t> {
     limit: Option<u8>,
     /// The IP protocol of the packet.
     carried: u8,
+    /// Of the packet's flow, where a header has a port for it.
+    hash: u64,
 }
 
 impl Front<'_> {
@@ -130,12 +136,15 @@ impl Front<'_> {
         let shim_len = setup.shim.len();
         if shim_len != 0 {
             packet.prepend(shim_len)?;
-            setup.shim.write(packet.data_mut(), self.carried);
+            setup.shim.write(packet.data_mut(), self.carried, || self.hash);
         }
         let room = packet.prepend(self.len)?;
         match setup.outer {
             Family::Ipv4 => self.rewrite.write_ipv4(room, self.patch),
             Family::Ipv6 => self.rewrite.write_ipv6(room, self.patch, self.limit),
+        }
+        if shim_len != 0 {
+            setup.shim.finish(packet.data_mut(), self.len);
         }
         Some(())
     }

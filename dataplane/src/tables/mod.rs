@@ -19,6 +19,7 @@ use crate::node::flow::FlowKey;
 use crate::tunnel::Tunnel;
 use crate::tunnel::lookup::{Found, Label, LabelledTunnels, Pair, TunnelLookup};
 use crate::tunnel::shim::Arrival;
+use crate::tunnel::udp::UdpPorts;
 use crate::wire::ethernet::MacAddress;
 use local::LocalAddresses;
 use neighbor::NeighborTable;
@@ -71,6 +72,8 @@ pub struct Tables {
     pub labelled_by_ipv4: LabelledTunnels<u32>,
     /// The same for IPv6.
     pub labelled_by_ipv6: LabelledTunnels<u128>,
+    /// UDP ports that tunnels listen at.
+    pub udp_ports: UdpPorts,
     /// Hosts on the ports' links.
     pub neighbors: NeighborTable,
     /// Our own addresses.
@@ -123,6 +126,7 @@ impl Tables {
             tunnels_by_ipv6: TunnelLookup::new(seed),
             labelled_by_ipv4: LabelledTunnels::new(seed),
             labelled_by_ipv6: LabelledTunnels::new(seed),
+            udp_ports: UdpPorts::default(),
             neighbors: NeighborTable::new(seed),
             local: LocalAddresses::default(),
             limits: Limits::default(),
@@ -151,7 +155,7 @@ impl Tables {
         arrival: Arrival,
         ingress: Option<PortId>,
     ) -> Found {
-        let Arrival { label, carries, .. } = arrival;
+        let Arrival { label, carries } = arrival;
         if label == Label::NONE {
             return self.tunnels_by_ipv4.find(local, remote, carries, ingress);
         }
@@ -166,7 +170,7 @@ impl Tables {
         arrival: Arrival,
         ingress: Option<PortId>,
     ) -> Found {
-        let Arrival { label, carries, .. } = arrival;
+        let Arrival { label, carries } = arrival;
         if label == Label::NONE {
             return self.tunnels_by_ipv6.find(local, remote, carries, ingress);
         }

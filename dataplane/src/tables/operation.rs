@@ -13,6 +13,7 @@ use crate::tunnel::Tunnel;
 use crate::tunnel::lookup::{
     Entry, Indistinguishable, Label, LabelledTunnels, OuterAddress, Pair, TunnelLookup,
 };
+use crate::tunnel::udp::Service;
 
 /// One change. Numbers are the control side's choice: it gives none to two things at once, and none
 /// again while a worker may still mean what had it before.
@@ -33,6 +34,8 @@ pub enum Operation {
     AddLookup6(Entry<u128>),
     /// They don't any more.
     RemoveLookup6(Entry<u128>),
+    /// A UDP port is a tunnel's, or none's any more.
+    UdpPort(u16, Option<Service>),
     /// A neighbor is added, or has another MAC address.
     Adjacency(AdjacencyId, Adjacency),
     /// A neighbor is forgotten.
@@ -74,6 +77,7 @@ impl Tables {
             Operation::RemoveLookup6(ref entry) => {
                 remove(&mut self.tunnels_by_ipv6, &mut self.labelled_by_ipv6, entry);
             }
+            Operation::UdpPort(port, service) => self.udp_ports.put(port, service),
             Operation::Adjacency(id, adjacency) => self.neighbors.put(id, adjacency),
             Operation::RemoveAdjacency(id) => self.neighbors.remove(id),
             Operation::Group(id, ref group) => self.next_hops.put_group(id, group.clone()),

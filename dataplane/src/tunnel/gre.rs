@@ -11,14 +11,13 @@
 
 use std::sync::Arc;
 
-use super::lookup::{Class, Label, Protocols};
+use super::lookup::Protocols;
 use super::sequence::Sequences;
-use super::shim::QuotedShim;
 use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::wire::ethernet::ether_type;
 use crate::wire::gre::{self, GreError};
-use crate::wire::{protocol, write_u32};
+use crate::wire::{protocol, read_u32, write_u32};
 
 /// What a tunnel puts into its GRE headers, and what it wants in those that arrive.
 #[derive(Clone, Debug, Default)]
@@ -78,8 +77,10 @@ impl Gre {
         }
     }
 
-    /// Judges a header that [`read`] has seen.
-    pub(super) fn judge(&self, header: gre::Gre, now: Nanos) -> Result<(), Counter> {
+    /// Judges the header at the start of `payload`, which [`read`] has seen. Returns its bytes, and which IP
+    /// protocol follows.
+    pub(super) fn judge(&self, payload: &[u8], now: Nanos) -> Result<(usize, u8), Counter> {
+        let header = gre::Gre::parse(payload).map_err(|_| Counter::TunShimShort)?;
         if self.requires_checksum && !header.has_checksum {
             return Err(Counter::IfRxCsumErr);
         }
@@ -88,15 +89,31 @@ impl Gre {
             (Some(sequence), Some(sequences)) if self.drops_old => sequences.accept(sequence, now),
             _ => true,
         };
-        if is_newest { Ok(()) } else { Err(Counter::IfRxSeqErr) }
+        if !is_newest {
+            return Err(Counter::IfRxSeqErr);
+        }
+        Ok((header.header_len, protocol_of(header.protocol_type)))
+    }
+
+    /// See [`Shim::recognise`](super::shim::Shim::recognise).
+    pub(super) fn recognise(&self, quoted: &[u8]) -> Option<(usize, u8)> {
+        if quoted.len() < gre::HEADER_LEN {
+            // A later piece of a packet, or nearly nothing.
+            return quoted.is_empty().then_some((self.len(), protocol::NO_NEXT_HEADER));
+        }
+        let (flags, protocol_type) = gre::first_words(quoted);
+        // Minimal routers quote eight bytes, too few for a key behind a checksum.
+        let is_key = quoted_key(quoted).is_none_or(|key| key == self.output_key);
+        let is_ours = flags == self.flags() && is_key;
+        is_ours.then_some((self.len(), protocol_of(protocol_type)))
     }
 }
 
-/// Reads the header at the start of a packet's `payload`, and says whose it is and what it carries.
+/// Reads the header at the start of `payload`, and says what it carries.
 ///
 /// # Errors
 /// The drop counter, when it must be refused whatever tunnel it is for.
-pub(super) fn read(payload: &[u8]) -> Result<(gre::Gre, Label, Protocols), Counter> {
+pub(super) fn read(payload: &[u8]) -> Result<(gre::Gre, Protocols), Counter> {
     let header = gre::Gre::parse(payload).map_err(|error| match error {
         GreError::Short => Counter::TunShimShort,
         GreError::Version => Counter::GreBadVersion,
@@ -107,35 +124,36 @@ pub(super) fn read(payload: &[u8]) -> Result<(gre::Gre, Label, Protocols), Count
         return Err(Counter::GreBadCsum);
     }
     let carries = carried(header.protocol_type).ok_or(Counter::GreProtoUnsupported)?;
-    Ok((header, label(header.key), carries))
+    Ok((header, carries))
 }
 
-/// Reads as much of a header as an ICMP error quotes: minimal routers quote eight bytes, too few for a key
-/// behind a checksum.
-pub(super) fn read_quoted(quoted: &[u8]) -> Option<QuotedShim> {
-    let unknown = QuotedShim {
-        class: Some(Class::Gre),
-        label: None,
-        carried: protocol::NO_NEXT_HEADER,
-        len: 0,
-    };
+/// What follows the header at the start of `payload`, if that is an IP packet.
+pub(super) fn inside(payload: &[u8]) -> Option<&[u8]> {
+    let header = gre::Gre::parse(payload).ok()?;
+    let is_ip = protocol_of(header.protocol_type) != protocol::NO_NEXT_HEADER;
+    payload.get(header.header_len..).filter(|_| is_ip)
+}
+
+/// The key in a quoted header, or that it has none; `None`: so much is not quoted.
+pub(super) fn quoted_key(quoted: &[u8]) -> Option<Option<u32>> {
+    let (flags, _) = gre::first_words(quoted);
     if quoted.len() < gre::HEADER_LEN {
-        return Some(unknown);
+        return None;
     }
-    let (flags, protocol_type) = gre::first_words(quoted);
-    let len = gre::header_len(flags);
-    let padded: [u8; gre::HEADER_LEN_MAX] =
-        core::array::from_fn(|at| quoted.get(at).copied().unwrap_or(0));
-    let header = gre::Gre::parse(&padded).ok()?;
-    let key_end = gre::HEADER_LEN + if header.has_checksum { 8 } else { 4 };
-    let shows_label = header.key.is_none() || quoted.len() >= key_end;
-    let carried = protocol_of(carried(protocol_type)?);
-    Some(QuotedShim { label: shows_label.then(|| label(header.key)), carried, len, ..unknown })
+    if flags & gre::KEY == 0 {
+        return Some(None);
+    }
+    let at = gre::HEADER_LEN + if flags & gre::CHECKSUM == 0 { 0 } else { 4 };
+    (quoted.len() >= at + 4).then(|| Some(read_u32(quoted, at)))
 }
 
-/// The IP protocol of what is carried.
-pub(super) const fn protocol_of(carried: Protocols) -> u8 {
-    if carried.overlaps(Protocols::IPV4) { protocol::IPV4 } else { protocol::IPV6 }
+/// The IP protocol of what a protocol type stands for.
+const fn protocol_of(protocol_type: u16) -> u8 {
+    match protocol_type {
+        ether_type::IPV4 => protocol::IPV4,
+        ether_type::IPV6 => protocol::IPV6,
+        _ => protocol::NO_NEXT_HEADER,
+    }
 }
 
 /// What a protocol type stands for; `None`: nothing that tunnels of this family carry.
@@ -152,10 +170,4 @@ pub(super) const fn carried(protocol_type: u16) -> Option<Protocols> {
         | ether_type::ERSPAN_III => Some(Protocols::NONE),
         _ => None,
     }
-}
-
-/// What tells the tunnels between two addresses apart.
-#[inline]
-pub(super) const fn label(key: Option<u32>) -> Label {
-    Label::new(Class::Gre, key)
 }

@@ -6,6 +6,7 @@
 
 pub mod ecn;
 pub mod gre;
+mod gue;
 pub mod lookup;
 mod outer;
 pub mod plain;
@@ -14,6 +15,7 @@ pub mod rewrite;
 pub mod sequence;
 pub mod shim;
 pub mod size;
+pub mod udp;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -143,7 +145,7 @@ impl TunnelSetup {
         };
         Self {
             outer,
-            shim: Shim::None,
+            shim: Shim::default(),
             local: Some(local),
             more_locals: Box::default(),
             remote: Some(remote),

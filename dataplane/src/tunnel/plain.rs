@@ -7,7 +7,6 @@
 use super::ecn::{self, EcnEncap};
 use super::lookup::Protocols;
 use super::policy::SourceFilter;
-use super::shim::Shim;
 use super::{MssClamp, TunnelSetup};
 use crate::counters::CounterSlot;
 use crate::tables::NextHop;
@@ -217,7 +216,7 @@ impl Plain {
 
 fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
     let carries = |ip_protocol| setup.protocols.overlaps(Protocols::of(ip_protocol));
-    let is_bare = matches!(setup.shim, Shim::None);
+    let is_bare = setup.shim.is_none();
     let has_ends = setup.up && setup.local.is_some() && setup.remote.is_some();
     // An encapsulation limit makes headers of their own, RFC 3168's ECN is no mask, and of a pool one
     // source is to be chosen.

@@ -2,82 +2,183 @@
 //! file; here is the one list of them, and what the packet path asks of each.
 
 use super::gre::{self, Gre};
+use super::gue;
 use super::lookup::{Class, Label, Protocols};
+use super::udp::{Service, Udp, UdpHeader, UdpPorts};
 use crate::clock::Nanos;
 use crate::counters::Counter;
-use crate::wire::protocol;
+use crate::wire::udp::{self, Datagram, UdpError};
+use crate::wire::{protocol, read_u16};
 
 /// The headers that a tunnel puts between the outer IP header and the packet inside.
 #[derive(Clone, Debug, Default)]
-pub enum Shim {
-    /// None: the packet follows directly, and the outer protocol says which it is.
+pub struct Shim {
+    /// In front of the others: UDP, and what says what follows it.
+    pub udp: Option<Udp>,
+    /// Directly in front of the packet inside.
+    pub kind: Kind,
+}
+
+/// What stands directly in front of the packet inside.
+#[derive(Clone, Debug, Default)]
+pub enum Kind {
+    /// Nothing: IP in IP.
     #[default]
     None,
     /// A GRE header.
     Gre(Gre),
 }
 
+impl From<Kind> for Shim {
+    fn from(kind: Kind) -> Self {
+        Self { udp: None, kind }
+    }
+}
+
 impl Shim {
+    /// Whether there is nothing.
+    pub const fn is_none(&self) -> bool {
+        self.udp.is_none() && matches!(self.kind, Kind::None)
+    }
+
     /// How many bytes they have.
     #[inline]
-    #[expect(clippy::len_without_is_empty, reason = "`None` says so")]
+    #[expect(clippy::len_without_is_empty, reason = "`is_none` says so")]
     pub fn len(&self) -> usize {
+        self.udp.as_ref().map_or(0, Udp::len) + self.kind.len()
+    }
+
+    /// The protocol of the outer header around a packet of IP protocol `carried`.
+    #[inline]
+    pub const fn outer_protocol(&self, carried: u8) -> u8 {
+        if self.udp.is_some() { protocol::UDP } else { self.kind.protocol(carried) }
+    }
+
+    /// Writes them to the start of `bytes`, whose rest is the packet inside, of IP protocol `carried`.
+    /// `hash`: of its flow.
+    #[inline]
+    pub fn write(&self, bytes: &mut [u8], carried: u8, hash: impl FnOnce() -> u64) {
+        let udp_len = self.udp.as_ref().map_or(0, Udp::len);
+        self.kind.write(bytes.get_mut(udp_len..).unwrap_or(&mut []), carried);
+        if let Some(udp) = &self.udp {
+            udp.write(bytes, self.kind.protocol(carried), hash);
+        }
+    }
+
+    /// Fills in what the outer header counts for: `packet` begins there, and the headers at `at`.
+    #[inline]
+    pub fn finish(&self, packet: &mut [u8], at: usize) {
+        if self.udp.as_ref().is_some_and(|udp| udp.has_checksum) {
+            udp::set_checksum(packet, at);
+        }
+    }
+
+    /// The label of what arrives.
+    pub fn input_label(&self) -> Label {
+        match (&self.udp, &self.kind) {
+            (None, Kind::None) => Label::NONE,
+            (None, Kind::Gre(gre)) => Label::new(Class::Gre, 0, gre.input_key),
+            (Some(udp), Kind::None) => Label::new(udp.class(false), udp.listens_at, None),
+            (Some(udp), Kind::Gre(gre)) => {
+                Label::new(udp.class(true), udp.listens_at, gre.input_key)
+            }
+        }
+    }
+
+    /// Judges the headers at `at` of an arrived packet, by which the tunnel was found. `outer` is the
+    /// protocol of the outer header. Returns how many bytes they have, and which IP protocol follows.
+    ///
+    /// # Errors
+    /// The drop counter, when the tunnel does not take a packet with such headers.
+    #[inline]
+    pub fn judge(
+        &self,
+        packet: &[u8],
+        (outer, at): (u8, usize),
+        now: Nanos,
+    ) -> Result<(usize, u8), Counter> {
+        if self.is_none() {
+            return Ok((0, outer));
+        }
+        let payload = packet.get(at..).unwrap_or(&[]);
+        let (udp_len, carried) = self.judge_udp(packet, payload, outer)?;
+        let behind_udp = payload.get(udp_len..).unwrap_or(&[]);
+        match &self.kind {
+            Kind::None => Ok((udp_len, carried)),
+            Kind::Gre(gre) => {
+                let (len, carried) = gre.judge(behind_udp, now)?;
+                Ok((udp_len + len, carried))
+            }
+        }
+    }
+
+    /// Where what a packet carries ends at the latest, if its headers at `at` say so.
+    #[inline]
+    pub fn end(&self, packet: &[u8], at: usize) -> Option<usize> {
+        self.udp.as_ref()?;
+        Some(at + usize::from(read_u16(packet, at + udp::offset::LENGTH)))
+    }
+
+    fn judge_udp(&self, packet: &[u8], payload: &[u8], outer: u8) -> Result<(usize, u8), Counter> {
+        let Some(own) = &self.udp else { return Ok((0, outer)) };
+        let has_no_checksum = read_u16(payload, udp::offset::CHECKSUM) == 0;
+        let is_ipv6 = packet.first().is_some_and(|first| first >> 4 == 6);
+        if is_ipv6 && has_no_checksum && !own.needs_no_checksum {
+            //= RFC 8200 §8.1: UDP over IPv6 has a checksum; RFC 6935 §5 excepts tunnels that say so.
+            return Err(Counter::UdpZeroCsum6);
+        }
+        let (len, carried) = match own.header {
+            UdpHeader::Fou { carries } => (0, carries),
+            UdpHeader::Gue | UdpHeader::GueDirect => {
+                gue::read(payload.get(udp::HEADER_LEN..).unwrap_or(&[]))?
+            }
+        };
+        Ok((udp::HEADER_LEN + len, carried))
+    }
+
+    /// Whether the headers that an ICMP error quotes can be those of a packet that this tunnel sent; `quoted`
+    /// follows an outer header of protocol `outer`, and may be cut anywhere. If so: their bytes, and the IP
+    /// protocol of what followed, as far as that is known.
+    pub fn recognise(&self, outer: u8, quoted: &[u8]) -> Option<(usize, u8)> {
+        if self.is_none() {
+            return Some((0, outer));
+        }
+        let (udp_len, carried) = match &self.udp {
+            None => (0, outer),
+            Some(_) if outer != protocol::UDP => return None,
+            Some(udp) => udp.recognise(quoted)?,
+        };
+        match &self.kind {
+            Kind::None => Some((udp_len, carried)),
+            Kind::Gre(_) if carried != protocol::GRE => None,
+            Kind::Gre(gre) => {
+                let (len, carried) = gre.recognise(quoted.get(udp_len..).unwrap_or(&[]))?;
+                Some((udp_len + len, carried))
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn len(&self) -> usize {
         match self {
             Self::None => 0,
             Self::Gre(gre) => gre.len(),
         }
     }
 
-    /// The protocol of the outer header around a packet of IP protocol `carried`.
-    #[inline]
-    pub const fn outer_protocol(&self, carried: u8) -> u8 {
+    /// Its IP protocol, around a packet of IP protocol `carried`.
+    const fn protocol(&self, carried: u8) -> u8 {
         match self {
             Self::None => carried,
             Self::Gre(_) => protocol::GRE,
         }
     }
 
-    /// Writes them to the start of `bytes`, whose rest is the packet inside, of IP protocol `carried`.
-    #[inline]
-    pub fn write(&self, bytes: &mut [u8], carried: u8) {
+    fn write(&self, bytes: &mut [u8], carried: u8) {
         match self {
             Self::None => {}
             Self::Gre(gre) => gre.write(bytes, carried),
-        }
-    }
-
-    /// The label of what arrives.
-    pub const fn input_label(&self) -> Label {
-        match self {
-            Self::None => Label::NONE,
-            Self::Gre(gre) => gre::label(gre.input_key),
-        }
-    }
-
-    /// The label of what is sent.
-    pub const fn output_label(&self) -> Label {
-        match self {
-            Self::None => Label::NONE,
-            Self::Gre(gre) => gre::label(gre.output_key),
-        }
-    }
-
-    /// Judges the headers at the start of `payload`, by which the tunnel was found, and says how many
-    /// bytes they have, and which IP protocol follows. `outer` is the outer protocol.
-    ///
-    /// # Errors
-    /// The drop counter, when the tunnel does not take a packet with such headers.
-    #[inline]
-    pub fn judge(&self, outer: u8, payload: &[u8], now: Nanos) -> Result<(usize, u8), Counter> {
-        match self {
-            Self::None => Ok((0, outer)),
-            Self::Gre(gre) => {
-                let header =
-                    crate::wire::gre::Gre::parse(payload).map_err(|_| Counter::TunShimShort)?;
-                gre.judge(header, now)?;
-                let carried = gre::carried(header.protocol_type).unwrap_or_default();
-                Ok((header.header_len, gre::protocol_of(carried)))
-            }
         }
     }
 }
@@ -85,7 +186,7 @@ impl Shim {
 /// Whether an outer protocol is one behind which tunnels here have their headers, or their packets.
 #[inline]
 pub const fn is_shim(outer: u8) -> bool {
-    matches!(outer, protocol::IPV4 | protocol::IPV6 | protocol::GRE)
+    matches!(outer, protocol::IPV4 | protocol::IPV6 | protocol::GRE | protocol::UDP)
 }
 
 /// What an arriving packet says about the tunnel that it is for.
@@ -95,46 +196,86 @@ pub struct Arrival {
     pub label: Label,
     /// What it carries.
     pub carries: Protocols,
-    /// How many bytes stand in front of that.
-    pub len: usize,
 }
 
 impl Arrival {
-    /// Reads what follows an outer header of this protocol. `None`: no tunnel's headers.
+    /// Reads what an IP packet has at `at`, behind an outer header of protocol `outer`. `None`: no
+    /// tunnel's headers.
     ///
     /// # Errors
     /// The drop counter, when they must be refused whatever tunnel they are for.
     #[inline]
-    pub fn read(outer: u8, payload: &[u8]) -> Result<Option<Self>, Counter> {
-        if outer == protocol::GRE {
-            let (header, label, carries) = gre::read(payload)?;
-            return Ok(Some(Self { label, carries, len: header.header_len }));
+    pub fn read(
+        packet: &[u8],
+        (outer, at): (u8, usize),
+        ports: &UdpPorts,
+    ) -> Result<Option<Self>, Counter> {
+        match outer {
+            protocol::GRE => {
+                let (header, carries) = gre::read(packet.get(at..).unwrap_or(&[]))?;
+                Ok(Some(Self { label: Label::new(Class::Gre, 0, header.key), carries }))
+            }
+            protocol::UDP if !ports.is_empty() => Self::read_udp(packet, at, ports),
+            _ => {
+                let carries = Protocols::of(outer);
+                let is_ip = carries != Protocols::NONE;
+                Ok(is_ip.then_some(Self { label: Label::NONE, carries }))
+            }
         }
-        let carries = Protocols::of(outer);
-        let is_ip = carries != Protocols::NONE;
-        Ok(is_ip.then_some(Self { label: Label::NONE, carries, len: 0 }))
+    }
+
+    fn read_udp(packet: &[u8], at: usize, ports: &UdpPorts) -> Result<Option<Self>, Counter> {
+        let port = read_u16(packet, at + udp::offset::DESTINATION);
+        let Some(service) = ports.get(port) else { return Ok(None) };
+        let datagram = Datagram::parse(packet, at).map_err(|error| match error {
+            UdpError::Short => Counter::UdpShort,
+            UdpError::Checksum => Counter::UdpBadCsum,
+        })?;
+        let payload = datagram.bytes.get(udp::HEADER_LEN..).unwrap_or(&[]);
+        let (len, carried) = match service {
+            Service::Fou { carries } => (0, carries),
+            Service::Gue => gue::read(payload)?,
+        };
+        if carried != protocol::GRE {
+            let label = Label::new(service.class(false), port, None);
+            return Ok(Some(Self { label, carries: Protocols::of(carried) }));
+        }
+        let (header, carries) = gre::read(payload.get(len..).unwrap_or(&[]))?;
+        Ok(Some(Self { label: Label::new(service.class(true), port, header.key), carries }))
     }
 }
 
-/// What an ICMP error quotes of the headers of a packet that a tunnel sent: as much as there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QuotedShim {
-    /// Which headers; `None`: IP directly in IP.
-    pub class: Option<Class>,
-    /// The label that it was sent with; `None`: the quote does not show it.
-    pub label: Option<Label>,
-    /// The IP protocol of what was inside.
-    pub carried: u8,
-    /// How many bytes the headers have.
-    pub len: usize,
+/// The packet inside one to this node, behind an outer header of protocol `outer` at `at`, as far as a glance
+/// tells; nothing is checked. `None`: no tunnel's.
+#[inline]
+pub fn inside<'p>(
+    packet: &'p [u8],
+    (outer, at): (u8, usize),
+    ports: &UdpPorts,
+) -> Option<&'p [u8]> {
+    let payload = packet.get(at..)?;
+    match outer {
+        protocol::IPV4 | protocol::IPV6 => Some(payload),
+        protocol::GRE => gre::inside(payload),
+        protocol::UDP => {
+            let service = ports.get(read_u16(payload, udp::offset::DESTINATION))?;
+            let payload = payload.get(udp::HEADER_LEN..)?;
+            let (len, carried) = match service {
+                Service::Fou { carries } => (0, carries),
+                Service::Gue => gue::read(payload).ok()?,
+            };
+            let behind = payload.get(len..)?;
+            if carried == protocol::GRE { gre::inside(behind) } else { Some(behind) }
+        }
+        _ => None,
+    }
 }
 
-impl QuotedShim {
-    /// Reads what follows an outer header of this protocol. `None`: no tunnel here can have sent it.
-    pub fn read(outer: u8, quoted: &[u8]) -> Option<Self> {
-        match outer {
-            protocol::GRE => gre::read_quoted(quoted),
-            _ => Some(Self { class: None, label: Some(Label::NONE), carried: outer, len: 0 }),
-        }
+/// The label that a quoted packet was sent with, if it shows one that most tunnels also are found by.
+pub fn quoted_label(outer: u8, quoted: &[u8]) -> Option<Label> {
+    match outer {
+        protocol::IPV4 | protocol::IPV6 => Some(Label::NONE),
+        protocol::GRE => Some(Label::new(Class::Gre, 0, gre::quoted_key(quoted)?)),
+        _ => None,
     }
 }

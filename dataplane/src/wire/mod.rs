@@ -10,6 +10,7 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod mld;
 pub mod nd;
+pub mod udp;
 
 use core::net::IpAddr;
 

@@ -3,6 +3,7 @@
 //! dropped in silence.
 
 use super::State;
+use super::unmatched::{Unmatched, check_tunnel};
 use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::device::Device;
@@ -15,17 +16,12 @@ use crate::stage::Verdict;
 use crate::stage::classify::walk_extensions_to_us;
 use crate::stage::policy::{is_link_local, is_martian_ipv4, is_martian_ipv6};
 use crate::tables::{NextHop, Tables};
-use crate::tunnel::lookup::{
-    Class, Found, Kinship, Label, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup,
-    is_tunnel_protocol,
-};
-use crate::tunnel::shim::Arrival;
-use crate::wire::checksum::{fold, pseudo_header, sum};
 use crate::wire::ethernet;
-use crate::wire::ipv4::{self, Ipv4};
-use crate::wire::ipv6::{self, Ipv6};
-use crate::wire::{icmp4, icmp6, nd, protocol, read_u16};
-use crate::witness::{Event, Header, Witness};
+use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv6::Ipv6;
+use crate::wire::udp::{Datagram, UdpError};
+use crate::wire::{icmp4, icmp6, nd, protocol};
+use crate::witness::{Event, Witness};
 
 /// Types of `ICMPv6` that are neighbor discovery: 133 to 137.
 const ND_TYPES: core::ops::RangeInclusive<u8> = 133..=137;
@@ -35,11 +31,11 @@ const SILENT_UDP_PORTS: [u16; 9] = [500, 4500, 4754, 4789, 4790, 6080, 6081, 663
 
 /// What is known of a packet to this node once its headers have been walked.
 #[derive(Clone, Copy)]
-struct Message {
-    protocol: u8,
+pub(super) struct Message {
+    pub(super) protocol: u8,
     /// Where the payload begins.
-    offset: usize,
-    is_piece: bool,
+    pub(super) offset: usize,
+    pub(super) is_piece: bool,
 }
 
 impl<D: Device, W: Witness> State<D, W> {
@@ -217,129 +213,6 @@ fn check_ipv6(
     Ok(message)
 }
 
-/// A packet to this node that the stages found no tunnel for.
-struct Unmatched<'a> {
-    message: Message,
-    bad_source: bool,
-    packet: &'a Packet,
-}
-
-/// The tunnels of one outer family: those with IP directly in IP, and all others.
-type Lookup<'t, A> = (&'t TunnelLookup<A>, &'t LabelledTunnels<A>);
-
-/// Says why a tunnel packet belongs to no tunnel, or what is to be done with it if it does: it is a piece
-/// of one, or one that was put together. Other packets pass.
-fn check_tunnel<A: OuterAddress>(
-    outer: &Unmatched<'_>,
-    ends: (A, A),
-    lookup: Lookup<'_, A>,
-    tables: &Tables,
-    witness: &impl Witness,
-) -> Result<(), Verdict> {
-    let Unmatched { message, bad_source, packet } = *outer;
-    // What follows the options is in another piece.
-    let is_behind_options = message.protocol == protocol::DESTINATION_OPTIONS && message.is_piece;
-    if !is_behind_options && !is_tunnel_protocol(message.protocol) {
-        return Ok(());
-    }
-    if bad_source {
-        witness.note(|| Event::OuterSource {
-            source: Header::of(packet.data()).source,
-            is_legal: false,
-        });
-        return Err(Verdict::drop(Counter::TunBadOuterSrc));
-    }
-    let port: Option<PortId> = packet.meta.ingress.as_port();
-    let note = |found| {
-        witness.note(|| Event::Lookup { outer: Header::of(packet.data()), found });
-    };
-    let counter = if message.is_piece {
-        let whose = whose_piece(message.protocol, ends, lookup, port);
-        note(whose.map_or(Found::Nothing, Found::Tunnel));
-        match whose {
-            Some(id) => return Err(piece_of(id, tables)),
-            None if is_behind_options => return Ok(()),
-            None => Counter::ReasmNoTunnel,
-        }
-    } else {
-        // In pieces, or behind a fragment header inside a tunnel: the stages left it to us.
-        let whose = whose(message, packet, ends, lookup, port);
-        note(match whose {
-            Ok(id) => Found::Tunnel(id),
-            Err(Counter::TunNoMatch) => Found::Nothing,
-            Err(_) => Found::WrongProtocol,
-        });
-        match whose {
-            Ok(id) => return Err(Verdict::Decap(id)),
-            Err(counter) => counter,
-        }
-    };
-    if tables.limits.answers_unmatched && !message.is_piece {
-        return Err(Verdict::reject(IcmpError::ProtocolUnreachable, counter));
-    }
-    //= RFC 4213 §3.6: silence, which discloses no endpoint.
-    Err(Verdict::drop(counter))
-}
-
-/// The tunnel that a piece of a packet may be for; of several, the one that waits longest for the others.
-fn whose_piece<A: OuterAddress>(
-    outer: u8,
-    (local, remote): (A, A),
-    (bare, labelled): Lookup<'_, A>,
-    port: Option<PortId>,
-) -> Option<TunnelId> {
-    let protocols = match outer {
-        protocol::DESTINATION_OPTIONS => Protocols::IPV4.with(Protocols::IPV6),
-        other => Protocols::of(other),
-    };
-    if let Found::Tunnel(id) = bare.find(local, remote, protocols, port) {
-        return Some(id);
-    }
-    Class::ALL
-        .into_iter()
-        .filter(|class| outer == protocol::DESTINATION_OPTIONS || class.outer_protocol() == outer)
-        .find_map(|class| labelled.candidates(local, remote, class).next())
-}
-
-/// The tunnel that a whole packet is for.
-fn whose<A: OuterAddress>(
-    message: Message,
-    packet: &Packet,
-    (local, remote): (A, A),
-    (bare, labelled): Lookup<'_, A>,
-    port: Option<PortId>,
-) -> Result<TunnelId, Counter> {
-    let payload = packet.data().get(message.offset..).unwrap_or(&[]);
-    let arrival = Arrival::read(message.protocol, payload)?;
-    let label = arrival.map_or(Label::NONE, |arrival| arrival.label);
-    let carries = arrival.map_or(Protocols::NONE, |arrival| arrival.carries);
-    let found = if label == Label::NONE {
-        bare.find(local, remote, carries, port)
-    } else {
-        labelled.find(Pair { local, remote, label }, carries, port)
-    };
-    match found {
-        Found::Tunnel(id) => return Ok(id),
-        Found::WrongProtocol => return Err(Counter::TunProtoMismatch),
-        Found::Nothing => {}
-    }
-    let is_bare_pair = bare.find(local, remote, Protocols::NONE, port) == Found::WrongProtocol;
-    Err(match labelled.kinship(local, remote, label.class()) {
-        Kinship::SameClass => Counter::TunNoMatch,
-        Kinship::OtherCarrier => Counter::TunEncapMismatch,
-        Kinship::Strangers if !is_bare_pair => Counter::TunNoMatch,
-        Kinship::Strangers | Kinship::OtherClass => Counter::TunProtoMismatch,
-    })
-}
-
-/// A piece of a packet of this tunnel waits for the others, if the tunnel takes packets in pieces.
-fn piece_of(id: TunnelId, tables: &Tables) -> Verdict {
-    match tables.tunnel(id).and_then(|tunnel| tunnel.setup.reassembly_seconds) {
-        Some(seconds) => Verdict::Reassemble(Terms { seconds, is_own: false }),
-        None => Verdict::drop(Counter::ReasmNoTunnel),
-    }
-}
-
 /// A piece of a packet for this node itself: of an echo request, perhaps.
 fn own_piece(message: Message, is_ipv4: bool) -> Verdict {
     match message.protocol {
@@ -405,34 +278,20 @@ fn is_group(packet: &Packet) -> bool {
 
 /// A datagram that nobody here waits for.
 fn closed_port(packet: &Packet, message: Message) -> Verdict {
-    if let Err(counter) = check_udp(packet.data(), message) {
-        return Verdict::drop(counter);
+    let datagram = match Datagram::parse(packet.data(), message.offset) {
+        Ok(datagram) => datagram,
+        Err(UdpError::Short) => return Verdict::drop(Counter::UdpShort),
+        Err(UdpError::Checksum) => return Verdict::drop(Counter::UdpBadCsum),
+    };
+    let is_ipv6 = packet.data().first().is_some_and(|first| first >> 4 == 6);
+    if datagram.has_no_checksum && is_ipv6 {
+        //= RFC 8200 §8.1: over IPv6 a checksum of 0 is not allowed.
+        return Verdict::drop(Counter::UdpZeroCsum6);
     }
-    let port = read_u16(packet.data(), message.offset + 2);
+    let port = datagram.destination();
     if SILENT_UDP_PORTS.contains(&port) {
         Verdict::drop(Counter::UdpClosedPort)
     } else {
         Verdict::reject(IcmpError::PortUnreachable, Counter::UdpClosedPort)
     }
-}
-
-/// Checks length and checksum of a datagram in a packet with a checked IP header.
-fn check_udp(packet: &[u8], message: Message) -> Result<(), Counter> {
-    const HEADER_LEN: usize = 8;
-    let payload = packet.get(message.offset..).unwrap_or(&[]);
-    let len = usize::from(read_u16(payload, 4));
-    let datagram = payload.get(..len).filter(|_| len >= HEADER_LEN).ok_or(Counter::UdpShort)?;
-    let is_ipv4 = packet.first().is_some_and(|first| first >> 4 == 4);
-    if read_u16(datagram, 6) == 0 {
-        //= RFC 768: no checksum was computed. RFC 8200 §8.1: over IPv6 that is not allowed.
-        return if is_ipv4 { Ok(()) } else { Err(Counter::UdpZeroCsum6) };
-    }
-    let addresses = if is_ipv4 {
-        packet.get(ipv4::offset::SOURCE..ipv4::HEADER_LEN)
-    } else {
-        packet.get(ipv6::offset::SOURCE..ipv6::HEADER_LEN)
-    };
-    let pseudo =
-        pseudo_header(addresses.unwrap_or(&[]), protocol::UDP, read_u16(payload, 4).into());
-    if fold(sum(pseudo, datagram)) == u16::MAX { Ok(()) } else { Err(Counter::UdpBadCsum) }
 }

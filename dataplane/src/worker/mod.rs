@@ -12,6 +12,7 @@ mod relay;
 mod settle;
 pub mod spread;
 mod tell;
+mod unmatched;
 
 use std::sync::Arc;
 

@@ -18,9 +18,9 @@ use crate::packet::{Flags, Packet};
 use crate::tables::Tables;
 use crate::tables::soft_state::{PathMtu, TunnelPath};
 use crate::tunnel::lookup::{
-    Found, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup, is_tunnel_protocol,
+    Class, Found, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup, is_tunnel_protocol,
 };
-use crate::tunnel::shim::QuotedShim;
+use crate::tunnel::shim::quoted_label;
 use crate::tunnel::{DontFragment, Relayed, Tunnel};
 use crate::wire::checksum::checksum;
 use crate::wire::ipv4::{self, Ipv4};
@@ -206,12 +206,14 @@ impl<'a> Sent<'a> {
     ) -> Result<Option<Self>, Rejected<'a>> {
         let of_nobody = || Rejected(told.and_then(|told| sole_tunnel(told, tables)));
         let quote = Quote::of(quoted).ok_or_else(of_nobody)?;
-        if !is_tunnel_protocol(quote.protocol) {
+        let is_udp = quote.protocol == protocol::UDP && !tables.udp_ports.is_empty();
+        if !is_udp && !is_tunnel_protocol(quote.protocol) {
             return Ok(None);
         }
-        let shim = QuotedShim::read(quote.protocol, quote.inner).ok_or_else(of_nobody)?;
-        let quote = quote.behind(shim.len, shim.carried);
-        let (id, tunnel) = find_tunnel(&quote, shim, ingress, tables).ok_or_else(of_nobody)?;
+        let (id, tunnel) = find_tunnel(&quote, ingress, tables).ok_or_else(of_nobody)?;
+        let headers = tunnel.setup.shim.recognise(quote.protocol, quote.inner);
+        let (len, carried) = headers.ok_or_else(of_nobody)?;
+        let quote = quote.behind(len, carried);
         let rejected = Rejected(Some(tunnel));
         let path =
             tunnel.path_from(quote.source).filter(|_| told.is_none_or(|told| told == quote.source));
@@ -255,25 +257,25 @@ impl<'a> Sent<'a> {
 /// The tunnel whose outer packets look like the quoted one.
 fn find_tunnel<'t>(
     quote: &Quote<'_>,
-    shim: QuotedShim,
     ingress: Interface,
     tables: &'t Tables,
 ) -> Option<(TunnelId, &'t Tunnel)> {
     let port = ingress.as_port();
     let sends_so = |id: TunnelId| {
         let tunnel = tables.tunnel(id)?;
-        let goes_there = tunnel.setup.remote == Some(quote.destination);
-        let is_label = |label| tunnel.setup.shim.output_label() == label;
-        (goes_there && shim.label.is_none_or(is_label)).then_some((id, tunnel))
+        let setup = &tunnel.setup;
+        let is_peer = setup.remote == Some(quote.destination);
+        let is_its = is_peer && setup.shim.recognise(quote.protocol, quote.inner).is_some();
+        is_its.then_some((id, tunnel))
     };
     match (quote.source, quote.destination) {
         (IpAddr::V4(local), IpAddr::V4(remote)) => {
             let lookup = (&tables.tunnels_by_ipv4, &tables.labelled_by_ipv4);
-            search((local.into(), remote.into()), shim, port, lookup, sends_so)
+            search((local.into(), remote.into()), quote, port, lookup, sends_so)
         }
         (IpAddr::V6(local), IpAddr::V6(remote)) => {
             let lookup = (&tables.tunnels_by_ipv6, &tables.labelled_by_ipv6);
-            search((local.into(), remote.into()), shim, port, lookup, sends_so)
+            search((local.into(), remote.into()), quote, port, lookup, sends_so)
         }
         _ => None,
     }
@@ -284,25 +286,26 @@ const RELATIVES_MAX: usize = 64;
 
 fn search<'t, A: OuterAddress>(
     (local, remote): (A, A),
-    shim: QuotedShim,
+    quote: &Quote<'_>,
     port: Option<PortId>,
     (bare, labelled): (&TunnelLookup<A>, &LabelledTunnels<A>),
     sends_so: impl Fn(TunnelId) -> Option<(TunnelId, &'t Tunnel)>,
 ) -> Option<(TunnelId, &'t Tunnel)> {
-    let Some(class) = shim.class else {
-        let found = bare.find(local, remote, Protocols::of(shim.carried), port);
-        let Found::Tunnel(id) = found else { return None };
+    let carries = Protocols::of(quote.protocol);
+    if carries != Protocols::NONE {
+        let Found::Tunnel(id) = bare.find(local, remote, carries, port) else { return None };
         return sends_so(id);
-    };
+    }
     // By the label that arrives, which mostly is the one that is sent; else one after the other.
-    let same = shim.label.map(|label| Pair { local, remote, label });
-    let found = same.map(|pair| labelled.find(pair, Protocols::of(shim.carried), port));
-    if let Some(Found::Tunnel(id)) = found
+    if let Some(label) = quoted_label(quote.protocol, quote.inner)
+        && let Some(id) = labelled.any_with(Pair { local, remote, label }, port)
         && let Some(found) = sends_so(id)
     {
         return Some(found);
     }
-    labelled.candidates(local, remote, class).take(RELATIVES_MAX).find_map(sends_so)
+    let classes = Class::ALL.into_iter().filter(|class| class.outer_protocol() == quote.protocol);
+    let all = classes.flat_map(|class| labelled.candidates(local, remote, class));
+    all.take(RELATIVES_MAX).find_map(sends_so)
 }
 
 /// The tunnel that an address of ours belongs to, if there is one alone.

@@ -19,6 +19,8 @@ use adit_dataplane::tables::neighbor::{AdjacencyId, NeighborTable};
 use adit_dataplane::tables::soft_state::SoftState;
 use adit_dataplane::tables::{Limits, NextHop, NextHops, Operation, Port, Tables};
 use adit_dataplane::tunnel::lookup::{Entry, Pair};
+use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
 use adit_dataplane::wire::Family;
 use adit_dataplane::wire::ethernet::MacAddress;
@@ -37,6 +39,16 @@ pub(crate) const L_MAC: Mac = [2, 0, 0, 0, 0, 2];
 pub(crate) const G_MAC: Mac = [2, 0, 0, 0, 0, 0xfe];
 /// The host on L, 10.1.0.5 and `2001:db8:1::5`.
 pub(crate) const H_MAC: Mac = [2, 0, 0, 0, 0, 5];
+
+/// Both ends at the port that IANA has for it.
+pub(crate) const GUE: Udp = Udp {
+    listens_at: 6080,
+    sends_to: 6080,
+    sends_from: None,
+    has_checksum: false,
+    needs_no_checksum: false,
+    header: UdpHeader::Gue,
+};
 
 /// Buffers of every appliance.
 pub(crate) const BUFFERS: usize = 1024;
@@ -181,6 +193,12 @@ impl Blueprint {
         &mut self.tunnels[number].0
     }
 
+    /// Puts the packets of tunnel 0 into GUE.
+    pub(crate) fn put_gue(&mut self) {
+        let udp = Udp { has_checksum: true, ..GUE };
+        self.setup(0).put_shim(Shim { udp: Some(udp), kind: Kind::None });
+    }
+
     /// Adds a group of next hops.
     pub(crate) fn group(&mut self, members: &[(NextHop, u16)]) -> NextHop {
         let group = adit_dataplane::tables::Group::new(members).unwrap();
@@ -190,6 +208,9 @@ impl Blueprint {
     /// The tables.
     pub(crate) fn build(&self, generation: u64) -> Arc<Tables> {
         let mut tables = Tables::empty(SEED);
+        for udp in self.tunnels.iter().filter_map(|(setup, _)| setup.shim.udp.as_ref()) {
+            tables.change(&Operation::UdpPort(udp.listens_at, Some(udp.service()))).unwrap();
+        }
         for (number, (setup, link)) in self.tunnels.iter().enumerate() {
             let id = TunnelId(u32::try_from(number).unwrap());
             for operation in lookups(setup, *link, id) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::gre::Gre;
-use adit_dataplane::tunnel::shim::Shim;
+use adit_dataplane::tunnel::shim::{Kind, Shim};
 use proptest::prelude::*;
 
 use super::appliance::{Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
@@ -77,14 +77,14 @@ impl Case {
         setup.copies_dscp = self.copies_dscp;
         setup.encap_limit = self.encap_limit.filter(|_| self.outer == 1);
         if let Some((has_checksum, key, has_sequence)) = self.gre {
-            setup.put_shim(Shim::Gre(Gre {
+            setup.put_shim(Shim::from(Kind::Gre(Gre {
                 output_key: key,
                 input_key: key,
                 has_checksum,
                 has_sequence,
                 sequences: Some(Arc::default()),
                 ..Gre::default()
-            }));
+            })));
         }
         plan
     }

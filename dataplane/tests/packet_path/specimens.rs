@@ -5,13 +5,14 @@ use adit_dataplane::packet::BURST_MAX;
 use adit_dataplane::tables::NextHop;
 use adit_dataplane::tunnel::DontFragment;
 use adit_dataplane::tunnel::gre::Gre;
-use adit_dataplane::tunnel::shim::Shim;
+use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::udp::Udp;
 
-use super::appliance::{Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
+use super::appliance::{Blueprint, G_MAC, GUE, H_MAC, L, L_MAC, U, U_MAC};
 use super::frames::{Ip, as_piece, frame, frame_of, in_pieces, ip, with_extension, with_options};
 
 /// The peers, and what is behind each of their tunnels.
-pub(crate) const PEERS: [(&str, &str, &str, &str); 8] = [
+pub(crate) const PEERS: [(&str, &str, &str, &str); 10] = [
     ("198.51.100.1", "203.0.113.2", "10.2.0.0/16", "2001:db8:2::/48"),
     ("2001:db8:100::1", "2001:db8:200::2", "10.3.0.0/16", "2001:db8:3::/48"),
     // Cut after encapsulation, DF clear, larger than the underlay.
@@ -23,6 +24,9 @@ pub(crate) const PEERS: [(&str, &str, &str, &str); 8] = [
     // Behind a GRE header.
     ("198.51.100.1", "203.0.113.4", "10.8.0.0/16", "2001:db8:8::/48"),
     ("2001:db8:100::1", "2001:db8:200::4", "10.9.0.0/16", "2001:db8:9::/48"),
+    // In GUE, one with GRE in it.
+    ("198.51.100.1", "203.0.113.5", "10.10.0.0/16", "2001:db8:a::/48"),
+    ("2001:db8:100::1", "2001:db8:200::5", "10.11.0.0/16", "2001:db8:b::/48"),
 ];
 
 /// The header that a peer puts between the outer one and a packet inside, and its protocol; a GRE header
@@ -33,8 +37,18 @@ fn shim(number: usize, inner: &[u8]) -> Option<(u8, Vec<u8>)> {
     match number {
         6 => Some((47, vec![0x30, 0, high, low, 0, 0, 0, 7, 0, 0, 0, 1])),
         7 => Some((47, vec![0, 0, high, low])),
+        8 => Some((17, gue(if high == 8 { 4 } else { 41 }, &[], inner.len()))),
+        9 => Some((17, gue(47, &[0, 0, high, low], inner.len()))),
         _ => None,
     }
+}
+
+/// A UDP header without checksum, one of GUE, and what `more` is.
+fn gue(carried: u8, more: &[u8], inner_len: usize) -> Vec<u8> {
+    let len = u16::try_from(12 + more.len() + inner_len).unwrap().to_be_bytes();
+    let mut bytes = vec![0xc0, 0, 0x17, 0xc0, len[0], len[1], 0, 0, 0, carried, 0, 0];
+    bytes.extend(more);
+    bytes
 }
 
 /// What a peer makes of a packet that it sends into its tunnel.
@@ -65,9 +79,17 @@ pub(crate) fn crowded() -> Blueprint {
                 let key = Some(7);
                 let gre =
                     Gre { output_key: key, input_key: key, has_checksum: true, ..Gre::default() };
-                setup.put_shim(Shim::Gre(gre));
+                setup.put_shim(Kind::Gre(gre).into());
             }
-            7 => setup.put_shim(Shim::Gre(Gre::default())),
+            7 => setup.put_shim(Kind::Gre(Gre::default()).into()),
+            8 => {
+                let udp = Udp { has_checksum: true, ..GUE };
+                setup.put_shim(Shim { udp: Some(udp), kind: Kind::None });
+            }
+            9 => {
+                let udp = Udp { needs_no_checksum: true, ..GUE };
+                setup.put_shim(Shim { udp: Some(udp), kind: Kind::Gre(Gre::default()) });
+            }
             _ => {}
         }
     }
@@ -156,6 +178,8 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
         ["10.7.0.8", "2001:db8:7::8"],
         ["10.8.0.8", "2001:db8:8::8"],
         ["10.9.0.8", "2001:db8:9::8"],
+        ["10.10.0.8", "2001:db8:a::8"],
+        ["10.11.0.8", "2001:db8:b::8"],
         ["10.24.0.8", "2001:db8:24::8"],
         ["203.0.113.9", "2001:db8:200::9"],
         ["10.1.0.1", "2001:db8:1::1"],

@@ -10,7 +10,8 @@ use super::super::report::{Place, Report};
 use super::super::tunnel::{Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
-use super::{Drafts, Holder, Misspelled, Names};
+use super::{Drafts, Holder, Misspelled, Names, udp};
+use crate::config::UdpEncap;
 use crate::yaml::Mark;
 
 /// RFC 8200 §5.
@@ -30,6 +31,7 @@ pub(super) fn check(
         if draft.is_broken {
             continue;
         }
+        udp::check(report, draft);
         let families_fit = check_families(report, draft);
         let remote_is_ours = families_fit && check_remote(report, draft, drafts, owned, nets);
         if families_fit && !remote_is_ours {
@@ -37,6 +39,7 @@ pub(super) fn check(
         }
     }
     check_ambiguity(report, drafts);
+    udp::check_ports(report, drafts);
 }
 
 fn check_link(
@@ -231,17 +234,20 @@ fn bits(address: IpAddr) -> u8 {
 
 /// What stands between the outer header and the packet inside.
 #[derive(PartialEq, Eq, Hash)]
-enum Headers {
-    None,
-    Gre { key: Option<u32> },
+struct Headers {
+    /// What follows UDP, and the port.
+    udp: Option<(UdpEncap, u16)>,
+    has_gre: bool,
+    key: Option<u32>,
 }
 
 impl Headers {
     fn of(tunnel: &Tunnel) -> Self {
-        if tunnel.mode.is_gre() {
-            return Self::Gre { key: tunnel.keys.as_deref().and_then(|keys| keys.input) };
+        Self {
+            udp: tunnel.encap.as_deref().map(|encap| (encap.kind, encap.port)),
+            has_gre: tunnel.mode.is_gre(),
+            key: tunnel.keys.as_deref().and_then(|keys| keys.input),
         }
-        Self::None
     }
 }
 

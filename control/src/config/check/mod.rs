@@ -7,6 +7,7 @@ mod loops;
 mod misspelled;
 mod ports;
 mod routing;
+mod udp;
 
 use std::collections::HashMap;
 

@@ -48,6 +48,7 @@ fn describe_identity(tunnel: &Tunnel, has_other_mode: bool) -> Vec<&'static str>
     if !has_other_mode {
         keys.extend(["key", "keys"]);
     }
+    keys.push("encap");
     keys
 }
 

@@ -10,6 +10,7 @@ mod numbered;
 mod paths;
 mod sequences;
 mod settle;
+mod shims;
 mod tunnels;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -36,6 +37,7 @@ use numbered::{Adjacencies, Groups};
 use paths::Paths;
 use sequences::SequenceNumbers;
 use settle::{Dependencies, destinations_of};
+use shims::UdpPorts;
 use tunnels::LookupKey;
 
 /// Why a configuration that is right can't be put in force.
@@ -107,6 +109,7 @@ pub(super) struct Compiler {
     groups: Groups,
     paths: Paths,
     sequences: SequenceNumbers,
+    udp_ports: UdpPorts,
     latency: HashMap<TunnelId, u16>,
     latency_ids: Ids,
     /// What the tables don't have yet.
@@ -174,6 +177,9 @@ impl Compiler {
         for (to, next_hop) in compiler.rib4.iter() {
             tables.local.note_route_ipv4(to, Some(next_hop.into()));
         }
+        for operation in compiler.udp_ports.all() {
+            tables.change(&operation)?;
+        }
         for (id, tunnel) in store.tunnels() {
             for operation in compiler.lookups(id, tunnel) {
                 tables.change(&operation)?;
@@ -215,6 +221,7 @@ impl Compiler {
             groups: Groups::new(),
             paths,
             sequences,
+            udp_ports: UdpPorts::default(),
             latency: HashMap::new(),
             latency_ids: Ids::new(u32::from(MEASURED_TUNNELS_MAX)),
             operations: Vec::new(),
@@ -234,6 +241,7 @@ impl Compiler {
             self.add_locals(tunnel);
             self.measure(id, tunnel.latency);
             self.sequences.keep(id, Some(tunnel));
+            self.udp_ports.keep(None, Some(tunnel), &mut self.operations);
         }
         self.forget_operations_while_building();
         let ports = self.port_nets.keys().copied();
@@ -323,6 +331,7 @@ impl Compiler {
             self.operations.extend(gone);
         }
         self.sequences.keep(id, now);
+        self.udp_ports.keep(before, now, &mut self.operations);
         destinations.extend(before.iter().copied().chain(now).flat_map(destinations_of));
         if let Some(now) = now {
             destinations.extend(self.add_locals(now));

@@ -2,7 +2,6 @@
 //! and what they believe of what comes out.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
 
 use adit_dataplane::counters::CounterSlot;
 use adit_dataplane::interface::{PortId, TunnelId};
@@ -10,21 +9,18 @@ use adit_dataplane::reassembly::SECONDS_MAX;
 use adit_dataplane::tables::soft_state::TunnelPath;
 use adit_dataplane::tables::{NextHop, Operation};
 use adit_dataplane::tunnel::ecn::EcnEncap;
-use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::lookup::{Entry, Label, Pair, Protocols};
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
 use adit_dataplane::tunnel::rewrite::ENCAP_LIMIT_LEN;
-use adit_dataplane::tunnel::sequence::Sequences;
-use adit_dataplane::tunnel::shim::Shim;
+use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::{DontFragment, MssClamp, RelayRules, Relayed, Tunnel, TunnelSetup};
 use adit_dataplane::wire::{ipv4, ipv6};
 use ipnet::IpNet;
 
 use super::base::{first_ipv4, first_ipv6, ipv4_net};
+use super::shims::shim;
 use super::{CompileError, Compiler};
-use crate::config::{
-    self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Name, ReceiveSequence, Store,
-};
+use crate::config::{self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Name, Store};
 
 /// Whether a tunnel carries packets, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +184,10 @@ impl Compiler {
         info: &TunnelInfo,
     ) -> Result<Tunnel, CompileError> {
         let mut setup = setup(tunnel, info, CounterSlot(id.0));
-        setup.shim = shim(tunnel, self.sequences.of(id));
+        setup.shim = shim(tunnel);
+        if let Kind::Gre(gre) = &mut setup.shim.kind {
+            gre.sequences = self.sequences.of(id);
+        }
         setup.latency = self.latency.get(&id).copied();
         setup.inner_source = self.source_filter(store, id, tunnel);
         Tunnel::new(setup)
@@ -229,26 +228,7 @@ fn overhead_of(tunnel: &config::Tunnel) -> u16 {
         Family::Ipv6 if tunnel.settings.encap_limit.is_some() => ipv6::HEADER_LEN + ENCAP_LIMIT_LEN,
         Family::Ipv6 => ipv6::HEADER_LEN,
     };
-    u16::try_from(outer + shim(tunnel, None).len()).unwrap_or(u16::MAX)
-}
-
-/// What stands between the outer header and the packet inside.
-fn shim(tunnel: &config::Tunnel, sequences: Option<Arc<Sequences>>) -> Shim {
-    if !tunnel.mode.is_gre() {
-        return Shim::None;
-    }
-    let settings = &tunnel.settings;
-    let keys = tunnel.keys.as_deref().copied().unwrap_or_default();
-    Shim::Gre(Gre {
-        output_key: keys.output,
-        input_key: keys.input,
-        has_checksum: settings.checksum,
-        requires_checksum: settings.require_checksum,
-        has_sequence: settings.sequence,
-        drops_old: settings.receive_sequence == ReceiveSequence::DropOld,
-        requires_sequence: settings.require_sequence,
-        sequences,
-    })
+    u16::try_from(outer + shim(tunnel).len()).unwrap_or(u16::MAX)
 }
 
 /// The largest inner packet, given the largest outer one.
@@ -276,7 +256,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
     let destinations = &settings.inner_destination;
     TunnelSetup {
         outer: tunnel.mode.outer(),
-        shim: Shim::None,
+        shim: Shim::default(),
         local: info.local,
         more_locals: tunnel.more_locals.clone(),
         remote: tunnel.remote,
@@ -401,7 +381,7 @@ impl LookupKey {
         link: Option<PortId>,
         local: Option<IpAddr>,
     ) -> Self {
-        let label = shim(tunnel, None).input_label();
+        let label = shim(tunnel).input_label();
         let (protocols, patience) = (protocols(tunnel), reassembly_seconds(tunnel));
         // Nobody asks for the latter of those that are found by their addresses alone.
         let patience = patience.filter(|_| label != Label::NONE);

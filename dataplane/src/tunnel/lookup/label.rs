@@ -9,27 +9,46 @@ use crate::wire::protocol;
 pub enum Class {
     /// GRE (RFC 2784).
     Gre = 1,
+    /// IP in FOU.
+    Fou = 2,
+    /// GRE in FOU.
+    FouGre = 3,
+    /// IP in GUE.
+    Gue = 4,
+    /// GRE in GUE.
+    GueGre = 5,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 1] = [Self::Gre];
+    pub const ALL: [Self; 5] = [Self::Gre, Self::Fou, Self::FouGre, Self::Gue, Self::GueGre];
 
     /// The protocol of the outer IP header.
     pub const fn outer_protocol(self) -> u8 {
         match self {
             Self::Gre => protocol::GRE,
+            Self::Fou | Self::FouGre | Self::Gue | Self::GueGre => protocol::UDP,
         }
     }
 
     /// Whether the two carry the same, one in UDP and the other not; `None` is IP directly in IP.
-    pub const fn differs_in_udp(self, _other: Option<Self>) -> bool {
-        false
+    pub fn differs_in_udp(self, other: Option<Self>) -> bool {
+        let is_udp =
+            |class: Option<Self>| class.is_some_and(|c| c.outer_protocol() == protocol::UDP);
+        is_udp(Some(self)) != is_udp(other) && self.bare() == other.and_then(Self::bare)
+    }
+
+    /// The class of the same without UDP; `None`: IP directly in IP.
+    const fn bare(self) -> Option<Self> {
+        match self {
+            Self::Gre | Self::FouGre | Self::GueGre => Some(Self::Gre),
+            Self::Fou | Self::Gue => None,
+        }
     }
 }
 
-/// The class of a tunnel's packets and the number in them that is the tunnel's, if they have one: a
-/// GRE key (RFC 2890), which may be 0.
+/// The class of a tunnel's packets, the UDP port that they arrive at, and the number in them that is the
+/// tunnel's, if they have one: a GRE key (RFC 2890), which may be 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Label(u64);
 
@@ -40,9 +59,9 @@ impl Label {
     const CLASS_SHIFT: u32 = 56;
     const HAS_KEY: u64 = 1 << 48;
 
-    /// Of a class, and a key.
-    pub const fn new(class: Class, key: Option<u32>) -> Self {
-        let class = (class as u64) << Self::CLASS_SHIFT;
+    /// Of a class, a UDP port or 0, and a key.
+    pub const fn new(class: Class, port: u16, key: Option<u32>) -> Self {
+        let class = (class as u64) << Self::CLASS_SHIFT | (port as u64) << 32;
         match key {
             //= RFC 2890 §2.1: a key that is present and 0 is a key.
             Some(key) => Self(class | Self::HAS_KEY | key as u64),
@@ -67,10 +86,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_same_in_udp_and_without_are_told_from_what_is_something_else() {
+        use Class::{Fou, FouGre, Gre, Gue, GueGre};
+        for (one, other, expected) in [
+            (Fou, None, true),
+            (Gue, None, true),
+            (Gre, None, false),
+            (FouGre, None, false),
+            (FouGre, Some(Gre), true),
+            (Gre, Some(GueGre), true),
+            (Fou, Some(Gre), false),
+            (Fou, Some(Gue), false),
+        ] {
+            assert_eq!(one.differs_in_udp(other), expected, "{one:?} {other:?}");
+        }
+        for class in Class::ALL {
+            assert_eq!(Label::new(class, u16::MAX, Some(u32::MAX)).class(), Some(class));
+        }
+        assert_eq!(Label::NONE.class(), None);
+    }
+
+    #[test]
     fn a_key_of_zero_is_another_label_than_no_key() {
-        let (with, without) = (Label::new(Class::Gre, Some(0)), Label::new(Class::Gre, None));
+        let (with, without) = (Label::new(Class::Gre, 0, Some(0)), Label::new(Class::Gre, 0, None));
         assert_ne!(with, without);
         assert_ne!(without, Label::default(), "no label is none of theirs");
-        assert_ne!(with, Label::new(Class::Gre, Some(u32::MAX)));
+        assert_ne!(with, Label::new(Class::Gre, 0, Some(u32::MAX)));
     }
 }

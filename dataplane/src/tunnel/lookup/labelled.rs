@@ -88,6 +88,14 @@ impl<A: OuterAddress> LabelledTunnels<A> {
         self.lookup.find_pair(pair, protocol, ingress)
     }
 
+    /// Some tunnel with this pair, whatever it carries.
+    pub fn any_with(&self, pair: Pair<A, Label>, ingress: Option<PortId>) -> Option<TunnelId> {
+        match self.lookup.find_pair(pair, Protocols::ALL, ingress) {
+            Found::Tunnel(tunnel) => Some(tunnel),
+            Found::WrongProtocol | Found::Nothing => None,
+        }
+    }
+
     /// The tunnels of a class that a packet may belong to, of whose label nothing is known: most specific
     /// first, and then by how long they wait for pieces.
     pub fn candidates(&self, local: A, remote: A, class: Class) -> impl Iterator<Item = TunnelId> {

@@ -14,6 +14,9 @@ impl Protocols {
     /// IPv6 in IP.
     pub const IPV6: Self = Self(2);
 
+    /// All there are.
+    pub const ALL: Self = Self(u8::MAX);
+
     /// Both sets together.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {

@@ -18,8 +18,8 @@
 use crate::node::flow::FlowKey;
 use crate::node::options::Extensions;
 use crate::tables::Tables;
+use crate::tunnel::shim::{inside, is_shim};
 use crate::wire::ethernet::{self, ether_type};
-use crate::wire::gre::Gre;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{protocol, read_u16, read_u32};
@@ -92,7 +92,7 @@ fn flow_in_ipv4<'a>(packet: &'a [u8], tables: &Tables) -> Option<&'a [u8]> {
     if ip.is_fragment() {
         return None;
     }
-    carried(ip.protocol(), packet.get(ip.header_len()..)?)
+    carried(packet, (ip.protocol(), ip.header_len()), tables)
 }
 
 /// The same. A tunnel packet with extension headers to this node, such as a tunnel encapsulation
@@ -107,37 +107,30 @@ fn flow_in_ipv6<'a>(packet: &'a [u8], tables: &Tables) -> Option<&'a [u8]> {
         return Some(packet);
     }
     match ip.next_header() {
-        next @ (protocol::IPV4 | protocol::IPV6 | protocol::GRE) => {
-            carried(next, packet.get(ipv6::HEADER_LEN..)?)
-        }
+        next if is_shim(next) => carried(packet, (next, ipv6::HEADER_LEN), tables),
         protocol::DESTINATION_OPTIONS => {
             let mut extensions = Extensions::new(packet);
             if extensions.any(|extension| extension.kind == protocol::FRAGMENT) {
                 return None;
             }
-            carried(extensions.next_header(), packet.get(extensions.position()..)?)
+            carried(packet, (extensions.next_header(), extensions.position()), tables)
         }
         _ => None,
     }
 }
 
-/// What a tunnel packet to this node carries, by the protocol of its outer header. Every kind of
-/// tunnel has its line here; what is no tunnel's stays.
+/// What a tunnel packet to this node carries, behind its outer header of protocol `at.0` at `at.1`; what is no
+/// tunnel's stays.
 #[inline]
-fn carried(protocol: u8, payload: &[u8]) -> Option<&[u8]> {
-    match protocol {
-        protocol::IPV4 => is_ip(payload, 4, ipv4::HEADER_LEN).then_some(payload),
-        protocol::IPV6 => is_ip(payload, 6, ipv6::HEADER_LEN).then_some(payload),
-        protocol::GRE => {
-            let header = Gre::parse(payload).ok()?;
-            let inner = payload.get(header.header_len..)?;
-            match header.protocol_type {
-                ether_type::IPV4 => is_ip(inner, 4, ipv4::HEADER_LEN).then_some(inner),
-                ether_type::IPV6 => is_ip(inner, 6, ipv6::HEADER_LEN).then_some(inner),
-                _ => None,
-            }
+fn carried<'a>(packet: &'a [u8], at: (u8, usize), tables: &Tables) -> Option<&'a [u8]> {
+    let inner = inside(packet, at, &tables.udp_ports)?;
+    match at.0 {
+        protocol::IPV4 => is_ip(inner, 4, ipv4::HEADER_LEN).then_some(inner),
+        protocol::IPV6 => is_ip(inner, 6, ipv6::HEADER_LEN).then_some(inner),
+        _ => {
+            let is_either = is_ip(inner, 4, ipv4::HEADER_LEN) || is_ip(inner, 6, ipv6::HEADER_LEN);
+            is_either.then_some(inner)
         }
-        _ => None,
     }
 }
 

@@ -1,0 +1,110 @@
+//! What stands between the outer header of a tunnel and the packet inside, and the UDP ports that it needs
+//! for that.
+
+use std::collections::HashMap;
+
+use adit_dataplane::tables::Operation;
+use adit_dataplane::tunnel::gre::Gre;
+use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::udp::{Service, Udp, UdpHeader};
+use adit_dataplane::wire::protocol;
+
+use crate::config::{Encap, Family, ReceiveSequence, Tunnel, UdpEncap};
+
+/// The headers of a tunnel, without numbers for sequences.
+pub(super) fn shim(tunnel: &Tunnel) -> Shim {
+    let kind = if tunnel.mode.is_gre() { Kind::Gre(gre(tunnel)) } else { Kind::None };
+    Shim { udp: tunnel.encap.as_deref().map(|encap| udp(tunnel, encap)), kind }
+}
+
+fn gre(tunnel: &Tunnel) -> Gre {
+    let settings = &tunnel.settings;
+    let keys = tunnel.keys.as_deref().copied().unwrap_or_default();
+    Gre {
+        output_key: keys.output,
+        input_key: keys.input,
+        has_checksum: settings.checksum,
+        requires_checksum: settings.require_checksum,
+        has_sequence: settings.sequence,
+        drops_old: settings.receive_sequence == ReceiveSequence::DropOld,
+        requires_sequence: settings.require_sequence,
+        sequences: None,
+    }
+}
+
+fn udp(tunnel: &Tunnel, encap: &Encap) -> Udp {
+    Udp {
+        listens_at: encap.port,
+        sends_to: encap.dport,
+        sends_from: encap.sport,
+        has_checksum: encap.checksum,
+        needs_no_checksum: tunnel.settings.udp6_zero_rx,
+        header: match (encap.kind, encap.variant) {
+            (UdpEncap::Fou, _) => UdpHeader::Fou { carries: carries(tunnel) },
+            (UdpEncap::Gue, 0) => UdpHeader::Gue,
+            (UdpEncap::Gue, _) => UdpHeader::GueDirect,
+        },
+    }
+}
+
+/// The one protocol that a tunnel carries in FOU.
+fn carries(tunnel: &Tunnel) -> u8 {
+    if tunnel.mode.is_gre() {
+        protocol::GRE
+    } else if tunnel.carries(Family::Ipv4) {
+        protocol::IPV4
+    } else {
+        protocol::IPV6
+    }
+}
+
+/// The UDP ports that tunnels need, and how many need each.
+#[derive(Debug, Default)]
+pub(super) struct UdpPorts(HashMap<u16, Vec<(Service, u32)>>);
+
+impl UdpPorts {
+    /// A tunnel is there, or not any more, or is not what it was. While a change is made, a port may be for
+    /// two things; afterwards the check of the configuration has seen to it that it is for one.
+    pub(super) fn keep(
+        &mut self,
+        before: Option<&Tunnel>,
+        now: Option<&Tunnel>,
+        operations: &mut Vec<Operation>,
+    ) {
+        let (before, now) = (before.and_then(need), now.and_then(need));
+        if before == now {
+            return;
+        }
+        if let Some((port, service)) = now {
+            let uses = self.0.entry(port).or_default();
+            match uses.iter_mut().find(|(known, _)| *known == service) {
+                Some((_, count)) => *count += 1,
+                None => uses.push((service, 1)),
+            }
+            operations.push(self.state(port));
+        }
+        if let Some((port, service)) = before {
+            let uses = self.0.entry(port).or_default();
+            if let Some((_, count)) = uses.iter_mut().find(|(known, _)| *known == service) {
+                *count -= 1;
+            }
+            uses.retain(|(_, count)| *count != 0);
+            operations.push(self.state(port));
+        }
+    }
+
+    fn state(&self, port: u16) -> Operation {
+        let uses = self.0.get(&port);
+        Operation::UdpPort(port, uses.and_then(|uses| uses.last()).map(|(service, _)| *service))
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = Operation> {
+        self.0.keys().map(|&port| self.state(port))
+    }
+}
+
+fn need(tunnel: &Tunnel) -> Option<(u16, Service)> {
+    let encap = tunnel.encap.as_deref()?;
+    Some((encap.port, udp(tunnel, encap).service()))
+}

@@ -1,0 +1,165 @@
+//! Tunnels in UDP: FOU, where the port says what follows, and GUE (draft-ietf-intarea-gue), where a header of
+//! four bytes does. Under them are the kinds that have an IP protocol: IP in IP, and GRE.
+//!
+//! ```text
+//!  0                        20 or 40      28 or 48
+//! +------------------------+-------------+------------+---------------------------------
+//! | outer IPv4 or IPv6,    | UDP         | [GUE]      | [GRE header,] inner packet …
+//! | protocol 17            |             |            |
+//! +------------------------+-------------+------------+---------------------------------
+//! ```
+
+use super::gue;
+use super::lookup::Class;
+use crate::wire::udp::{self, offset};
+use crate::wire::{protocol, read_u16, write_u16};
+
+/// How a tunnel's packets go in UDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Udp {
+    /// The port that they arrive at.
+    pub listens_at: u16,
+    /// The port that they are sent to.
+    pub sends_to: u16,
+    /// The port that they are sent from; `None`: one for each inner flow.
+    pub sends_from: Option<u16>,
+    /// What is sent has a checksum.
+    pub has_checksum: bool,
+    /// What arrives in IPv6 needs none (RFC 6935 §5).
+    pub needs_no_checksum: bool,
+    /// What follows.
+    pub header: UdpHeader,
+}
+
+/// What follows a UDP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UdpHeader {
+    /// What the port stands for: FOU.
+    Fou {
+        /// Its IP protocol.
+        carries: u8,
+    },
+    /// A GUE header, variant 0.
+    Gue,
+    /// The packet inside at once: GUE, variant 1.
+    GueDirect,
+}
+
+impl Udp {
+    /// Bytes of the UDP header, and of what says what follows.
+    pub(super) const fn len(&self) -> usize {
+        match self.header {
+            UdpHeader::Fou { .. } | UdpHeader::GueDirect => udp::HEADER_LEN,
+            UdpHeader::Gue => udp::HEADER_LEN + gue::HEADER_LEN,
+        }
+    }
+
+    /// Writes them to the start of `bytes`, whose rest is what is carried: something of IP protocol
+    /// `carried`. The checksum is left 0. `hash`: of the flow inside.
+    pub(super) fn write(&self, bytes: &mut [u8], carried: u8, hash: impl FnOnce() -> u64) {
+        let source = self.sends_from.unwrap_or_else(|| port_of(hash()));
+        write_u16(bytes, offset::SOURCE, source);
+        write_u16(bytes, offset::DESTINATION, self.sends_to);
+        write_u16(bytes, offset::LENGTH, u16::try_from(bytes.len()).unwrap_or(u16::MAX));
+        write_u16(bytes, offset::CHECKSUM, 0);
+        if self.header == UdpHeader::Gue {
+            gue::write(bytes.get_mut(udp::HEADER_LEN..).unwrap_or(&mut []), carried);
+        }
+    }
+
+    /// See [`Shim::recognise`](super::shim::Shim::recognise).
+    pub(super) fn recognise(&self, quoted: &[u8]) -> Option<(usize, u8)> {
+        const PORTS_LEN: usize = 4;
+        if quoted.len() < PORTS_LEN {
+            // A later piece of a packet, or nearly nothing.
+            return quoted.is_empty().then_some((self.len(), protocol::NO_NEXT_HEADER));
+        }
+        let is_ours = read_u16(quoted, offset::DESTINATION) == self.sends_to
+            && self.sends_from.is_none_or(|port| port == read_u16(quoted, offset::SOURCE));
+        let carried = match self.header {
+            UdpHeader::Fou { carries } => carries,
+            UdpHeader::Gue => {
+                let carried = quoted.get(udp::HEADER_LEN + 1);
+                carried.copied().unwrap_or(protocol::NO_NEXT_HEADER)
+            }
+            UdpHeader::GueDirect => match quoted.get(udp::HEADER_LEN).map(|first| first >> 4) {
+                Some(4) => protocol::IPV4,
+                Some(6) => protocol::IPV6,
+                _ => protocol::NO_NEXT_HEADER,
+            },
+        };
+        is_ours.then_some((self.len(), carried))
+    }
+
+    /// The class of packets that carry IP directly, or GRE.
+    pub(super) const fn class(&self, has_gre: bool) -> Class {
+        self.service().class(has_gre)
+    }
+
+    /// What the tunnel needs the port for that it listens at.
+    pub const fn service(&self) -> Service {
+        match self.header {
+            UdpHeader::Fou { carries } => Service::Fou { carries },
+            UdpHeader::Gue | UdpHeader::GueDirect => Service::Gue,
+        }
+    }
+}
+
+/// A source port of the dynamic range for a flow (RFC 8086 §3.2, RFC 7510 §3).
+#[inline]
+pub(super) const fn port_of(hash: u64) -> u16 {
+    // Other bits than flow labels and next hops go by.
+    0xc000 | (hash >> 40 & 0x3fff) as u16
+}
+
+/// What a UDP port of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// FOU of one IP protocol.
+    Fou {
+        /// It.
+        carries: u8,
+    },
+    /// GUE.
+    Gue,
+}
+
+impl Service {
+    pub(super) const fn class(self, has_gre: bool) -> Class {
+        match (self, has_gre) {
+            (Self::Fou { .. }, false) => Class::Fou,
+            (Self::Fou { .. }, true) => Class::FouGre,
+            (Self::Gue, false) => Class::Gue,
+            (Self::Gue, true) => Class::GueGre,
+        }
+    }
+}
+
+/// What may be carried in UDP: anything else could be for the node itself.
+pub(super) const fn is_allowed(carried: u8) -> bool {
+    matches!(carried, protocol::IPV4 | protocol::IPV6 | protocol::GRE | protocol::MPLS)
+}
+
+/// The UDP ports that tunnels listen at, and what for. There are few.
+#[derive(Clone, Debug, Default)]
+pub struct UdpPorts(Vec<(u16, Service)>);
+
+impl UdpPorts {
+    /// What a port is for; `None`: no tunnel listens there.
+    #[inline]
+    pub fn get(&self, port: u16) -> Option<Service> {
+        self.0.iter().find(|(known, _)| *known == port).map(|(_, service)| *service)
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Opens a port, or closes it.
+    pub fn put(&mut self, port: u16, service: Option<Service>) {
+        self.0.retain(|(known, _)| *known != port);
+        self.0.extend(service.map(|service| (port, service)));
+    }
+}

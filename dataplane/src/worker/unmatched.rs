@@ -1,0 +1,162 @@
+//! Packets to this node that the stages found no tunnel for: pieces of a tunnel's packets, packets that were
+//! put together, and those of which is said why they are nobody's.
+
+use super::deliver::Message;
+use crate::counters::Counter;
+use crate::interface::{PortId, TunnelId};
+use crate::node::icmp_error::IcmpError;
+use crate::packet::Packet;
+use crate::reassembly::Terms;
+use crate::stage::Verdict;
+use crate::tables::Tables;
+use crate::tunnel::lookup::{
+    Class, Found, Kinship, Label, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup,
+    is_tunnel_protocol,
+};
+use crate::tunnel::shim::Arrival;
+use crate::wire::{protocol, read_u16, udp};
+use crate::witness::{Event, Header, Witness};
+
+/// A packet to this node that the stages found no tunnel for.
+pub(super) struct Unmatched<'a> {
+    pub(super) message: Message,
+    /// Its source is one that no peer can have.
+    pub(super) bad_source: bool,
+    pub(super) packet: &'a Packet,
+}
+
+/// The tunnels of one outer family: those with IP directly in IP, and all others.
+pub(super) type Lookup<'t, A> = (&'t TunnelLookup<A>, &'t LabelledTunnels<A>);
+
+/// Says why a tunnel packet belongs to no tunnel, or what is to be done with it if it does: it is a piece
+/// of one, or one that was put together. Other packets pass.
+pub(super) fn check_tunnel<A: OuterAddress>(
+    outer: &Unmatched<'_>,
+    ends: (A, A),
+    lookup: Lookup<'_, A>,
+    tables: &Tables,
+    witness: &impl Witness,
+) -> Result<(), Verdict> {
+    let Unmatched { message, bad_source, packet } = *outer;
+    // What follows the options is in another piece.
+    let is_behind_options = message.protocol == protocol::DESTINATION_OPTIONS && message.is_piece;
+    // UDP may be for the node itself; of pieces nobody knows.
+    let may_be_own = is_behind_options || message.protocol == protocol::UDP;
+    if !may_be_own && !is_tunnel_protocol(message.protocol) {
+        return Ok(());
+    }
+    if message.protocol == protocol::UDP && !is_tunnels_datagram(message, packet, tables) {
+        return Ok(());
+    }
+    if bad_source {
+        witness.note(|| Event::OuterSource {
+            source: Header::of(packet.data()).source,
+            is_legal: false,
+        });
+        return Err(Verdict::drop(Counter::TunBadOuterSrc));
+    }
+    let port: Option<PortId> = packet.meta.ingress.as_port();
+    let note = |found| {
+        witness.note(|| Event::Lookup { outer: Header::of(packet.data()), found });
+    };
+    let counter = if message.is_piece {
+        let whose = whose_piece(message.protocol, ends, lookup, port);
+        note(whose.map_or(Found::Nothing, Found::Tunnel));
+        match whose {
+            Some(id) => return Err(piece_of(id, tables)),
+            None if may_be_own => return Ok(()),
+            None => Counter::ReasmNoTunnel,
+        }
+    } else {
+        // In pieces, or behind a fragment header inside a tunnel: the stages left it to us.
+        let whose = whose(message, packet, ends, lookup, tables);
+        note(match whose {
+            Ok(id) => Found::Tunnel(id),
+            Err(Counter::TunNoMatch) => Found::Nothing,
+            Err(_) => Found::WrongProtocol,
+        });
+        match whose {
+            Ok(id) => return Err(Verdict::Decap(id)),
+            Err(counter) => counter,
+        }
+    };
+    if tables.limits.answers_unmatched && !message.is_piece {
+        return Err(Verdict::reject(IcmpError::ProtocolUnreachable, counter));
+    }
+    //= RFC 4213 §3.6: silence, which discloses no endpoint.
+    Err(Verdict::drop(counter))
+}
+
+/// Whether a datagram, or a piece of one, may be for a tunnel.
+fn is_tunnels_datagram(message: Message, packet: &Packet, tables: &Tables) -> bool {
+    let ports = &tables.udp_ports;
+    if ports.is_empty() || message.is_piece {
+        return !ports.is_empty();
+    }
+    let at = message.offset + udp::offset::DESTINATION;
+    ports.get(read_u16(packet.data(), at)).is_some()
+}
+
+/// The tunnel that a piece of a packet may be for; of several, the one that waits longest for the others.
+fn whose_piece<A: OuterAddress>(
+    outer: u8,
+    (local, remote): (A, A),
+    (bare, labelled): Lookup<'_, A>,
+    port: Option<PortId>,
+) -> Option<TunnelId> {
+    let protocols = match outer {
+        protocol::DESTINATION_OPTIONS => Protocols::IPV4.with(Protocols::IPV6),
+        other => Protocols::of(other),
+    };
+    if let Found::Tunnel(id) = bare.find(local, remote, protocols, port) {
+        return Some(id);
+    }
+    Class::ALL
+        .into_iter()
+        .filter(|class| outer == protocol::DESTINATION_OPTIONS || class.outer_protocol() == outer)
+        .find_map(|class| labelled.candidates(local, remote, class).next())
+}
+
+/// The tunnel that a whole packet is for.
+fn whose<A: OuterAddress>(
+    message: Message,
+    packet: &Packet,
+    (local, remote): (A, A),
+    (bare, labelled): Lookup<'_, A>,
+    tables: &Tables,
+) -> Result<TunnelId, Counter> {
+    let port = packet.meta.ingress.as_port();
+    let at = (message.protocol, message.offset);
+    let arrival = Arrival::read(packet.data(), at, &tables.udp_ports)?;
+    let label = arrival.map_or(Label::NONE, |arrival| arrival.label);
+    let carries = arrival.map_or(Protocols::NONE, |arrival| arrival.carries);
+    let found = if label == Label::NONE {
+        bare.find(local, remote, carries, port)
+    } else {
+        labelled.find(Pair { local, remote, label }, carries, port)
+    };
+    match found {
+        Found::Tunnel(id) => return Ok(id),
+        Found::WrongProtocol => return Err(Counter::TunProtoMismatch),
+        Found::Nothing => {}
+    }
+    let is_bare_pair = bare.find(local, remote, Protocols::NONE, port) == Found::WrongProtocol;
+    let is_bare_in_udp = label.class().is_some_and(|class| class.differs_in_udp(None));
+    Err(match labelled.kinship(local, remote, label.class()) {
+        Kinship::SameClass => Counter::TunNoMatch,
+        Kinship::OtherCarrier => Counter::TunEncapMismatch,
+        Kinship::Strangers | Kinship::OtherClass if is_bare_pair && is_bare_in_udp => {
+            Counter::TunEncapMismatch
+        }
+        Kinship::Strangers if !is_bare_pair => Counter::TunNoMatch,
+        Kinship::Strangers | Kinship::OtherClass => Counter::TunProtoMismatch,
+    })
+}
+
+/// A piece of a packet of this tunnel waits for the others, if the tunnel takes packets in pieces.
+fn piece_of(id: TunnelId, tables: &Tables) -> Verdict {
+    match tables.tunnel(id).and_then(|tunnel| tunnel.setup.reassembly_seconds) {
+        Some(seconds) => Verdict::Reassemble(Terms { seconds, is_own: false }),
+        None => Verdict::drop(Counter::ReasmNoTunnel),
+    }
+}
