@@ -343,7 +343,10 @@ impl Said {
             more_locals,
             remote: self.remote.or(defaults.remote),
             keys: self.keys.or_else(|| defaults.keys.clone()).filter(|_| mode.is_gre()),
-            encap: self.encap.or_else(|| defaults.encap.clone()).map(|e| e.resolve(mode, profile)),
+            encap: self
+                .encap
+                .or_else(|| defaults.encap.clone())
+                .map(|e| Box::new(e.resolve(mode, profile))),
             link: self.link.or_else(|| defaults.link.clone()),
             addresses: self.addresses,
             routes: self.routes,

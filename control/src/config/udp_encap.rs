@@ -94,17 +94,17 @@ fn take<T>(place: &mut Option<T>, value: Option<T>) -> bool {
 
 impl WrittenEncap {
     /// With what the profile says about the rest.
-    pub(super) fn resolve(&self, mode: Mode, profile: Profile) -> Box<Encap> {
+    pub(super) fn resolve(&self, mode: Mode, profile: Profile) -> Encap {
         let Self { kind, port, dport, sport, checksum, variant } = *self;
         // Linux sends none over IPv4, against RFC 768's advice and ours.
         let is_usual = profile != Profile::Linux || mode.outer() == Family::Ipv6;
-        Box::new(Encap {
+        Encap {
             kind,
             port: port.unwrap_or(dport),
             dport,
             sport,
             checksum: checksum.unwrap_or(is_usual),
             variant,
-        })
+        }
     }
 }

@@ -63,8 +63,8 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     let (rewrite, towards) = tunnel.source_for(|| round.tables.flow.hash(packet.data()));
     let is_troubled = round.tables.soft_state.limit(towards) != u16::MAX;
     let learnt = round.learnt(towards);
-    let (outer_len, shim_len) = (rewrite.len() + extra_len, setup.shim.len());
-    let overhead = u16::try_from(outer_len + shim_len).unwrap_or(u16::MAX);
+    let outer_len = rewrite.len() + extra_len;
+    let overhead = u16::try_from(outer_len + setup.shim.len()).unwrap_or(u16::MAX);
     let mut sizes = setup.size_limits(overhead, inner.dont_fragment, learnt);
     if !packet.meta.flags.has(Flags::PIECE) {
         let mtu = setup.effective_mtu(overhead, inner.dont_fragment.is_some(), learnt);
@@ -91,14 +91,9 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         return Verdict::Fragment { mtu, then: After::Encap(id) };
     }
     sizes.dont_fragment &= !matches!(fit, Fit::CutOutside);
-    let mut patch = patch(packet.data(), tunnel, inner, (towards, sizes), round);
-    patch.payload_len = u16::try_from(inner_len + shim_len).unwrap_or(u16::MAX);
-    patch.protocol = setup.shim.outer_protocol(inner.protocol);
+    let patch = patch(packet.data(), tunnel, inner, (towards, sizes), round);
     round.note(|| Event::Wrapped(wrapped(tunnel, id, rewrite, patch, inner, limit)));
-    let hash = match setup.shim.udp {
-        Some(_) => round.tables.flow.hash(packet.data()),
-        None => 0,
-    };
+    let hash = entropy(packet.data(), setup, round);
     let front = Front { rewrite, len: outer_len, patch, limit, carried: inner.protocol, hash };
     if front.write(packet, setup).is_none() {
         return Verdict::drop(Counter::PortNoMbuf);
@@ -127,6 +122,12 @@ struct Front<'t> {
     carried: u8,
     /// Of the packet's flow, where a header has a port for it.
     hash: u64,
+}
+
+/// The hash of a packet's flow, where a header has a port for it.
+#[inline]
+fn entropy(packet: &[u8], setup: &TunnelSetup, round: &Round<'_, impl Witness>) -> u64 {
+    if setup.shim.udp.is_some() { round.tables.flow.hash(packet) } else { 0 }
 }
 
 impl Front<'_> {
@@ -364,10 +365,10 @@ fn patch(
     let field = setup.ecn.table()[usize::from(inner.tos & ecn::MASK)];
     let dscp = setup.dscp.map_or(inner.tos & !ecn::MASK, |dscp| dscp << 2);
     let mut patch = Patch {
-        payload_len: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
+        payload_len: u16::try_from(bytes.len() + setup.shim.len()).unwrap_or(u16::MAX),
         tos: dscp | field,
         ttl: setup.ttl.unwrap_or(inner.ttl),
-        protocol: inner.protocol,
+        protocol: setup.shim.outer_protocol(inner.protocol),
         identification: 0,
         dont_fragment: false,
         flow_label: 0,

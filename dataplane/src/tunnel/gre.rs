@@ -103,7 +103,7 @@ impl Gre {
         }
         let (flags, protocol_type) = gre::first_words(quoted);
         // Minimal routers quote eight bytes, too few for a key behind a checksum.
-        let is_key = quoted_key(quoted).is_none_or(|key| key == self.output_key);
+        let is_key = quoted_key(quoted).map_or(true, |key| key == self.output_key);
         let is_ours = flags == self.flags() && is_key;
         is_ours.then_some((self.len(), protocol_of(protocol_type)))
     }
@@ -134,17 +134,20 @@ pub(super) fn inside(payload: &[u8]) -> Option<&[u8]> {
     payload.get(header.header_len..).filter(|_| is_ip)
 }
 
-/// The key in a quoted header, or that it has none; `None`: so much is not quoted.
-pub(super) fn quoted_key(quoted: &[u8]) -> Option<Option<u32>> {
+/// A quote that ends before the key does.
+pub(super) struct NotQuoted;
+
+/// The key in a quoted header, if it has one.
+pub(super) fn quoted_key(quoted: &[u8]) -> Result<Option<u32>, NotQuoted> {
     let (flags, _) = gre::first_words(quoted);
     if quoted.len() < gre::HEADER_LEN {
-        return None;
+        return Err(NotQuoted);
     }
     if flags & gre::KEY == 0 {
-        return Some(None);
+        return Ok(None);
     }
     let at = gre::HEADER_LEN + if flags & gre::CHECKSUM == 0 { 0 } else { 4 };
-    (quoted.len() >= at + 4).then(|| Some(read_u32(quoted, at)))
+    if quoted.len() < at + 4 { Err(NotQuoted) } else { Ok(Some(read_u32(quoted, at))) }
 }
 
 /// The IP protocol of what a protocol type stands for.

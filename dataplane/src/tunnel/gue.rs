@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn each_rule_refuses_for_its_own_reason() {
-        let cases: [(&[u8], Result<(usize, u8), Counter>); 13] = [
+        type Case = (&'static [u8], Result<(usize, u8), Counter>);
+        let cases: [Case; 13] = [
             (&[0, 4, 0], Err(Counter::TunShimShort)),
             (&[0, 4, 0, 0], Ok((4, 4))),
             (&[0, 41, 0, 0], Ok((4, 41))),

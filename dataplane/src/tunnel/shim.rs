@@ -240,8 +240,9 @@ impl Arrival {
             let label = Label::new(service.class(false), port, None);
             return Ok(Some(Self { label, carries: Protocols::of(carried) }));
         }
-        let (header, carries) = gre::read(payload.get(len..).unwrap_or(&[]))?;
-        Ok(Some(Self { label: Label::new(service.class(true), port, header.key), carries }))
+        let (header, inner) = gre::read(payload.get(len..).unwrap_or(&[]))?;
+        let label = Label::new(service.class(true), port, header.key);
+        Ok(Some(Self { label, carries: inner }))
     }
 }
 
@@ -275,7 +276,7 @@ pub fn inside<'p>(
 pub fn quoted_label(outer: u8, quoted: &[u8]) -> Option<Label> {
     match outer {
         protocol::IPV4 | protocol::IPV6 => Some(Label::NONE),
-        protocol::GRE => Some(Label::new(Class::Gre, 0, gre::quoted_key(quoted)?)),
+        protocol::GRE => Some(Label::new(Class::Gre, 0, gre::quoted_key(quoted).ok()?)),
         _ => None,
     }
 }
