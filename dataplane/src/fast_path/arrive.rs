@@ -23,6 +23,8 @@ pub(super) struct Inside {
     pub(super) at: u16,
     pub(super) tunnel: TunnelId,
     pub(super) next_hop: NextHopId,
+    /// Bytes between the outer header and the packet inside.
+    pub(super) shim_len: u16,
 }
 
 /// Packets whose tunnels have one family outside, by the family inside.
@@ -37,7 +39,7 @@ pub(super) struct Insides {
 
 impl Default for Insides {
     fn default() -> Self {
-        let filler = Inside { at: 0, tunnel: TunnelId(0), next_hop: NextHopId::NONE };
+        let filler = Inside { at: 0, tunnel: TunnelId(0), next_hop: NextHopId::NONE, shim_len: 0 };
         let (last4, destinations6) = (LastFound::default(), Lookups::default());
         Self { ipv4: List::new(filler), ipv6: List::new(filler), last4, destinations6 }
     }
@@ -69,7 +71,7 @@ impl FastPath {
             match tables.tunnels_by_ipv4.find_from(home, local, remote, protocols, Some(port)) {
                 Found::Tunnel(id) => {
                     let inner = packet.data().get(IPV4_END..).unwrap_or(&[]);
-                    insides.push(at, id, outer.protocol(), inner, tables);
+                    insides.push((at, 0), id, outer.protocol(), inner, tables);
                 }
                 found => strangers4.push((at, found)),
             }
@@ -79,8 +81,8 @@ impl FastPath {
             sort_strangers_ipv4((packets, outcomes), strangers4, (ipv4, odd4), round);
         }
         insides.look_up(tables);
-        leave_ipv4::<IPV4_END>((packets, outcomes), insides, last, round);
-        leave_ipv6::<IPV4_END>((packets, outcomes), insides, last, round);
+        leave_ipv4::<IPV4_END, false>((packets, outcomes), insides, last, round);
+        leave_ipv6::<IPV4_END, false>((packets, outcomes), insides, last, round);
     }
 
     /// The same with IPv6 outside.
@@ -107,7 +109,7 @@ impl FastPath {
             match tables.tunnels_by_ipv6.find_from(home, local, remote, protocols, Some(port)) {
                 Found::Tunnel(id) => {
                     let inner = packet.data().get(IPV6_END..).unwrap_or(&[]);
-                    insides.push(at, id, outer.next_header(), inner, tables);
+                    insides.push((at, 0), id, outer.next_header(), inner, tables);
                 }
                 found => strangers6.push((at, found)),
             }
@@ -117,8 +119,8 @@ impl FastPath {
             sort_strangers_ipv6((packets, outcomes), strangers6, (ipv6, odd6), round);
         }
         insides.look_up(tables);
-        leave_ipv4::<IPV6_END>((packets, outcomes), insides, last, round);
-        leave_ipv6::<IPV6_END>((packets, outcomes), insides, last, round);
+        leave_ipv4::<IPV6_END, false>((packets, outcomes), insides, last, round);
+        leave_ipv6::<IPV6_END, false>((packets, outcomes), insides, last, round);
     }
 }
 
@@ -137,7 +139,7 @@ fn prefetch_inside<const END: usize>(
 }
 
 impl Insides {
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.ipv4.clear();
         self.ipv6.clear();
         self.last4 = LastFound::default();
@@ -147,23 +149,30 @@ impl Insides {
     /// Sorts a packet that came through a tunnel by the family inside, and looks up its destination or
     /// notes it for [`look_up`](Self::look_up).
     #[inline]
-    fn push(&mut self, at: u16, tunnel: TunnelId, carries: u8, inner: &[u8], tables: &Tables) {
+    pub(super) fn push(
+        &mut self,
+        (at, shim_len): (u16, u16),
+        tunnel: TunnelId,
+        carries: u8,
+        inner: &[u8],
+        tables: &Tables,
+    ) {
         if let Some(place) = tables.tunnel(tunnel) {
             place.prefetch();
         }
         if carries == protocol::IPV4 {
             let destination = read_u32(inner, ipv4::offset::DESTINATION);
             let next_hop = tables.fib4.lookup_after(&mut self.last4, destination);
-            self.ipv4.push(Inside { at, tunnel, next_hop });
+            self.ipv4.push(Inside { at, tunnel, next_hop, shim_len });
         } else {
-            self.ipv6.push(Inside { at, tunnel, next_hop: NextHopId::NONE });
+            self.ipv6.push(Inside { at, tunnel, next_hop: NextHopId::NONE, shim_len });
             self.destinations6.push(read_u128(inner, ipv6::offset::DESTINATION));
         }
     }
 
     /// Looks up the destinations of IPv6 together.
     #[inline]
-    fn look_up(&mut self, tables: &Tables) {
+    pub(super) fn look_up(&mut self, tables: &Tables) {
         let next_hops = self.destinations6.look_up(&tables.fib6);
         for (item, &next_hop) in self.ipv6.items_mut().iter_mut().zip(next_hops) {
             item.next_hop = next_hop;

@@ -15,7 +15,7 @@ use crate::tunnel::Tunnel;
 use crate::tunnel::plain::Facts;
 use crate::tunnel::rewrite::{OuterIpv4, OuterIpv6};
 use crate::wire::ethernet::{self, ether_type};
-use crate::wire::protocol;
+use crate::wire::{ipv4, protocol, write_u16};
 
 /// What the outer header takes from the inner one.
 #[derive(Clone, Copy)]
@@ -95,13 +95,13 @@ fn enter_one_ipv4(
         fragment: tunnel.plain.fragment.apply(plain.fragment()),
     };
     if tunnel.plain.facts.has(Facts::IPV6_OUTSIDE) {
-        decrement_ttl(cover_with_ipv6(packet, tunnel, inner, link, round)?);
+        decrement_ttl(cover_ipv6(packet, tunnel, inner, link, round)?);
     } else {
         let remote = tunnel.rewrite.remote_ipv4();
         if (plain.source() == remote) | (plain.destination() == remote) {
             return None;
         }
-        decrement_ttl(cover_with_ipv4(packet, tunnel, inner, link, round)?);
+        decrement_ttl(cover_ipv4(packet, tunnel, inner, link, round)?);
     }
     Some(entered(inner, tunnel, link, round))
 }
@@ -132,9 +132,9 @@ fn enter_one_ipv6(
         if (plain.source() == remote) | (plain.destination() == remote) {
             return None;
         }
-        decrement_hop_limit(cover_with_ipv6(packet, tunnel, inner, link, round)?);
+        decrement_hop_limit(cover_ipv6(packet, tunnel, inner, link, round)?);
     } else {
-        decrement_hop_limit(cover_with_ipv4(packet, tunnel, inner, link, round)?);
+        decrement_hop_limit(cover_ipv4(packet, tunnel, inner, link, round)?);
     }
     Some(entered(inner, tunnel, link, round))
 }
@@ -173,10 +173,49 @@ fn entered(inner: Inner, tunnel: &Tunnel, link: &Link, round: &mut Round<'_>) ->
     Outcome::taken(Path::Encap, link.port)
 }
 
-/// Puts an IPv4 header and a new Ethernet header in front of a packet that stands at its old one.
-/// Returns the inner header, or `None` when there is no room; then nothing has changed.
+/// Puts an IPv4 header, and what the tunnel has behind it, in front of a packet.
 #[inline]
-fn cover_with_ipv4<'p, const INNER: usize>(
+fn cover_ipv4<'p, const INNER: usize>(
+    packet: &'p mut Packet,
+    tunnel: &Tunnel,
+    inner: Inner,
+    link: &Link,
+    round: &mut Round<'_>,
+) -> Option<&'p mut [u8; INNER]> {
+    let facts = tunnel.plain.facts;
+    if !facts.has_some(Facts::ANY_SHIM) {
+        cover_with_ipv4::<INNER, 0, 20>(packet, tunnel, inner, link, round)
+    } else if facts.has(Facts::SHIM_OF_4) {
+        cover_with_ipv4::<INNER, 4, 24>(packet, tunnel, inner, link, round)
+    } else {
+        cover_with_ipv4::<INNER, 8, 28>(packet, tunnel, inner, link, round)
+    }
+}
+
+/// The same with IPv6.
+#[inline]
+fn cover_ipv6<'p, const INNER: usize>(
+    packet: &'p mut Packet,
+    tunnel: &Tunnel,
+    inner: Inner,
+    link: &Link,
+    round: &Round<'_>,
+) -> Option<&'p mut [u8; INNER]> {
+    let facts = tunnel.plain.facts;
+    if !facts.has_some(Facts::ANY_SHIM) {
+        cover_with_ipv6::<INNER, 0, 40>(packet, tunnel, inner, link, round)
+    } else if facts.has(Facts::SHIM_OF_4) {
+        cover_with_ipv6::<INNER, 4, 44>(packet, tunnel, inner, link, round)
+    } else {
+        cover_with_ipv6::<INNER, 8, 48>(packet, tunnel, inner, link, round)
+    }
+}
+
+/// Puts a new Ethernet header, an IPv4 header and `SHIM` bytes, together with IPv4 `FRONT`, in front of a packet
+/// that stands at its old Ethernet header. Returns the inner header, or `None` when there is no room; then
+/// nothing has changed.
+#[inline]
+fn cover_with_ipv4<'p, const INNER: usize, const SHIM: usize, const FRONT: usize>(
     packet: &'p mut Packet,
     tunnel: &Tunnel,
     inner: Inner,
@@ -184,7 +223,8 @@ fn cover_with_ipv4<'p, const INNER: usize>(
     round: &mut Round<'_>,
 ) -> Option<&'p mut [u8; INNER]> {
     let plain = &tunnel.plain;
-    let (outer, rest) = link_header(packet, inner, link, ether_type::IPV4)?;
+    let (front, rest) = link_header::<FRONT>(packet, inner, link, ether_type::IPV4)?;
+    let (outer, shim) = front.split_first_chunk_mut()?;
     let mut identification = 0;
     if inner.fragment == 0 {
         //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
@@ -193,20 +233,23 @@ fn cover_with_ipv4<'p, const INNER: usize>(
     tunnel.rewrite.write_plain_ipv4(
         outer,
         OuterIpv4 {
-            inner_len: inner.total_len,
+            inner_len: inner.total_len + shim_len::<SHIM>(),
             tos: plain.tos.apply(inner.tos),
             ttl: plain.ttl.apply(inner.ttl),
-            protocol: inner.protocol,
+            protocol: if SHIM == 0 { inner.protocol } else { protocol::GRE },
             identification,
             fragment: inner.fragment,
         },
     );
+    if SHIM != 0 {
+        shim.copy_from_slice(&gre_header::<INNER, SHIM>(tunnel.rewrite.shim::<20, SHIM>()));
+    }
     rest.first_chunk_mut()
 }
 
 /// The same with an IPv6 header.
 #[inline]
-fn cover_with_ipv6<'p, const INNER: usize>(
+fn cover_with_ipv6<'p, const INNER: usize, const SHIM: usize, const FRONT: usize>(
     packet: &'p mut Packet,
     tunnel: &Tunnel,
     inner: Inner,
@@ -218,18 +261,36 @@ fn cover_with_ipv6<'p, const INNER: usize>(
     let inner_end = ethernet::HEADER_LEN + usize::from(inner.total_len);
     let inner_bytes = packet.data().get(ethernet::HEADER_LEN..inner_end).unwrap_or(&[]);
     let flow_label = plain.outer_flow_label(|| flow_label(round.tables.flow.hash(inner_bytes)));
-    let (outer, rest) = link_header(packet, inner, link, ether_type::IPV6)?;
+    let (front, rest) = link_header::<FRONT>(packet, inner, link, ether_type::IPV6)?;
+    let (outer, shim) = front.split_first_chunk_mut()?;
     tunnel.rewrite.write_plain_ipv6(
         outer,
         OuterIpv6 {
-            inner_len: inner.total_len,
+            inner_len: inner.total_len + shim_len::<SHIM>(),
             traffic_class: plain.tos.apply(inner.tos),
             hop_limit: plain.ttl.apply(inner.ttl),
-            next_header: inner.protocol,
+            next_header: if SHIM == 0 { inner.protocol } else { protocol::GRE },
             flow_label,
         },
     );
+    if SHIM != 0 {
+        shim.copy_from_slice(&gre_header::<INNER, SHIM>(tunnel.rewrite.shim::<40, SHIM>()));
+    }
     rest.first_chunk_mut()
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "at most 8")]
+const fn shim_len<const SHIM: usize>() -> u16 {
+    SHIM as u16
+}
+
+/// A GRE header from its template, around a packet whose header has `INNER` bytes.
+#[inline]
+fn gre_header<const INNER: usize, const SHIM: usize>(mut template: [u8; SHIM]) -> [u8; SHIM] {
+    let kind = if INNER == ipv4::HEADER_LEN { ether_type::IPV4 } else { ether_type::IPV6 };
+    write_u16(&mut template, 2, kind);
+    template
 }
 
 /// Makes room for an outer header, cuts the packet to what belongs to it and writes its Ethernet

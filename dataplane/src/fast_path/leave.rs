@@ -20,7 +20,7 @@ use crate::wire::{ipv4, ipv6, read_u128};
 
 /// Forwards the IPv4 packets that came through tunnels, behind outer headers that end at `END`.
 #[inline]
-pub(super) fn leave_ipv4<const END: usize>(
+pub(super) fn leave_ipv4<const END: usize, const SHIM: bool>(
     burst: (&mut [Packet], &mut [Outcome]),
     insides: &Insides,
     last: &mut LastLink,
@@ -33,13 +33,13 @@ pub(super) fn leave_ipv4<const END: usize>(
         burst,
         insides.ipv4.items(),
         |item| item.at,
-        |packet, item| leave_one_ipv4::<END>(packet, item, last, round),
+        |packet, item| leave_one_ipv4::<END, SHIM>(packet, item, last, round),
     );
 }
 
 /// The same for IPv6.
 #[inline]
-pub(super) fn leave_ipv6<const END: usize>(
+pub(super) fn leave_ipv6<const END: usize, const SHIM: bool>(
     burst: (&mut [Packet], &mut [Outcome]),
     insides: &Insides,
     last: &mut LastLink,
@@ -52,12 +52,12 @@ pub(super) fn leave_ipv6<const END: usize>(
         burst,
         insides.ipv6.items(),
         |item| item.at,
-        |packet, item| leave_one_ipv6::<END>(packet, item, last, round),
+        |packet, item| leave_one_ipv6::<END, SHIM>(packet, item, last, round),
     );
 }
 
 #[inline]
-fn leave_one_ipv4<const END: usize>(
+fn leave_one_ipv4<const END: usize, const SHIM: bool>(
     packet: &mut Packet,
     item: &Inside,
     last: &mut LastLink,
@@ -66,12 +66,14 @@ fn leave_one_ipv4<const END: usize>(
     let tunnel = round.tables.tunnel(item.tunnel)?;
     let frame = packet.data();
     let outer = Outer::read::<END>(frame)?;
-    let plain = PlainIpv4::of(frame.get(END..)?.first_chunk()?);
+    let shim_len = if SHIM { usize::from(item.shim_len) } else { 0 };
+    let (at, room) = (END + shim_len, usize::from(outer.payload_len).checked_sub(shim_len)?);
+    let plain = PlainIpv4::of(frame.get(at..)?.first_chunk()?);
     let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV4, plain.tos())
-        & plain.is_sound(usize::from(outer.payload_len))
+        & plain.is_sound(room)
         & plain.is_between_hosts()
         & (plain.destination() != outer.source_ipv4);
-    let inner_end = END + ipv4::HEADER_LEN;
+    let inner_end = at + ipv4::HEADER_LEN;
     if !is_plain || header::opens_connection(frame, inner_end, plain.protocol(), tunnel) {
         return None;
     }
@@ -79,13 +81,13 @@ fn leave_one_ipv4<const END: usize>(
         return None;
     }
     if plain.ttl() <= 1 {
-        return expire_one_ipv4::<END>(packet, item, round);
+        return expire_one_ipv4(packet, at, item, round);
     }
     let link = last.link_ipv4(item.next_hop, plain.destination(), round)?;
     if plain.total_len() > link.mtu {
         return None;
     }
-    let start = uncover::<END, IPV4_END>(packet, plain.total_len())?;
+    let start = uncover::<IPV4_END>(packet, at, plain.total_len())?;
     start[..12].copy_from_slice(&link.macs);
     start[12..14].copy_from_slice(&ether_type::IPV4.to_be_bytes());
     decrement_ttl(header::behind_ethernet_mut(start));
@@ -93,7 +95,7 @@ fn leave_one_ipv4<const END: usize>(
 }
 
 #[inline]
-fn leave_one_ipv6<const END: usize>(
+fn leave_one_ipv6<const END: usize, const SHIM: bool>(
     packet: &mut Packet,
     item: &Inside,
     last: &mut LastLink,
@@ -102,12 +104,14 @@ fn leave_one_ipv6<const END: usize>(
     let tunnel = round.tables.tunnel(item.tunnel)?;
     let frame = packet.data();
     let outer = Outer::read::<END>(frame)?;
-    let plain = PlainIpv6::of(frame.get(END..)?.first_chunk()?);
+    let shim_len = if SHIM { usize::from(item.shim_len) } else { 0 };
+    let (at, room) = (END + shim_len, usize::from(outer.payload_len).checked_sub(shim_len)?);
+    let plain = PlainIpv6::of(frame.get(at..)?.first_chunk()?);
     let (source, destination) = (plain.source(), plain.destination());
     let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV6, plain.traffic_class())
-        & plain.is_sound(usize::from(outer.payload_len))
+        & plain.is_sound(room)
         & plain.is_between_hosts();
-    let inner_end = END + ipv6::HEADER_LEN;
+    let inner_end = at + ipv6::HEADER_LEN;
     if !is_plain
         || is_from::<END>(frame, destination)
         || header::opens_connection(frame, inner_end, plain.next_header(), tunnel)
@@ -123,13 +127,13 @@ fn leave_one_ipv6<const END: usize>(
         return None;
     }
     if plain.hop_limit() <= 1 {
-        return expire_one_ipv6::<END>(packet, item, round);
+        return expire_one_ipv6(packet, at, item, round);
     }
     let link = last.link_ipv6(item.next_hop, destination, round)?;
     if plain.total_len() > link.mtu {
         return None;
     }
-    let start = uncover::<END, IPV6_END>(packet, plain.total_len())?;
+    let start = uncover::<IPV6_END>(packet, at, plain.total_len())?;
     start[..12].copy_from_slice(&link.macs);
     start[12..14].copy_from_slice(&ether_type::IPV6.to_be_bytes());
     decrement_hop_limit(header::behind_ethernet_mut(start));
@@ -139,13 +143,14 @@ fn leave_one_ipv6<const END: usize>(
 /// Ends a packet that may leave its tunnel and no further, since its TTL is used up, if nobody is to be
 /// told of it.
 #[cold]
-fn expire_one_ipv4<const END: usize>(
+fn expire_one_ipv4(
     packet: &Packet,
+    at: usize,
     item: &Inside,
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
     let tunnel = round.tables.tunnel(item.tunnel)?;
-    let inner = packet.data().get(END..)?;
+    let inner = packet.data().get(at..)?;
     let plain = PlainIpv4::of(inner.first_chunk()?);
     if plain.ttl() == 0 || !leads_to_host(item.next_hop) {
         return None;
@@ -158,13 +163,14 @@ fn expire_one_ipv4<const END: usize>(
 
 /// The same for IPv6.
 #[cold]
-fn expire_one_ipv6<const END: usize>(
+fn expire_one_ipv6(
     packet: &Packet,
+    at: usize,
     item: &Inside,
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
     let tunnel = round.tables.tunnel(item.tunnel)?;
-    let inner = packet.data().get(END..)?;
+    let inner = packet.data().get(at..)?;
     let plain = PlainIpv6::of(inner.first_chunk()?);
     if plain.hop_limit() == 0 || !leads_to_host(item.next_hop) {
         return None;
@@ -254,14 +260,15 @@ fn is_from<const END: usize>(frame: &[u8], address: u128) -> bool {
     END == IPV6_END && read_u128(frame, ethernet::HEADER_LEN + ipv6::offset::SOURCE) == address
 }
 
-/// Takes off what is in front of the inner header at `END`, but for room for an Ethernet header.
+/// Takes off what is in front of the inner header at `at`, but for room for an Ethernet header.
 /// Returns the start of what is left, up to the inner header's end.
 #[inline]
-fn uncover<const END: usize, const INNER_END: usize>(
+fn uncover<const INNER_END: usize>(
     packet: &mut Packet,
+    at: usize,
     total_len: u16,
 ) -> Option<&mut [u8; INNER_END]> {
-    let start = packet.headroom() + END - ethernet::HEADER_LEN;
+    let start = packet.headroom() + at - ethernet::HEADER_LEN;
     let len = ethernet::HEADER_LEN + usize::from(total_len);
     packet.reframe(start, len)?.first_chunk_mut()
 }

@@ -20,6 +20,7 @@ mod counting;
 mod ends;
 mod enter;
 mod forward;
+mod gre;
 mod header;
 mod leave;
 mod link;
@@ -39,6 +40,7 @@ use arrive::Insides;
 use ends::{end_ipv4, end_ipv6};
 use enter::{enter_ipv4, enter_ipv6};
 use forward::{forward_ipv4, forward_ipv6};
+use gre::GreArrivals;
 use link::LastLink;
 use list::List;
 use lookups::Lookups;
@@ -164,6 +166,8 @@ pub struct FastPath {
     /// Those that are of no tunnel, and what was found instead.
     strangers4: List<(u16, Found)>,
     strangers6: List<(u16, Found)>,
+    gre4: GreArrivals,
+    gre6: GreArrivals,
     insides: Insides,
     /// Sound packets that may not go on.
     odd4: List<u16>,
@@ -183,6 +187,8 @@ impl Default for FastPath {
             arrivals6: List::new((0, Home::default())),
             strangers4: List::new((0, Found::Nothing)),
             strangers6: List::new((0, Found::Nothing)),
+            gre4: GreArrivals::default(),
+            gre6: GreArrivals::default(),
             insides: Insides::default(),
             odd4: List::new(0),
             odd6: List::new(0),
@@ -214,6 +220,12 @@ impl FastPath {
         }
         if !self.arrivals6.is_empty() {
             self.arrive_in_ipv6(packets, port_id, &mut last, round);
+        }
+        if !self.gre4.all.is_empty() {
+            self.arrive_in_gre_ipv4(packets, port_id, &mut last, round);
+        }
+        if !self.gre6.all.is_empty() {
+            self.arrive_in_gre_ipv6(packets, port_id, &mut last, round);
         }
         let Self { ipv4, ipv6, outcomes, .. } = self;
         let outcomes = outcomes.get_mut(..count)?;

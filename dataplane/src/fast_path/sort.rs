@@ -8,7 +8,7 @@ use crate::fib::NextHopId;
 use crate::interface::TunnelId;
 use crate::packet::{Flags, Packet};
 use crate::tables::Tables;
-use crate::wire::ethernet;
+use crate::wire::{ethernet, protocol};
 
 /// Packets of one family, by their places in the burst, and what is to be done with them.
 pub(super) struct Sorted {
@@ -49,16 +49,11 @@ impl FastPath {
     /// Sorts the plain packets of a burst. `own`: see [`header::mac_word`].
     #[inline]
     pub(super) fn sort(&mut self, packets: &[Packet], own: u64, tables: &Tables) {
-        let Self { ipv4, ipv6, arrivals4, arrivals6, transits6, destinations6, .. } = self;
-        let Self { odd4, odd6, .. } = self;
-        ipv4.clear();
-        ipv6.clear();
-        odd4.clear();
-        odd6.clear();
-        arrivals4.clear();
-        arrivals6.clear();
-        transits6.clear();
-        destinations6.clear();
+        self.clear();
+        let Self { ipv4, arrivals4, arrivals6, transits6, destinations6, .. } = self;
+        let Self { odd4, odd6, gre4, gre6, .. } = self;
+        let has_gre4 = !tables.labelled_by_ipv4.is_empty();
+        let has_gre6 = !tables.labelled_by_ipv6.is_empty();
         if tables.fib4.is_large() {
             prefetch_routes(packets, tables);
         }
@@ -80,6 +75,9 @@ impl FastPath {
                         }
                         let (local, remote) = (plain.destination(), plain.source());
                         arrivals4.push((at, tables.tunnels_by_ipv4.ask(local, remote)));
+                    } else if plain.protocol() == protocol::GRE && has_gre4 && !plain.is_fragment()
+                    {
+                        gre4.all.push(at);
                     } else if may_pass_ipv4(plain, tables) {
                         ipv4.push(at, tables.fib4.lookup(plain.destination()), tables);
                     } else {
@@ -96,6 +94,8 @@ impl FastPath {
                     if header::is_tunnels(plain.next_header()) {
                         let (local, remote) = (plain.destination(), plain.source());
                         arrivals6.push((at, tables.tunnels_by_ipv6.ask(local, remote)));
+                    } else if plain.next_header() == protocol::GRE && has_gre6 {
+                        gre6.all.push(at);
                     } else if may_pass_ipv6(plain, tables) {
                         transits6.push(at);
                         destinations6.push(plain.destination());
@@ -109,6 +109,20 @@ impl FastPath {
         if !transits6.is_empty() {
             self.sort_ipv6(tables);
         }
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.ipv4.clear();
+        self.ipv6.clear();
+        self.odd4.clear();
+        self.odd6.clear();
+        self.arrivals4.clear();
+        self.arrivals6.clear();
+        self.gre4.all.clear();
+        self.gre6.all.clear();
+        self.transits6.clear();
+        self.destinations6.clear();
     }
 
     /// Looks up the destinations of IPv6 together, and sorts by them.

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use super::lookup::Protocols;
+use super::rewrite::PLAIN_SHIM_MAX;
 use super::sequence::Sequences;
 use crate::clock::Nanos;
 use crate::counters::Counter;
@@ -47,6 +48,22 @@ impl Gre {
         flag(self.has_checksum, gre::CHECKSUM)
             | flag(self.output_key.is_some(), gre::KEY)
             | flag(self.has_sequence, gre::SEQUENCE)
+    }
+
+    /// The header where nothing in it differs from packet to packet but the protocol type, and its bytes.
+    pub(super) fn plain(&self) -> Option<([u8; PLAIN_SHIM_MAX], usize)> {
+        if self.has_checksum || self.has_sequence {
+            return None;
+        }
+        let mut shim = [0; PLAIN_SHIM_MAX];
+        write_u32(&mut shim, 0, u32::from(self.flags()) << 16);
+        write_u32(&mut shim, gre::HEADER_LEN, self.output_key.unwrap_or(0));
+        Some((shim, self.len()))
+    }
+
+    /// Whether a header that arrives is judged by its key alone.
+    pub(super) const fn takes_plain(&self) -> bool {
+        !(self.requires_checksum || self.requires_sequence)
     }
 
     /// Bytes that are put in front of what is carried.

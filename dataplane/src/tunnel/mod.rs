@@ -265,7 +265,13 @@ impl Tunnel {
     /// # Errors
     /// When an address does not fit the kind.
     pub fn new(setup: TunnelSetup) -> Result<Self, TunnelError> {
-        let rewrite_from = |local| outer::rewrite(&setup, local);
+        let rewrite_from = |local| {
+            let mut rewrite = outer::rewrite(&setup, local)?;
+            if let Some((shim, _)) = setup.shim.plain() {
+                rewrite.put_shim(shim);
+            }
+            Ok(rewrite)
+        };
         let rewrite = rewrite_from(setup.local)?;
         let all = setup.local.iter().chain(&setup.more_locals);
         let sources: Result<Vec<Rewrite>, _> =

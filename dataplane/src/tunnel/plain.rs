@@ -41,6 +41,21 @@ impl Facts {
     /// Packets that open TCP connections are not plain.
     pub const CLAMPS_MSS: Self = Self(256);
 
+    /// Behind the outer header are four bytes that every packet has: see [`Shim::plain`](super::shim::Shim::plain).
+    pub const SHIM_OF_4: Self = Self(512);
+
+    /// The same, eight bytes.
+    pub const SHIM_OF_8: Self = Self(1024);
+
+    /// Either.
+    pub const ANY_SHIM: Self = Self(512 | 1024);
+
+    /// Whether a bit of `other` is set.
+    #[inline]
+    pub const fn has_some(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Whether all bits of `other` are set.
     #[inline]
     pub const fn has(self, other: Self) -> bool {
@@ -216,19 +231,24 @@ impl Plain {
 
 fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
     let carries = |ip_protocol| setup.protocols.overlaps(Protocols::of(ip_protocol));
-    let is_bare = setup.shim.is_none();
+    let shim_len = match setup.shim.plain() {
+        _ if setup.shim.is_none() => Some(0),
+        // The template has room for one or the other.
+        Some((_, len)) if setup.encap_limit.is_none() => Some(len),
+        _ => None,
+    };
     let has_ends = setup.up && setup.local.is_some() && setup.remote.is_some();
     // An encapsulation limit makes headers of their own, RFC 3168's ECN is no mask, and of a pool one
     // source is to be chosen.
     let sends = has_ends
-        && is_bare
+        && shim_len.is_some()
         && setup.more_locals.is_empty()
         && underlay != NO_ADJACENCY
-        && overhead <= ipv6::HEADER_LEN
+        && overhead <= ipv6::HEADER_LEN + shim_len.unwrap_or(0)
         && setup.ecn != EcnEncap::Rfc3168;
     // A packet whose addresses find a tunnel with both ends is to an address of the tunnel, so nobody
     // needs to ask whether that is ours.
-    let receives = is_bare
+    let receives = setup.shim.takes_plain()
         && has_ends
         && !setup.outer_rpf
         && !setup.copies_dscp
@@ -246,6 +266,8 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         .with(Facts::ROUTED_SOURCE, routed)
         .with(Facts::SOURCE_NET_IPV6, source_net_ipv6(setup).is_some())
         .with(Facts::MEASURED, setup.latency.is_some())
+        .with(Facts::SHIM_OF_4, shim_len == Some(4))
+        .with(Facts::SHIM_OF_8, shim_len == Some(8))
         .with(Facts::CLAMPS_MSS, setup.mss != MssClamp::Off)
         .with(Facts::IPV6_OUTSIDE, setup.outer == Family::Ipv6)
 }

@@ -11,7 +11,10 @@ use crate::wire::ipv4::{self, Ipv4Fields};
 use crate::wire::ipv6::{self, Ipv6Fields};
 use crate::wire::{read_u32, read_u128, write_u16, write_u32};
 
-/// The most bytes that one tunnel puts in front of a packet.
+/// The most bytes that a plain packet has behind the outer header.
+pub const PLAIN_SHIM_MAX: usize = 8;
+
+/// The most bytes that one tunnel puts in front of a packet, but for its shim.
 pub const REWRITE_MAX: usize = 48;
 
 /// What differs from packet to packet.
@@ -124,6 +127,24 @@ impl Rewrite {
     #[expect(clippy::len_without_is_empty, reason = "a rewrite is never empty")]
     pub fn len(&self) -> usize {
         usize::from(self.len)
+    }
+
+    /// Puts bytes behind the outer header that every packet has there, but for the protocol type in them: a
+    /// plain GRE header. No room is left for them where there is an encapsulation limit.
+    pub(super) fn put_shim(&mut self, shim: [u8; PLAIN_SHIM_MAX]) {
+        let at = self.len();
+        if let Some(place) = self.bytes.get_mut(at..at + PLAIN_SHIM_MAX) {
+            place.copy_from_slice(&shim);
+        }
+    }
+
+    /// The first `N` of those bytes, behind an outer header of `OUTER` bytes.
+    #[inline]
+    pub fn shim<const OUTER: usize, const N: usize>(&self) -> [u8; N] {
+        const { assert!(OUTER + N <= REWRITE_MAX) };
+        let mut shim = [0; N];
+        shim.copy_from_slice(&self.bytes[OUTER..OUTER + N]);
+        shim
     }
 
     /// How many bytes of a rewrite count for IPv4 outside.

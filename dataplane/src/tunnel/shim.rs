@@ -4,6 +4,7 @@
 use super::gre::{self, Gre};
 use super::gue;
 use super::lookup::{Class, Label, Protocols};
+use super::rewrite::PLAIN_SHIM_MAX;
 use super::udp::{Service, Udp, UdpHeader, UdpPorts};
 use crate::clock::Nanos;
 use crate::counters::Counter;
@@ -39,6 +40,24 @@ impl Shim {
     /// Whether there is nothing.
     pub const fn is_none(&self) -> bool {
         self.udp.is_none() && matches!(self.kind, Kind::None)
+    }
+
+    /// What every packet has, and how many bytes that is, if nothing in it differs from packet to packet but
+    /// the protocol type in its third and fourth bytes.
+    pub fn plain(&self) -> Option<([u8; PLAIN_SHIM_MAX], usize)> {
+        match (&self.udp, &self.kind) {
+            (None, Kind::Gre(gre)) => gre.plain(),
+            _ => None,
+        }
+    }
+
+    /// Whether what arrives is judged by nothing but whose it is.
+    pub(super) const fn takes_plain(&self) -> bool {
+        match (&self.udp, &self.kind) {
+            (None, Kind::None) => true,
+            (None, Kind::Gre(gre)) => gre.takes_plain(),
+            _ => false,
+        }
     }
 
     /// How many bytes they have.

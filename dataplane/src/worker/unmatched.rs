@@ -127,7 +127,11 @@ fn whose<A: OuterAddress>(
 ) -> Result<TunnelId, Counter> {
     let port = packet.meta.ingress.as_port();
     let at = (message.protocol, message.offset);
-    let arrival = Arrival::read(packet.data(), at, &tables.udp_ports)?;
+    let arrival = match Arrival::read(packet.data(), at, &tables.udp_ports) {
+        // Where no tunnel has such headers, nobody says what is wrong with them.
+        Err(_) if labelled.is_empty() => None,
+        read => read?,
+    };
     let label = arrival.map_or(Label::NONE, |arrival| arrival.label);
     let carries = arrival.map_or(Protocols::NONE, |arrival| arrival.carries);
     let found = if label == Label::NONE {

@@ -10,8 +10,10 @@ use adit_dataplane::node::rate_limit::{Limits, Rate};
 use adit_dataplane::tables::NextHop;
 use adit_dataplane::tables::soft_state::{PathMtu, TunnelPath};
 use adit_dataplane::tunnel::ecn::EcnEncap;
+use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
+use adit_dataplane::tunnel::shim::Kind;
 use adit_dataplane::tunnel::{DontFragment, MssClamp, TunnelSetup};
 use adit_dataplane::worker::WorkerSettings;
 use proptest::collection::vec;
@@ -41,6 +43,7 @@ struct Tweak {
     reassembly_seconds: Option<u8>,
     mss: MssClamp,
     learnt: Learnt,
+    gre: Option<Gre>,
 }
 
 /// What is known about a tunnel's path.
@@ -73,10 +76,13 @@ fn learnt() -> impl Strategy<Value = Learnt> {
     prop_oneof![2 => Just(Learnt::Nothing), 2 => mtu, 1 => (1_u8..5).prop_map(Learnt::Errors)]
 }
 
+fn dont_fragment() -> impl Strategy<Value = DontFragment> {
+    prop_oneof![Just(DontFragment::Pmtudisc), Just(DontFragment::Inherit), Just(DontFragment::No),]
+}
+
 fn tweak() -> impl Strategy<Value = Tweak> {
     let ecn = prop_oneof![Just(EcnEncap::Normal), Just(EcnEncap::Compat), Just(EcnEncap::Rfc3168)];
-    let modes = [DontFragment::Pmtudisc, DontFragment::Inherit, DontFragment::No];
-    let dont_fragment = prop::sample::select(modes.to_vec());
+    let dont_fragment = dont_fragment();
     let both = Protocols::IPV4.with(Protocols::IPV6);
     let protocols =
         prop_oneof![4 => Just(both), 1 => Just(Protocols::IPV4), 1 => Just(Protocols::IPV6)];
@@ -108,11 +114,13 @@ fn tweak() -> impl Strategy<Value = Tweak> {
         prop::option::of(1_u8..=120),
         prop_oneof![Just(MssClamp::Off), Just(MssClamp::Lower), Just(MssClamp::LowerOrInsert)],
         learnt(),
+        prop::option::weighted(0.4, gre()),
     );
     (looks, any::<bool>(), ecn, dont_fragment, protocols, inner_source, more).prop_map(
         |(looks, copies_dscp, ecn, dont_fragment, protocols, inner_source, more)| {
             let (ttl, min_outer_ttl, dscp, has_dscp) = looks;
-            let (flow_label, up, hairpin, mtu, latency, reassembly_seconds, mss, learnt) = more;
+            let (flow_label, up, hairpin, mtu, latency, reassembly_seconds, mss, learnt, gre) =
+                more;
             Tweak {
                 ttl,
                 min_outer_ttl,
@@ -130,13 +138,48 @@ fn tweak() -> impl Strategy<Value = Tweak> {
                 reassembly_seconds,
                 mss,
                 learnt,
+                gre,
             }
         },
     )
 }
 
+/// Keys that tunnels and frames have.
+fn key() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![2 => Just(None), 2 => Just(Some(7)), 1 => Just(Some(0))]
+}
+
+/// A GRE header's rules: mostly plain ones.
+fn gre() -> impl Strategy<Value = Gre> {
+    let rarely = || prop::bool::weighted(0.1);
+    (key(), key(), (rarely(), rarely(), rarely(), rarely())).prop_map(
+        |(output_key, input_key, (has_checksum, requires_checksum, has_sequence, requires))| Gre {
+            output_key,
+            input_key,
+            has_checksum,
+            requires_checksum,
+            has_sequence,
+            requires_sequence: requires,
+            ..Gre::default()
+        },
+    )
+}
+
+/// A GRE header in front of a packet: the key, and another bit, as bytes say it.
+fn behind_gre(key: Option<u32>, bit: u8, inner: &[u8]) -> Vec<u8> {
+    let bits = if key.is_some() { 0x20 } else { 0 } | if bit < 8 { 0x80 >> bit } else { 0 };
+    let kind = if inner[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
+    let mut bytes = vec![bits, 0, kind[0], kind[1]];
+    bytes.extend(key.map(u32::to_be_bytes).into_iter().flatten());
+    bytes.extend(inner);
+    bytes
+}
+
 impl Tweak {
     fn apply(self, setup: &mut TunnelSetup) {
+        if let Some(gre) = self.gre {
+            setup.put_shim(Kind::Gre(gre).into());
+        }
         setup.ttl = self.ttl;
         setup.min_outer_ttl = self.min_outer_ttl;
         setup.dscp = self.dscp;
@@ -275,15 +318,23 @@ fn ordinary_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let tos_alike = any::<bool>();
     let outer_ttl = prop_oneof![Just(64_u8), any::<u8>()];
     let piece = prop::option::weighted(0.1, (0_u16..4, any::<bool>()));
-    let arrived = (ordinary(&THERE, &HERE), ends(), any::<u8>(), tos_alike, outer_ttl, piece)
-        .prop_map(|(packet, (local, remote), tos, tos_alike, ttl, piece)| {
+    // Of the bits, most are none.
+    let gre = prop::option::weighted(0.4, (key(), prop_oneof![9 => Just(8_u8), 1 => 0_u8..8]));
+    let looks = (outer_ttl, gre);
+    let arrived = (ordinary(&THERE, &HERE), ends(), any::<u8>(), tos_alike, looks, piece).prop_map(
+        |(packet, (local, remote), tos, tos_alike, (ttl, gre), piece)| {
             let tos = if tos_alike { packet.tos } else { tos };
-            let mut outer = ip(remote, local).tos(tos).ttl(ttl).around(&packet.packet());
+            let (outer, inner) = (ip(remote, local).tos(tos).ttl(ttl), packet.packet());
+            let mut outer = match gre {
+                Some((key, bit)) => outer.carrying(47, &behind_gre(key, bit, &inner)),
+                None => outer.around(&inner),
+            };
             if let Some((offset, more)) = piece.filter(|_| outer[0] >> 4 == 4) {
                 outer = as_piece(&outer, offset, more);
             }
             (U, frame(U_MAC, G_MAC, &outer))
-        });
+        },
+    );
     (prop_oneof![sent, arrived], padding).prop_map(|((port, mut bytes), padding)| {
         bytes.resize(bytes.len() + padding, 0xaa);
         (port, bytes)

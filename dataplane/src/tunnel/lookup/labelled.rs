@@ -3,7 +3,9 @@
 use core::cmp::Reverse;
 
 use super::kin::{Kin, Relative};
-use super::{Class, Found, Indistinguishable, Label, OuterAddress, Pair, Protocols, TunnelLookup};
+use super::{
+    Class, Found, Home, Indistinguishable, Label, OuterAddress, Pair, Protocols, TunnelLookup,
+};
 use crate::interface::{PortId, TunnelId};
 
 /// A tunnel under one of its pairs.
@@ -75,6 +77,24 @@ impl<A: OuterAddress> LabelledTunnels<A> {
             self.kin.remove(Pair::new(pair.local, pair.remote), relative);
         }
         was_there
+    }
+
+    /// Asks for what [`find_from`](Self::find_from) looks at first, and says where that is.
+    #[inline]
+    pub fn ask(&self, pair: Pair<A, Label>) -> Home {
+        self.lookup.ask_pair(pair)
+    }
+
+    /// As [`find`](Self::find), for one that was [asked for](Self::ask) with these tables.
+    #[inline]
+    pub fn find_from(
+        &self,
+        home: Home,
+        pair: Pair<A, Label>,
+        protocol: Protocols,
+        ingress: Option<PortId>,
+    ) -> Found {
+        self.lookup.find_pair_from(home, pair, protocol, ingress)
     }
 
     /// The tunnel of a packet to `pair.local` that carries `protocol`, received on `ingress`.
