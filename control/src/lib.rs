@@ -5,6 +5,7 @@ pub mod capture;
 pub mod command;
 pub mod config;
 pub mod engine;
+pub mod explain;
 pub mod neighbor;
 pub mod replay;
 pub mod report;

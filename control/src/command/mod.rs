@@ -7,6 +7,7 @@ mod apply;
 mod change;
 mod check;
 mod clear;
+mod explain;
 mod latency;
 mod output;
 mod replay;
@@ -59,6 +60,8 @@ enum Command {
     Check(check::Check),
     /// Play captures through the packet path, without devices or privileges
     Replay(replay::Replay),
+    /// Say what becomes of the frames of a capture, step by step, and why
+    Explain(explain::Explain),
     /// Put a changed configuration in force, without losing a packet
     Apply(apply::Apply),
     /// Change a tunnel while it runs: up, down, set-remote, replace, change, delete
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Replay(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Apply(command) => command.run(),
         Command::Tunnel(command) => command.run(),
         Command::Route(command) => command.run(),

@@ -60,7 +60,7 @@ impl Replay {
     }
 }
 
-fn parse_input(text: &str) -> Result<Input, String> {
+pub(super) fn parse_input(text: &str) -> Result<Input, String> {
     match text.split_once('=') {
         Some((port, capture)) if !port.is_empty() && !capture.is_empty() => {
             Ok(Input { port: port.to_owned(), capture: capture.into() })
@@ -69,7 +69,7 @@ fn parse_input(text: &str) -> Result<Input, String> {
     }
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

@@ -81,6 +81,9 @@ pub struct Controller {
     actions: Vec<Action>,
     /// By worker: what did not fit into its ring yet.
     backlog: Vec<VecDeque<Handback>>,
+    /// What came of the frames that workers handed over, in order: why those were refused that were.
+    /// `None`: nobody asks.
+    heard: Option<Vec<Option<Counter>>>,
     arp_bad: u64,
     nd_bad: u64,
     latency: LatencyTotals,
@@ -128,6 +131,7 @@ impl Controller {
             retired: Vec::new(),
             actions: Vec::new(),
             backlog: (0..settings.workers).map(|_| VecDeque::new()).collect(),
+            heard: None,
             arp_bad: 0,
             nd_bad: 0,
             latency: LatencyTotals::new(settings.workers),
@@ -198,10 +202,12 @@ impl Controller {
                 match punt {
                     Punt::Frame { port, frame } => {
                         let heard = self.neighbors.frame(now, port, frame.bytes(), &mut actions);
-                        match heard.map_err(crate::neighbor::Refusal::counter) {
-                            Ok(()) => {}
-                            Err(Counter::ArpBad) => self.arp_bad += 1,
-                            Err(_) => self.nd_bad += 1,
+                        let refused = heard.map_err(crate::neighbor::Refusal::counter).err();
+                        self.heard.iter_mut().for_each(|all| all.push(refused));
+                        match refused {
+                            None => {}
+                            Some(Counter::ArpBad) => self.arp_bad += 1,
+                            Some(_) => self.nd_bad += 1,
                         }
                     }
                     Punt::Unresolved { port, address, packet } => {
@@ -213,6 +219,12 @@ impl Controller {
         }
         self.actions = actions;
         count
+    }
+
+    /// Why frames of neighbors were refused that were, of all that workers have handed over since the last
+    /// call, in order. The first call says that somebody asks, and gets nothing.
+    pub fn take_heard(&mut self) -> Vec<Option<Counter>> {
+        self.heard.replace(Vec::new()).unwrap_or_default()
     }
 
     /// Carries out what the neighbors said: first the tables, then the packets that wait for them.

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use adit_dataplane::clock::{CycleScale, Nanos};
+use adit_dataplane::counters::Counter;
 use adit_dataplane::device::MemoryDevice;
 use adit_dataplane::interface::PortId;
-use adit_dataplane::packet::{BURST_MAX, MemoryPool};
+use adit_dataplane::packet::{BURST_MAX, HEADROOM, MemoryPool};
+use adit_dataplane::witness::{Unwatched, Witness};
 use adit_dataplane::worker::{Worker, WorkerSettings};
 
 use super::{
@@ -26,11 +28,13 @@ const BUFFERS: usize = 8192;
 const ROUNDS_MAX: usize = 10_000;
 
 /// See the module.
-pub struct Simulation {
+pub struct Simulation<W: Witness = Unwatched> {
     controller: Controller,
-    worker: Worker<MemoryDevice>,
+    worker: Worker<MemoryDevice, W>,
     now: Nanos,
     burst: usize,
+    /// Bytes of a buffer.
+    capacity: u16,
 }
 
 impl Simulation {
@@ -40,6 +44,21 @@ impl Simulation {
     /// # Errors
     /// When the configuration does not fit.
     pub fn new(config: Config, now: Nanos, boot: bool) -> Result<Self, CompileError> {
+        Self::watched(config, now, boot, Unwatched)
+    }
+}
+
+impl<W: Witness> Simulation<W> {
+    /// The same with somebody who watches packets on their way.
+    ///
+    /// # Errors
+    /// When the configuration does not fit.
+    pub fn watched(
+        config: Config,
+        now: Nanos,
+        boot: bool,
+        witness: W,
+    ) -> Result<Self, CompileError> {
         let ports: Vec<PortFacts> =
             config.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
         let port_count = ports.len();
@@ -65,8 +84,8 @@ impl Simulation {
         };
         let shared = Arc::clone(&controller.workers()[0]);
         let publication = Arc::clone(controller.publication());
-        let worker = Worker::new(device, publication, shared, worker_settings);
-        let mut simulation = Self { controller, worker, now, burst };
+        let worker = Worker::watched(device, witness, publication, shared, worker_settings);
+        let mut simulation = Self { controller, worker, now, burst, capacity };
         if boot {
             for port in (0..).map(PortId).take(port_count) {
                 simulation.controller.link_changed(port, true, now);
@@ -126,9 +145,19 @@ impl Simulation {
         }
     }
 
-    /// The longest frame that can arrive.
-    pub fn frame_max(&self) -> usize {
-        usize::from(u16::MAX)
+    /// Whether a frame is short enough for a buffer, and can arrive.
+    pub fn can_arrive(&self, frame: &[u8]) -> bool {
+        usize::from(HEADROOM) + frame.len() <= usize::from(self.capacity)
+    }
+
+    /// See [`Controller::take_heard`].
+    pub fn take_heard(&mut self) -> Vec<Option<Counter>> {
+        self.controller.take_heard()
+    }
+
+    /// The controller, to ask it what numbers stand for.
+    pub fn controller(&self) -> &Controller {
+        &self.controller
     }
 
     /// The time.

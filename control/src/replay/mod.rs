@@ -101,7 +101,7 @@ impl Replay {
     pub fn run(&self) -> Result<Played, ReplayError> {
         let config::Loaded { config, warnings, .. } =
             config::load(&self.configuration, Purpose::Replay)?;
-        let timeline = self.read_inputs(&config)?;
+        let timeline = read_inputs(&self.inputs, &config)?;
         let names: Vec<String> = config.ports.iter().map(|port| port.name.to_string()).collect();
         let start = timeline.first_time().unwrap_or_default();
         let mut appliance = Simulation::new(config, start, self.boot)
@@ -113,20 +113,6 @@ impl Replay {
         let lost_buffers = appliance.finish();
         let received = timeline.len();
         Ok(Played { warnings, received, sent, oversized, lost_buffers, counters })
-    }
-
-    fn read_inputs(&self, config: &Config) -> Result<Timeline, ReplayError> {
-        let mut captures = Vec::with_capacity(self.inputs.len());
-        for Input { port, capture } in &self.inputs {
-            let known = (0..).map(PortId).zip(&config.ports);
-            let (id, _) =
-                known.into_iter().find(|(_, known)| &*known.name == port).ok_or_else(|| {
-                    let names: Vec<&str> = config.ports.iter().map(|port| &*port.name).collect();
-                    ReplayError::UnknownPort { port: port.clone(), known: names.join(", ") }
-                })?;
-            captures.push((id, Capture::read(capture)?));
-        }
-        Ok(Timeline::merge(captures))
     }
 
     /// Returns how many bursts had a frame that no port could receive.
@@ -153,6 +139,21 @@ impl Replay {
         output.check()?;
         Ok(oversized)
     }
+}
+
+/// Reads captures, each for a port of the configuration, as one sequence.
+pub(crate) fn read_inputs(inputs: &[Input], config: &Config) -> Result<Timeline, ReplayError> {
+    let mut captures = Vec::with_capacity(inputs.len());
+    for Input { port, capture } in inputs {
+        let known = (0..).map(PortId).zip(&config.ports);
+        let (id, _) =
+            known.into_iter().find(|(_, known)| &*known.name == port).ok_or_else(|| {
+                let names: Vec<&str> = config.ports.iter().map(|port| &*port.name).collect();
+                ReplayError::UnknownPort { port: port.clone(), known: names.join(", ") }
+            })?;
+        captures.push((id, Capture::read(capture)?));
+    }
+    Ok(Timeline::merge(captures))
 }
 
 #[cfg(test)]

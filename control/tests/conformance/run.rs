@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::bench::Bench;
 use crate::capture::{self, Order, Record, Resolution, Time};
 use crate::conserve::complaints;
+use crate::told::told_alike;
 
 /// Counters that say how much went through, not what happened to it; checked by the tests about them.
 pub(crate) const TOTALS: [&str; 3] = ["balance.", "latency.", "workers."];
@@ -50,22 +51,37 @@ impl Replay {
         }
     }
 
-    /// Runs it; panics with everything the command said when it fails, and when a packet is lost.
+    /// Runs it; panics with everything the command said when it fails, when a packet is lost, and when
+    /// `adit explain` tells another story of the same frames.
     pub(crate) fn run(&self) -> Outcome {
         let outcome = self.try_run().unwrap_or_else(|failure| panic!("{failure}"));
         assert_eq!(complaints(&outcome), Vec::<String>::new(), "it does not add up");
+        told_alike(self, &outcome);
         outcome
+    }
+
+    /// Runs `adit explain` over the same.
+    pub(crate) fn explain(&self, arguments: &[&str]) -> Output {
+        let directory = tempfile::tempdir().unwrap();
+        let inputs = self.write_inputs(directory.path());
+        let mut command = self.line("explain", directory.path(), &inputs);
+        command.args(arguments).output().unwrap()
+    }
+
+    /// Writes the captures, and returns them as arguments of `--in`.
+    fn write_inputs(&self, directory: &Path) -> Vec<String> {
+        let write = |(port, records): &(String, Vec<Record>)| {
+            let path = directory.join(format!("in-{port}.pcap"));
+            std::fs::write(&path, capture::pcap(records, Order::Little, Resolution::Nano)).unwrap();
+            format!("{port}={}", path.display())
+        };
+        self.inputs.iter().map(write).collect()
     }
 
     /// Runs it; the error is everything the command said.
     pub(crate) fn try_run(&self) -> Result<Outcome, String> {
         let directory = tempfile::tempdir().unwrap();
-        let mut inputs = Vec::new();
-        for (port, records) in &self.inputs {
-            let path = directory.path().join(format!("in-{port}.pcap"));
-            std::fs::write(&path, capture::pcap(records, Order::Little, Resolution::Nano)).unwrap();
-            inputs.push(format!("{port}={}", path.display()));
-        }
+        let inputs = self.write_inputs(directory.path());
         let output = self.command(directory.path(), &inputs).output().unwrap();
         if output.status.success() {
             return Ok(self.collect(directory));
@@ -75,16 +91,22 @@ impl Replay {
         Err(format!("adit replay: {}\n{said}\nconfiguration:\n{yaml}", output.status))
     }
 
-    /// The command line, with the configuration written beside the captures.
+    /// The command line of a replay.
     pub(crate) fn command(&self, directory: &Path, inputs: &[String]) -> Command {
+        let mut command = self.line("replay", directory, inputs);
+        command.arg("--out").arg(directory.join("out"));
+        command
+    }
+
+    /// A command line, with the configuration written beside the captures.
+    fn line(&self, verb: &str, directory: &Path, inputs: &[String]) -> Command {
         let file = directory.join("adit.yaml");
         std::fs::write(&file, self.bench.yaml()).unwrap();
         let mut command = adit();
-        command.arg("replay").arg("-c").arg(&file);
+        command.arg(verb).arg("-c").arg(&file);
         for input in inputs {
             command.args(["--in", input]);
         }
-        command.arg("--out").arg(directory.join("out"));
         if let Some(linger) = &self.linger {
             command.args(["--linger", linger]);
         }

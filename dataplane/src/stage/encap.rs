@@ -19,7 +19,7 @@ use crate::tunnel::{Tunnel, TunnelSetup, ecn};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{Family, protocol};
-use crate::witness::{Event, Hop, Witness, Wrapped};
+use crate::witness::{Event, Hop, TunnelSize, Witness, Wrapped};
 
 /// Encapsulates every packet of the burst that goes into a tunnel.
 pub fn encap_burst(
@@ -397,15 +397,14 @@ fn tunnel_size(
     learnt: Option<PathMtu>,
     overhead: u16,
 ) -> Event {
-    Event::TunnelSize {
+    Event::TunnelSize(TunnelSize {
         length: packet.len(),
         limits,
         configured: setup.mtu,
         underlay: setup.underlay_mtu,
         learnt,
         overhead,
-        is_ours: packet.meta.flags.has(Flags::LOCAL),
-    }
+    })
 }
 
 /// The outer header and what it follows from, for who watches.
@@ -419,15 +418,18 @@ fn wrapped(
 ) -> Wrapped {
     let setup = &tunnel.setup;
     let is_ipv4 = setup.outer == Family::Ipv4;
-    let source = if is_ipv4 {
-        IpAddr::V4(rewrite.local_ipv4().into())
+    let (source, destination): (IpAddr, IpAddr) = if is_ipv4 {
+        let ends = [rewrite.local_ipv4(), rewrite.remote_ipv4()];
+        ends.map(|end| IpAddr::V4(end.into())).into()
     } else {
-        IpAddr::V6(rewrite.local_ipv6().into())
+        let ends = [rewrite.local_ipv6(), rewrite.remote_ipv6()];
+        ends.map(|end| IpAddr::V6(end.into())).into()
     };
     Wrapped {
         tunnel: id,
         patch,
         source,
+        destination,
         sources: 1 + setup.more_locals.len(),
         is_ipv4,
         overhead: rewrite.len() + extra_header_len(tunnel, limit) + setup.shim.len(),

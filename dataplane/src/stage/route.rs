@@ -70,7 +70,7 @@ fn route_ipv4(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Wit
             return Verdict::drop(counter);
         }
         if header.ttl() <= 1 {
-            round.note(|| Event::TtlExpired { ttl: header.ttl() });
+            round.note(|| Event::TtlExpired { ttl: header.ttl(), is_ipv4: true });
             //= RFC 1812 §5.3.1: a packet whose TTL ends here is not forwarded, and its sender told.
             return Verdict::reject(IcmpError::TimeExceeded, Counter::Ip4TtlExpired);
         }
@@ -89,7 +89,8 @@ fn route_ipv4(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Wit
         Err(Refusal::Verdict(verdict)) => return verdict,
     };
     if !flags.has(Flags::LOCAL) && !matches!(verdict, Verdict::Reject(..)) {
-        round.note(|| Event::TtlLowered { ttl: Ipv4::trusted(packet.data()).ttl() });
+        let ttl = || Ipv4::trusted(packet.data()).ttl();
+        round.note(|| Event::TtlLowered { ttl: ttl(), is_ipv4: true });
         ipv4::decrement_ttl(packet.data_mut());
     }
     verdict
@@ -155,7 +156,7 @@ fn route_ipv6(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Wit
             return Verdict::drop(Counter::Ip6MartianDst);
         }
         if header.hop_limit() <= 1 {
-            round.note(|| Event::TtlExpired { ttl: header.hop_limit() });
+            round.note(|| Event::TtlExpired { ttl: header.hop_limit(), is_ipv4: false });
             return Verdict::reject(IcmpError::TimeExceeded, Counter::Ip6HopExpired);
         }
         if flags.has(Flags::L2_GROUP) {
@@ -176,7 +177,8 @@ fn route_ipv6(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Wit
         Err(Refusal::Verdict(verdict)) => return verdict,
     };
     if !flags.has(Flags::LOCAL) && !matches!(verdict, Verdict::Reject(..)) {
-        round.note(|| Event::TtlLowered { ttl: Ipv6::trusted(packet.data()).hop_limit() });
+        let ttl = || Ipv6::trusted(packet.data()).hop_limit();
+        round.note(|| Event::TtlLowered { ttl: ttl(), is_ipv4: false });
         ipv6::decrement_hop_limit(packet.data_mut());
     }
     verdict

@@ -83,9 +83,9 @@ pub enum Event {
     /// The next hop of a group that its flow has.
     Member { group: GroupId, hop: Hop },
     /// TTL or hop limit is too low to go on.
-    TtlExpired { ttl: u8 },
+    TtlExpired { ttl: u8, is_ipv4: bool },
     /// It was so much, and is one less.
-    TtlLowered { ttl: u8 },
+    TtlLowered { ttl: u8, is_ipv4: bool },
     /// How large packets may be that leave by a port.
     PortSize { port: PortId, mtu: u16, length: usize },
 
@@ -95,16 +95,8 @@ pub enum Event {
     Depth { entered: u8, limit: u8 },
     /// It may; and the encapsulation limit that the outer header must have, if it brings one.
     MayEnter { tunnel: TunnelId, limit: Option<u8> },
-    /// How large it may be, and what that follows from; `overhead`: bytes in front of it.
-    TunnelSize {
-        length: usize,
-        limits: SizeLimits,
-        configured: u16,
-        underlay: u16,
-        learnt: Option<PathMtu>,
-        overhead: u16,
-        is_ours: bool,
-    },
+    /// How large it may be, and what that follows from.
+    TunnelSize(TunnelSize),
     /// Where the outer packet leaves.
     Underlay { tunnel: TunnelId, hop: Hop },
     /// An earlier packet did not arrive, which the sender is told now.
@@ -171,6 +163,23 @@ pub enum Event {
     Dropped(Loss),
 }
 
+/// How large a packet may be that goes into a tunnel, and what that follows from.
+#[derive(Clone, Copy, Debug)]
+pub struct TunnelSize {
+    /// Its bytes.
+    pub length: usize,
+    /// What it is held against.
+    pub limits: SizeLimits,
+    /// The largest inner packet as it is configured, or else as the underlay takes it.
+    pub configured: u16,
+    /// The largest outer packet that the way to the remote takes.
+    pub underlay: u16,
+    /// What was learnt about the path.
+    pub learnt: Option<PathMtu>,
+    /// Bytes in front of it.
+    pub overhead: u16,
+}
+
 /// An outer header, and what its fields follow from.
 #[derive(Clone, Copy, Debug)]
 pub struct Wrapped {
@@ -180,6 +189,8 @@ pub struct Wrapped {
     pub patch: Patch,
     /// From which of the tunnel's sources.
     pub source: IpAddr,
+    /// To the remote.
+    pub destination: IpAddr,
     /// Of how many.
     pub sources: usize,
     /// Whether it is IPv4.

@@ -92,28 +92,16 @@ impl<D: Device, W: Witness> State<D, W> {
             let step = self.take_step(heard, told.take(), packet.meta.ingress, tables, now);
             let Some(Telling { inner, error, tunnel }) = step else { break };
             if !is_from_here(inner, tables) {
-                self.relay(inner, error, tunnel, tables, now);
-                self.witness.turn_to(packet);
+                if self.report(inner, error, Flags::NONE, tables, now) {
+                    self.witness.turn_to(packet);
+                    self.count_event(Counter::IfIcmpRelayed, Some(tunnel.setup.slot));
+                }
                 break;
             }
             // What was inside this tunnel is the outer packet of another of ours.
             heard = UnderlayError { cause: Cause::from_error(error), quoted: inner };
         }
         Ok(())
-    }
-
-    /// Tells the sender of `inner`, the beginning of a packet that a tunnel has sent.
-    fn relay(
-        &mut self,
-        inner: &[u8],
-        error: IcmpError,
-        tunnel: &Tunnel,
-        tables: &Tables,
-        now: Nanos,
-    ) {
-        if self.report(inner, error, Flags::NONE, tables, now) {
-            self.count_event(Counter::IfIcmpRelayed, Some(tunnel.setup.slot));
-        }
     }
 
     /// Finds the tunnel that sent what an error quotes, and learns from it. `told` is the address of

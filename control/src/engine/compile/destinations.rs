@@ -146,6 +146,18 @@ impl Compiler {
         }
     }
 
+    /// The longest prefix in the tables that an address is in.
+    pub(in crate::engine) fn prefix_of(&self, address: IpAddr) -> Option<IpNet> {
+        match address {
+            IpAddr::V4(address) => {
+                self.rib4.longest_match(address.into()).map(|(net, _)| net.into())
+            }
+            IpAddr::V6(address) => {
+                self.rib6.longest_match(address.into()).map(|(net, _)| net.into())
+            }
+        }
+    }
+
     /// Where packets to an address go.
     pub(super) fn look_up(&self, address: IpAddr) -> NextHop {
         let id = match address {

@@ -1,5 +1,7 @@
 //! What is told of routes.
 
+use std::net::IpAddr;
+
 use adit_dataplane::interface::TunnelId;
 use ipnet::IpNet;
 
@@ -41,6 +43,14 @@ impl Controller {
             routes.push(local(to));
         }
         report::Routes::new(routes)
+    }
+
+    /// The prefix that packets to an address follow, as an operator writes it, and the route to it. A
+    /// prefix without a route is an address that means all hosts of a connected net.
+    pub fn route_of(&self, address: IpAddr) -> Option<(String, Option<report::Route>)> {
+        let to = self.compiler.prefix_of(address)?;
+        let route = self.routes_to(to).routes.into_iter().find(|route| route.active);
+        Some((destination(to), route))
     }
 
     fn connected_by_tunnel(
