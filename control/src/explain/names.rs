@@ -54,6 +54,9 @@ impl Names<'_> {
             let other = if has_local { tunnel.remote } else { tunnel.local };
             let end = if has_local { "remote" } else { "local" };
             (has_local || has_remote).then(|| match other {
+                _ if has_local && has_remote => {
+                    format!("{} has both, and wants another header", tunnel.name)
+                }
                 Some(other) => format!("{} has {end} {other}", tunnel.name),
                 None => format!("{} has no {end}", tunnel.name),
             })
@@ -133,6 +136,11 @@ pub(super) const fn ttl_word(is_ipv4: bool) -> &'static str {
 /// What a packet carries, with ports, or type and code.
 pub(super) fn payload(header: &Header) -> String {
     let name = protocol_name(header.protocol);
+    if let Some(gre) = header.gre {
+        let key = gre.key.map_or_else(String::new, |key| format!(" key {key}"));
+        let sequence = gre.sequence.map_or_else(String::new, |number| format!(" number {number}"));
+        return format!("{name}{key}{sequence}");
+    }
     match (header.protocol, header.upper) {
         (protocol::TCP | protocol::UDP, Some((from, to))) => format!("{name} {from} > {to}"),
         (protocol::ICMP | protocol::ICMPV6, Some((kind, code))) => {

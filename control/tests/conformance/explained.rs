@@ -219,6 +219,28 @@ fn an_error_that_is_held_back_for_its_rate_is_explained() {
 }
 
 #[test]
+fn the_header_of_gre_is_explained_in_both_directions() {
+    let bench = Bench::bare()
+        .tunnel("g0", "gre", "198.51.100.1", "203.0.113.2")
+        .set("tunnels.g0.key", "7")
+        .set("tunnels.g0.require-sequence", "yes")
+        .route("{ to: 10.2.0.0/16, tunnel: g0 }");
+    let from_peer = |header: &[u8]| {
+        let packet = [header, &udp4(R, H, 84).bytes()].concat();
+        ("u", from_gateway(peer4(47, packet)))
+    };
+    let inputs = [
+        ("l", from_host(udp4(H, R, 84))),
+        // A key and a number; the key alone; another key; a version that is PPTP's.
+        from_peer(&[0x30, 0, 8, 0, 0, 0, 0, 7, 0, 0, 0, 9]),
+        from_peer(&[0x20, 0, 8, 0, 0, 0, 0, 7]),
+        from_peer(&[0x20, 0, 8, 0, 0, 0, 0, 8]),
+        from_peer(&[0, 1, 8, 0]),
+    ];
+    holds("gre", &explained(bench, &inputs, &[]));
+}
+
+#[test]
 fn an_encapsulation_limit_is_explained() {
     let option = |value| vec![0, 0, 4, 1, value, 1, 1, 0];
     let packet = |value| ("l", from_host(udp6(H6, R6, 100).extension(60, option(value))));

@@ -70,7 +70,11 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         return Verdict::drop_in(counter, id);
     }
     let at = (outer.protocol, outer.header_len);
-    let (shim_len, carried) = match tunnel.setup.shim.judge(packet.data(), at, round.now) {
+    let judged = tunnel.setup.shim.judge(packet.data(), at, round.now);
+    if !tunnel.setup.shim.is_none() {
+        round.note(|| Event::Shim(judged));
+    }
+    let (shim_len, carried) = match judged {
         Ok(judged) => judged,
         Err(counter) => return Verdict::drop_in(counter, id),
     };

@@ -433,6 +433,7 @@ fn wrapped(
         sources: 1 + setup.more_locals.len(),
         is_ipv4,
         overhead: rewrite.len() + extra_header_len(tunnel, limit) + setup.shim.len(),
+        carried: inner.protocol,
         inner_tos: inner.tos,
         inner_dont_fragment: inner.dont_fragment,
         ecn: setup.ecn,

@@ -15,7 +15,6 @@ use crate::stage::Loss;
 use crate::tables::GroupId;
 use crate::tables::soft_state::PathMtu;
 use crate::tunnel::ecn::{EcnDecap, EcnEncap};
-use crate::tunnel::lookup::Found;
 use crate::tunnel::rewrite::Patch;
 use crate::tunnel::size::SizeLimits;
 use crate::tunnel::{DontFragment, Relayed};
@@ -53,6 +52,9 @@ pub enum Event {
     OuterTtl { ttl: u8, least: u8 },
     /// Whether it came in where the route to its source goes out.
     ReversePath { source: IpAddr, ingress: Interface, passes: bool },
+    /// The headers between the outer one and the packet inside: their bytes and what follows, an IP
+    /// protocol; or why they are refused.
+    Shim(Result<(usize, u8), Counter>),
     /// The packet inside.
     Inner(Header),
     /// The ECN fields, and what decapsulation makes of them.
@@ -116,7 +118,7 @@ pub enum Event {
     /// It is for this node.
     Delivered,
     /// What a lookup by outer addresses found, for a tunnel packet to this node.
-    Lookup { outer: Header, found: Found },
+    Lookup { outer: Header, found: Result<TunnelId, Counter> },
     /// It asked for an echo, and is the reply now.
     EchoReply { length: usize },
     /// It asked for one more echo than is answered.
@@ -197,6 +199,8 @@ pub struct Wrapped {
     pub is_ipv4: bool,
     /// Bytes put in front.
     pub overhead: usize,
+    /// The IP protocol of the packet inside, which the outer header names where nothing is between.
+    pub carried: u8,
     /// DSCP and ECN of the packet inside.
     pub inner_tos: u8,
     /// DF inside; `None`: IPv6.

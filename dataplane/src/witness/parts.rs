@@ -7,6 +7,7 @@ use crate::reassembly::FragmentHeader;
 use crate::tables::{GroupId, NextHop, Tables};
 use crate::tunnel::policy::SourceFilter;
 use crate::wire::checksum::checksum;
+use crate::wire::gre::Gre;
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{self, Ipv6, Ipv6Error};
 use crate::wire::{protocol, read_u16};
@@ -32,6 +33,8 @@ pub struct Header {
     pub fragment: Option<(usize, bool)>,
     /// TCP and UDP: the ports, source first. ICMP: type and code.
     pub upper: Option<(u16, u16)>,
+    /// GRE: its header, where it can be read.
+    pub gre: Option<Gre>,
 }
 
 impl Header {
@@ -57,6 +60,7 @@ impl Header {
             dont_fragment: Some(header.dont_fragment()),
             fragment: header.is_fragment().then_some((offset, has_more)),
             upper: upper.and_then(|upper| first_fields(header.protocol(), upper)),
+            gre: upper.and_then(|upper| read_gre(header.protocol(), upper)),
         }
     }
 
@@ -77,6 +81,7 @@ impl Header {
             dont_fragment: None,
             fragment,
             upper: bytes.and_then(|bytes| first_fields(upper.protocol, bytes)),
+            gre: bytes.and_then(|bytes| read_gre(upper.protocol, bytes)),
         }
     }
 }
@@ -90,6 +95,10 @@ fn first_fields(protocol: u8, upper: &[u8]) -> Option<(u16, u16)> {
         protocol::ICMP | protocol::ICMPV6 => Some((a.into(), b.into())),
         _ => None,
     }
+}
+
+fn read_gre(protocol: u8, upper: &[u8]) -> Option<Gre> {
+    if protocol == protocol::GRE { Gre::parse(upper).ok() } else { None }
 }
 
 /// What is wrong with a header, and the values that show it.

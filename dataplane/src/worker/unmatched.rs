@@ -61,7 +61,7 @@ pub(super) fn check_tunnel<A: OuterAddress>(
     };
     let counter = if message.is_piece {
         let whose = whose_piece(message.protocol, ends, lookup, port);
-        note(whose.map_or(Found::Nothing, Found::Tunnel));
+        note(whose.ok_or(Counter::ReasmNoTunnel));
         match whose {
             Some(id) => return Err(piece_of(id, tables)),
             None if may_be_own => return Ok(()),
@@ -70,11 +70,7 @@ pub(super) fn check_tunnel<A: OuterAddress>(
     } else {
         // In pieces, or behind a fragment header inside a tunnel: the stages left it to us.
         let whose = whose(message, packet, ends, lookup, tables);
-        note(match whose {
-            Ok(id) => Found::Tunnel(id),
-            Err(Counter::TunNoMatch) => Found::Nothing,
-            Err(_) => Found::WrongProtocol,
-        });
+        note(whose);
         match whose {
             Ok(id) => return Err(Verdict::Decap(id)),
             Err(counter) => counter,

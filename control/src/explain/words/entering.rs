@@ -128,7 +128,10 @@ pub(super) fn wrapped(wrapped: &Wrapped, names: Names<'_>) -> Told {
     } else {
         String::new()
     };
-    let carried = protocol_name(patch.protocol);
+    let mut carried = protocol_name(patch.protocol);
+    if patch.protocol != wrapped.carried {
+        carried = format!("{carried} with {}", protocol_name(wrapped.carried));
+    }
     let mut words =
         format!("{source} > {destination}{choice}, {carried} inside, {overhead} bytes in front");
     for part in [ecn(wrapped), dscp(wrapped), ttl(wrapped), fragment(wrapped), limit(wrapped)] {
@@ -140,7 +143,7 @@ pub(super) fn wrapped(wrapped: &Wrapped, names: Names<'_>) -> Told {
     let mut values = json!({
         "tunnel": names.tunnel(tunnel), "source": source, "destination": destination,
         "sources": sources,
-        "overhead": overhead, "protocol": patch.protocol, "ttl": patch.ttl,
+        "overhead": overhead, "protocol": patch.protocol, "carried": wrapped.carried, "ttl": patch.ttl,
         "dscp": patch.tos >> 2, "ecn": patch.tos & 3, "inner_ecn": wrapped.inner_tos & 3,
         "encap_limit": wrapped.encap_limit,
     });

@@ -110,6 +110,9 @@ pub(super) fn header_values(header: &Header) -> Value {
     if let Some(dont_fragment) = header.dont_fragment {
         values["dont_fragment"] = dont_fragment.into();
     }
+    if let Some(key) = header.gre.and_then(|gre| gre.key) {
+        values["key"] = key.into();
+    }
     if let Some((offset, more)) = header.fragment {
         values["fragment"] = json!({ "offset": offset, "more": more });
     }

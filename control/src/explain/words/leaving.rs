@@ -59,6 +59,23 @@ pub(super) fn reverse_path(
     Told::new("outer route", "outer_rpf", values, words)
 }
 
+pub(super) fn shim(judged: Result<(usize, u8), Counter>) -> Told {
+    let words = match judged {
+        Ok((length, carried)) => {
+            format!(
+                "{length} bytes that are as the tunnel wants them, then {}",
+                protocol_name(carried)
+            )
+        }
+        Err(_) => "not as the tunnel wants it".to_owned(),
+    };
+    let values = json!({
+        "length": judged.ok().map(|shim| shim.0), "protocol": judged.ok().map(|shim| shim.1),
+        "refused": judged.err().map(Counter::name),
+    });
+    Told::new("tunnel header", "shim", values, words)
+}
+
 pub(super) fn inner(header: &Header) -> Told {
     Told::new("inside", "inner", header_values(header), header_words(header))
 }

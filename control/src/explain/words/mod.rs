@@ -35,6 +35,7 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
         Event::ReversePath { source, ingress, passes } => {
             leaving::reverse_path(*source, *ingress, *passes, names)
         }
+        Event::Shim(judged) => leaving::shim(*judged),
         Event::Inner(header) => leaving::inner(header),
         Event::EcnOut { outer, inner, result } => leaving::ecn(*outer, *inner, *result),
         Event::DscpOut { outer, inner, is_copied } => leaving::dscp(*outer, *inner, *is_copied),

@@ -3,15 +3,15 @@
 
 use std::net::IpAddr;
 
+use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::TunnelId;
 use adit_dataplane::node::icmp_error::IcmpError;
 use adit_dataplane::node::icmp_relay::Cause;
 use adit_dataplane::tunnel::Relayed;
-use adit_dataplane::tunnel::lookup::Found;
 use adit_dataplane::witness::Header;
 use serde_json::json;
 
-use super::super::names::{Names, error_words, protocol_name};
+use super::super::names::{Names, error_words, payload};
 use super::super::step::Told;
 use super::frame::header_values;
 
@@ -19,31 +19,27 @@ pub(super) fn delivered() -> Told {
     Told::new("delivery", "delivered", json!({}), "it is for this node itself")
 }
 
-pub(super) fn lookup(outer: &Header, found: Found, names: Names<'_>) -> Told {
-    let Header { source, destination, protocol, .. } = *outer;
-    let carried = protocol_name(protocol);
-    let pair = format!("local {destination}, remote {source}");
-    let (word, tunnel, words) = match found {
-        Found::Tunnel(tunnel) => {
-            let tunnel = names.tunnel(tunnel);
-            let words = format!("{tunnel} has these ends: {pair}");
-            ("found", Some(tunnel), words)
+pub(super) fn lookup(outer: &Header, found: Result<TunnelId, Counter>, names: Names<'_>) -> Told {
+    let Header { source, destination, .. } = *outer;
+    let (carried, pair) = (payload(outer), format!("local {destination}, remote {source}"));
+    let tunnel = found.ok().map(|tunnel| names.tunnel(tunnel));
+    let words = match (&tunnel, found) {
+        (Some(tunnel), _) => format!("{tunnel} has these ends: {pair}"),
+        (_, Err(Counter::TunProtoMismatch)) => {
+            format!("there is a tunnel with {pair}, but none that takes {carried}")
         }
-        Found::WrongProtocol => {
-            ("other-protocol", None, format!("{pair} is a tunnel, but none that takes {carried}"))
+        (_, Err(Counter::TunEncapMismatch)) => {
+            format!("there is a tunnel with {pair}, but not inside {carried}")
         }
-        Found::Nothing => {
-            let mut words = format!("no tunnel has these ends: {pair}");
-            for beside in names.tunnels_beside(destination, source) {
-                words.push_str("; ");
-                words.push_str(&beside);
-            }
-            ("nothing", None, words)
+        (_, Err(Counter::TunNoMatch | Counter::ReasmNoTunnel)) => {
+            let beside = names.tunnels_beside(destination, source);
+            [vec![format!("no tunnel takes {carried} with {pair}")], beside].concat().join("; ")
         }
+        _ => format!("what {carried} begins with is refused, whatever tunnel it is for"),
     };
     let mut values = header_values(outer);
-    values["found"] = word.into();
     values["tunnel"] = tunnel.into();
+    values["refused"] = found.err().map(Counter::name).into();
     Told::new("tunnel", "lookup", values, words)
 }
 
