@@ -27,7 +27,7 @@ use benches::case::{BURST, Case, Verb};
 use benches::court::Court;
 use benches::hot_queue::{self, HotQueue};
 use benches::numbers::Numbers;
-use benches::packets::Families;
+use benches::packets::{Between, Families};
 use benches::treadmill::Frame;
 
 const FLOWS: usize = 4096;
@@ -71,7 +71,13 @@ struct Rate {
 }
 
 fn frames() -> Vec<Frame> {
-    let case = Case { verb: Verb::Decap, families: Families::ALL[0].1, tunnels: 1, routes: 0 };
+    let case = Case {
+        verb: Verb::Decap,
+        families: Families::ALL[0].1,
+        tunnels: 1,
+        between: Between::Nothing,
+        routes: 0,
+    };
     let [frame] = case.frames()[..] else { panic!("one tunnel has one frame") };
     let mut numbers = Numbers::new(7);
     let flow = |_| {
@@ -85,7 +91,13 @@ fn frames() -> Vec<Frame> {
 impl Appliance {
     fn start() -> Self {
         let (queue, devices) = HotQueue::pair(frames());
-        let case = Case { verb: Verb::Decap, families: Families::ALL[0].1, tunnels: 1, routes: 0 };
+        let case = Case {
+            verb: Verb::Decap,
+            families: Families::ALL[0].1,
+            tunnels: 1,
+            between: Between::Nothing,
+            routes: 0,
+        };
         let team = Team::new(2).expect("two are a team");
         let stop = Arc::new(AtomicBool::new(false));
         let court = Arc::new(Court::default());

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use adit_dataplane::clock::Nanos;
 use benches::case::{BURST, Case, Verb};
 use benches::measure::measure;
-use benches::packets::Families;
+use benches::packets::{Between, Families};
 
 /// Bytes that are allocated at the moment.
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
@@ -49,9 +49,27 @@ fn case(words: &[String]) -> Option<Case> {
     let families = Families { inner_is_ipv4: is_ipv4, outer_is_ipv4: is_ipv4 };
     let tunnels = u32::try_from(count).ok()?;
     match words.first()?.as_str() {
-        "forward" => Some(Case { verb: Verb::Forward, families, tunnels: 0, routes: count }),
-        "encap" => Some(Case { verb: Verb::Encap, families, tunnels, routes: 0 }),
-        "decap" => Some(Case { verb: Verb::Decap, families, tunnels, routes: 0 }),
+        "forward" => Some(Case {
+            verb: Verb::Forward,
+            families,
+            tunnels: 0,
+            between: Between::Nothing,
+            routes: count,
+        }),
+        "encap" => Some(Case {
+            verb: Verb::Encap,
+            families,
+            tunnels,
+            between: Between::Nothing,
+            routes: 0,
+        }),
+        "decap" => Some(Case {
+            verb: Verb::Decap,
+            families,
+            tunnels,
+            between: Between::Nothing,
+            routes: 0,
+        }),
         _ => None,
     }
 }

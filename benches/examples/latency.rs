@@ -14,7 +14,7 @@ use adit_dataplane::worker::Worker;
 use benches::case::{BURST, Case, Verb};
 use benches::measure::measure;
 use benches::paced::Paced;
-use benches::packets::Families;
+use benches::packets::{Between, Families};
 use benches::treadmill::Treadmill;
 
 const LOADS_PERCENT: [f64; 3] = [10.0, 50.0, 90.0];
@@ -85,6 +85,9 @@ fn main() {
     println!("From due to sent, bursts of at most {BURST}: median (least–most) of {RUNS} runs.");
     let v4 = Families::ALL[0].1;
     for (verb, tunnels) in [(Verb::Forward, 0), (Verb::Encap, 1000), (Verb::Decap, 1000)] {
-        measure_case(Case { verb, families: v4, tunnels, routes: 0 }, scale);
+        measure_case(
+            Case { verb, families: v4, tunnels, between: Between::Nothing, routes: 0 },
+            scale,
+        );
     }
 }

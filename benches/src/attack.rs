@@ -9,8 +9,8 @@ use adit_dataplane::worker::{Worker, WorkerSettings};
 use crate::case::{Case, Verb, shuffle};
 use crate::numbers::Numbers;
 use crate::packets::{
-    Families, HOST4, HOST6, LOCAL4, LOCAL6, frame, inward, outward, packet4, packet6, remote4,
-    remote6,
+    Between, Families, HOST4, HOST6, LOCAL4, LOCAL6, frame, inward, outward, packet4, packet6,
+    remote4, remote6,
 };
 use crate::treadmill::{Frame, Treadmill};
 
@@ -67,7 +67,8 @@ impl Attack {
             Flood::ExpiredTransit,
         ];
         let beside = |verb, families, flood| {
-            let case = Case { verb, families, tunnels: TUNNELS, routes: 0 };
+            let case =
+                Case { verb, families, tunnels: TUNNELS, between: Between::Nothing, routes: 0 };
             Self { flood, case }
         };
         let mut all = Vec::new();
@@ -127,7 +128,10 @@ impl Attack {
     }
 
     fn ordinary(&self, number: u32) -> Vec<u8> {
-        let make = if self.case.verb == Verb::Encap { inward } else { outward };
+        let make = |families, number| match self.case.verb {
+            Verb::Encap => inward(families, number),
+            _ => outward(families, Between::Nothing, number),
+        };
         make(self.case.families, number % TUNNELS)
     }
 

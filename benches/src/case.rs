@@ -13,18 +13,22 @@ use adit_dataplane::node::rate_limit;
 use adit_dataplane::reassembly;
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::NeighborTable;
-use adit_dataplane::tables::{Limits, NextHop, Port, Tables};
-use adit_dataplane::tunnel::lookup::{Pair, Protocols, TunnelLookup};
+use adit_dataplane::tables::{Limits, NextHop, Operation, Port, Tables};
+use adit_dataplane::tunnel::gre::Gre;
+use adit_dataplane::tunnel::lookup::{Entry, Pair, Protocols};
 use adit_dataplane::tunnel::policy::{AddressSet, SourceFilter};
+use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
+use adit_dataplane::wire::protocol;
 use adit_dataplane::worker::exchange::{Publication, Shared};
 use adit_dataplane::worker::{Worker, WorkerSettings};
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::numbers::Numbers;
 use crate::packets::{
-    Families, HOST_MAC, HOST4, HOST6, LAN, LOCAL4, LOCAL6, PORT_MACS, ROUTER_MAC, UNDERLAY,
-    behind4, behind6, frame, inward, outward, plain4, plain6, remote4, remote6,
+    Between, Families, HOST_MAC, HOST4, HOST6, LAN, LOCAL4, LOCAL6, PORT_MACS, ROUTER_MAC,
+    UNDERLAY, behind4, behind6, frame, inward, outward, plain4, plain6, remote4, remote6,
 };
 use crate::routes::{addresses4, addresses6, routes4, routes6};
 use crate::treadmill::{Alone, Frame, Treadmill};
@@ -55,6 +59,8 @@ pub struct Case {
     pub families: Families,
     /// How many tunnels there are; each packet takes another.
     pub tunnels: u32,
+    /// What their headers have between them.
+    pub between: Between,
     /// How many routes there are besides, of the inner family. 0 and [`Verb::Forward`]: one.
     pub routes: usize,
 }
@@ -66,14 +72,24 @@ impl Case {
             verb: Verb::Forward,
             families,
             tunnels: 0,
+            between: Between::Nothing,
             routes: 0,
         });
         let mut cases = plain.to_vec();
         for verb in [Verb::Encap, Verb::Decap] {
             for (_, families) in Families::ALL {
-                let tunnels = |tunnels| Self { verb, families, tunnels, routes: 0 };
+                let between = Between::Nothing;
+                let tunnels = |tunnels| Self { verb, families, tunnels, between, routes: 0 };
                 cases.extend([1, 1000].map(tunnels));
             }
+        }
+        for verb in [Verb::Encap, Verb::Decap] {
+            let of = |pair: usize, between| {
+                let families = Families::ALL[pair].1;
+                Self { verb, families, tunnels: 1000, between, routes: 0 }
+            };
+            cases.extend([of(0, Between::Gre), of(0, Between::KeyedGre), of(1, Between::Gre)]);
+            cases.extend([of(2, Between::Gre), of(3, Between::KeyedGre), of(0, Between::Fou)]);
         }
         cases
     }
@@ -84,8 +100,8 @@ impl Case {
         let pair = pair.map_or("", |(name, _)| name);
         match self.verb {
             Verb::Forward => format!("forward {}", &pair[..2]),
-            Verb::Encap => format!("encap {pair}"),
-            Verb::Decap => format!("decap {pair}"),
+            Verb::Encap => format!("encap {}{pair}", self.between.name()),
+            Verb::Decap => format!("decap {}{pair}", self.between.name()),
         }
     }
 
@@ -107,7 +123,9 @@ impl Case {
                 .filter(|address| address >> 125 == 1 && address >> 96 != 0x2001_0db8)
                 .map(|address| plain6(address.into()))
                 .collect(),
-            (Verb::Decap, _) => self.each_tunnel(outward),
+            (Verb::Decap, _) => {
+                self.each_tunnel(|families, number| outward(families, self.between, number))
+            }
             _ => self.each_tunnel(inward),
         };
         shuffle(&mut packets);
@@ -185,26 +203,52 @@ impl Case {
     }
 
     fn add_tunnels(&self, tables: &mut Tables, underlay: NextHop) {
-        let mut by_ipv4 = TunnelLookup::new(SEED);
-        let mut by_ipv6 = TunnelLookup::new(SEED);
-        let any = Protocols::IPV4.with(Protocols::IPV6);
+        let shim = self.shim();
+        if let Some(udp) = &shim.udp {
+            tables.udp_ports.put(udp.listens_at, Some(udp.service()));
+        }
+        let protocols = Protocols::IPV4.with(Protocols::IPV6);
+        let label = shim.input_label();
         let mut tunnels = Vec::new();
         for number in 0..self.tunnels {
-            let id = TunnelId(number);
-            let inserted = if self.families.outer_is_ipv4 {
-                let pair = Pair::new(LOCAL4.into(), remote4(number).into());
-                by_ipv4.insert(pair, any, None, id)
+            let tunnel = TunnelId(number);
+            let (link, patience) = (None, None);
+            let added = tables.change(&if self.families.outer_is_ipv4 {
+                let pair = Pair { local: LOCAL4.into(), remote: remote4(number).into(), label };
+                Operation::AddLookup4(Entry { pair, protocols, link, tunnel, patience })
             } else {
-                let pair = Pair::new(LOCAL6.into(), remote6(number).into());
-                by_ipv6.insert(pair, any, None, id)
-            };
-            inserted.expect("remotes that differ");
-            let setup = tunnel(self.families, number, underlay);
+                let pair = Pair { local: LOCAL6.into(), remote: remote6(number).into(), label };
+                Operation::AddLookup6(Entry { pair, protocols, link, tunnel, patience })
+            });
+            added.expect("remotes that differ");
+            let mut setup = setup(self.families, number, underlay);
+            setup.put_shim(shim.clone());
             tunnels.push(Tunnel::new(setup).expect("one family outside"));
         }
         tables.tunnels = tunnels;
-        tables.tunnels_by_ipv4 = by_ipv4;
-        tables.tunnels_by_ipv6 = by_ipv6;
+    }
+
+    /// What is between the headers.
+    fn shim(&self) -> Shim {
+        match self.between {
+            Between::Nothing => Shim::default(),
+            Between::Gre => Kind::Gre(Gre::default()).into(),
+            Between::KeyedGre => {
+                let key = Some(Between::KEY);
+                Kind::Gre(Gre { output_key: key, input_key: key, ..Gre::default() }).into()
+            }
+            Between::Fou => {
+                let udp = Udp {
+                    listens_at: Between::FOU_PORT,
+                    sends_to: Between::FOU_PORT,
+                    sends_from: None,
+                    has_checksum: true,
+                    needs_no_checksum: false,
+                    header: UdpHeader::Fou { carries: protocol::IPV4 },
+                };
+                Shim { udp: Some(udp), kind: Kind::None }
+            }
+        }
     }
 
     /// The routes to the host, to us, into tunnels, and the others by way of `gateway`.
@@ -268,7 +312,7 @@ pub(crate) fn shuffle<T>(items: &mut [T]) {
 }
 
 /// A tunnel as the profile `native` makes it.
-fn tunnel(families: Families, number: u32, underlay: NextHop) -> TunnelSetup {
+fn setup(families: Families, number: u32, underlay: NextHop) -> TunnelSetup {
     let is_ipv4 = families.outer_is_ipv4;
     let (local, remote): (IpAddr, IpAddr) = if is_ipv4 {
         (LOCAL4.into(), remote4(number).into())

@@ -54,6 +54,50 @@ impl Families {
     ];
 }
 
+/// What is between the headers of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Between {
+    /// Nothing.
+    Nothing,
+    /// A GRE header without options.
+    Gre,
+    /// The same with a key.
+    KeyedGre,
+    /// UDP, which says by its port what follows.
+    Fou,
+}
+
+impl Between {
+    /// The key of [`Self::KeyedGre`].
+    pub const KEY: u32 = 7;
+    /// The port of [`Self::Fou`], which carries IPv4.
+    pub const FOU_PORT: u16 = 5555;
+
+    /// As one says it, with a blank behind.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Gre => "gre ",
+            Self::KeyedGre => "gre key ",
+            Self::Fou => "fou ",
+        }
+    }
+
+    /// What a peer puts in front of a packet of an IP protocol, and the IP protocol of that.
+    fn wrap(self, protocol: u8, packet: Vec<u8>) -> (u8, Vec<u8>) {
+        let kind = if protocol == 4 { [8, 0] } else { [0x86, 0xdd] };
+        let len = u16::try_from(packet.len() + 8).unwrap_or(0).to_be_bytes();
+        let port = Self::FOU_PORT.to_be_bytes();
+        let (outer, header) = match self {
+            Self::Nothing => return (protocol, packet),
+            Self::Gre => (47, vec![0, 0, kind[0], kind[1]]),
+            Self::KeyedGre => (47, vec![0x20, 0, kind[0], kind[1], 0, 0, 0, 7]),
+            Self::Fou => (17, vec![0xc0, 1, port[0], port[1], len[0], len[1], 0, 0]),
+        };
+        (outer, [header, packet].concat())
+    }
+}
+
 /// An address behind tunnel `number`, and its net.
 pub fn behind4(number: u32) -> (Ipv4Addr, Ipv4Net) {
     let address = Ipv4Addr::from(0x0b00_0008 + (number << 8));
@@ -93,12 +137,13 @@ pub fn inward(families: Families, number: u32) -> Vec<u8> {
 }
 
 /// From behind tunnel `number` to the host, as the tunnel carries it.
-pub fn outward(families: Families, number: u32) -> Vec<u8> {
+pub fn outward(families: Families, between: Between, number: u32) -> Vec<u8> {
     let (protocol, inside) = if families.inner_is_ipv4 {
         (4, packet4(behind4(number).0, HOST4, 17, &[0; FRAME_LEN - 14 - 20]))
     } else {
         (41, packet6(behind6(number).0, HOST6, 17, &[0; FRAME_LEN - 14 - 40]))
     };
+    let (protocol, inside) = between.wrap(protocol, inside);
     if families.outer_is_ipv4 {
         packet4(remote4(number), LOCAL4, protocol, &inside)
     } else {

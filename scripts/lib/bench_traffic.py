@@ -18,6 +18,14 @@ FRAMES_MAX = 100_000
 PAIRS = ['v4/v4', 'v6/v4', 'v4/v6', 'v6/v6']
 MODES = {'v4/v4': 'ipip', 'v6/v4': 'sit', 'v4/v6': 'ipip6', 'v6/v6': 'ip6ip6'}
 OVERHEAD = {'v4': 20, 'v6': 40}
+# What tunnels have between the outer header and the packet inside: bytes, and how a file says it.
+KINDS = {
+    '': (0, ''),
+    'gre': (4, ''),
+    'gre-key': (8, ', key: 7'),
+    'fou': (8, ', encap: { type: fou, dport: 5555 }'),
+    'gue': (12, ', encap: { type: gue }'),
+}
 
 # Bytes without FCS, before encapsulation. IPv6 and UDP need 62 where IPv4 takes 60.
 SMALL = [60]
@@ -57,6 +65,7 @@ class Case:
     routes6: int = 1
     imix: bool = False
     target: float | None = None
+    kind: str = ''
 
     @property
     def inner(self):
@@ -68,7 +77,7 @@ class Case:
 
     def words(self):
         """What its row says, and a person may pick it by."""
-        words = [self.verb, self.families]
+        words = [self.verb, *([self.kind] if self.kind else []), self.families]
         if self.tunnels:
             words.append(str(self.tunnels))
         if self.routes4 > 1:
@@ -77,7 +86,13 @@ class Case:
 
     def growth(self):
         """Bytes that a frame leaves longer than it came."""
-        return {'forward': 0, 'encap': 1, 'decap': -1}[self.verb] * OVERHEAD[self.outer]
+        return {'forward': 0, 'encap': 1, 'decap': -1}[self.verb] * (OVERHEAD[self.outer] + KINDS[self.kind][0])
+
+    def mode(self):
+        """What a file says it is."""
+        if self.kind.startswith('gre'):
+            return 'gre' if self.outer == 'v4' else 'ip6gre'
+        return MODES[self.families]
 
     def frame_count(self):
         spread = max(self.tunnels, self.routes4 if self.verb == 'forward' and self.routes4 > 1 else 0)
@@ -102,6 +117,8 @@ def default_cases():
         *tunnels('v4/v4', 1, 2.1, 2.5), *tunnels('v4/v4', 1000, 2.1, 2.5),
         *tunnels('v6/v4', 1000, 2.6, 3.0), *tunnels('v4/v6', 1000, 2.6, 3.0), *tunnels('v6/v6', 1000, None, None),
         *tunnels('v4/v4', 100_000, 4.0, 4.0, **large),
+        *tunnels('v4/v4', 1000, 2.4, 2.8, kind='gre'), *tunnels('v4/v4', 1000, None, None, kind='gre-key'),
+        *tunnels('v4/v4', 1000, 3.0, 3.5, kind='fou'),
         Case('forward', 'v4', imix=True), *tunnels('v4/v4', 1000, None, None, imix=True),
     ]
 
@@ -183,10 +200,24 @@ def frames(case):
         if networks:
             packet = redirect(packet, case.inner, numbers.choice(networks), numbers)
         if case.verb == 'decap':
-            protocol = 4 if case.inner == 'v4' else 41
+            protocol, packet = behind_shim(case, packet, flow)
             packet = ip_packet(remote(case.outer, number), LOCAL[case.outer], protocol, packet)
         kind = b'\x08\x00' if packet[0] >> 4 == 4 else b'\x86\xdd'
         yield ADIT_IN + (ROUTER_MAC if case.verb == 'decap' else HOST_MAC) + kind + packet
+
+
+def behind_shim(case, packet, flow):
+    """What a peer puts in front of a packet, and the IP protocol of that."""
+    protocol, kind = (4, 0x0800) if case.inner == 'v4' else (41, 0x86dd)
+    if case.kind == 'gre':
+        return 47, struct.pack('!HH', 0, kind) + packet
+    if case.kind == 'gre-key':
+        return 47, struct.pack('!HHI', 0x2000, kind, 7) + packet
+    if case.kind == 'fou':
+        return 17, struct.pack('!HHHH', 0xc000 + flow % 0x4000, 5555, 8 + len(packet), 0) + packet
+    if case.kind == 'gue':
+        return 17, struct.pack('!HHHHBBH', 0xc000 + flow % 0x4000, 6080, 12 + len(packet), 0, 0, protocol, 0) + packet
+    return protocol, packet
 
 
 def redirect(packet, family, network, numbers):
@@ -226,7 +257,7 @@ def write_tunnels(case, path):
         out.write('tunnels:\n')
         for number in range(case.tunnels):
             net = ipaddress.ip_network(f'{behind(case.inner, number)}/{length}', strict=False)
-            out.write(f'  t{number}: {{ mode: {MODES[case.families]}, local: "{LOCAL[case.outer]}", '
+            out.write(f'  t{number}: {{ mode: {case.mode()}{KINDS[case.kind][1]}, local: "{LOCAL[case.outer]}", '
                       f'remote: "{remote(case.outer, number)}", routes: ["{net}"] }}\n')
 
 

@@ -47,7 +47,7 @@ pub(super) fn enter_ipv4(
         burst,
         entries.items(),
         |&(at, _)| at,
-        |packet, &(_, id)| enter_one_ipv4(packet, id, last, round),
+        |packet, &(_, id)| enter_one_ipv4::<false>(packet, id, last, round),
     );
 }
 
@@ -69,18 +69,32 @@ pub(super) fn enter_ipv6(
         burst,
         entries.items(),
         |&(at, _)| at,
-        |packet, &(_, id)| enter_one_ipv6(packet, id, last, round),
+        |packet, &(_, id)| enter_one_ipv6::<false>(packet, id, last, round),
     );
 }
 
+/// One whose tunnel has something behind the outer header.
+#[inline(never)]
+fn enter_one_behind_shim_ipv4(
+    packet: &mut Packet,
+    id: TunnelId,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    enter_one_ipv4::<true>(packet, id, last, round)
+}
+
 #[inline]
-fn enter_one_ipv4(
+fn enter_one_ipv4<const SHIM: bool>(
     packet: &mut Packet,
     id: TunnelId,
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
     let tunnel = round.tables.tunnel(id)?;
+    if !SHIM && tunnel.plain.facts.has_some(Facts::ANY_SHIM) {
+        return enter_one_behind_shim_ipv4(packet, id, last, round);
+    }
     let start = packet.data().first_chunk::<IPV4_END>()?;
     let plain = PlainIpv4::of(header::behind_ethernet(start));
     if header::opens_connection(packet.data(), IPV4_END, plain.protocol(), tunnel) {
@@ -95,25 +109,39 @@ fn enter_one_ipv4(
         fragment: tunnel.plain.fragment.apply(plain.fragment()),
     };
     if tunnel.plain.facts.has(Facts::IPV6_OUTSIDE) {
-        decrement_ttl(cover_ipv6(packet, tunnel, inner, link, round)?);
+        decrement_ttl(cover_ipv6::<_, SHIM>(packet, tunnel, inner, link, round)?);
     } else {
         let remote = tunnel.rewrite.remote_ipv4();
         if (plain.source() == remote) | (plain.destination() == remote) {
             return None;
         }
-        decrement_ttl(cover_ipv4(packet, tunnel, inner, link, round)?);
+        decrement_ttl(cover_ipv4::<_, SHIM>(packet, tunnel, inner, link, round)?);
     }
     Some(entered(inner, tunnel, link, round))
 }
 
+/// One whose tunnel has something behind the outer header.
+#[inline(never)]
+fn enter_one_behind_shim_ipv6(
+    packet: &mut Packet,
+    id: TunnelId,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    enter_one_ipv6::<true>(packet, id, last, round)
+}
+
 #[inline]
-fn enter_one_ipv6(
+fn enter_one_ipv6<const SHIM: bool>(
     packet: &mut Packet,
     id: TunnelId,
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
     let tunnel = round.tables.tunnel(id)?;
+    if !SHIM && tunnel.plain.facts.has_some(Facts::ANY_SHIM) {
+        return enter_one_behind_shim_ipv6(packet, id, last, round);
+    }
     let start = packet.data().first_chunk::<IPV6_END>()?;
     let plain = PlainIpv6::of(header::behind_ethernet(start));
     if header::opens_connection(packet.data(), IPV6_END, plain.next_header(), tunnel) {
@@ -132,9 +160,9 @@ fn enter_one_ipv6(
         if (plain.source() == remote) | (plain.destination() == remote) {
             return None;
         }
-        decrement_hop_limit(cover_ipv6(packet, tunnel, inner, link, round)?);
+        decrement_hop_limit(cover_ipv6::<_, SHIM>(packet, tunnel, inner, link, round)?);
     } else {
-        decrement_hop_limit(cover_ipv4(packet, tunnel, inner, link, round)?);
+        decrement_hop_limit(cover_ipv4::<_, SHIM>(packet, tunnel, inner, link, round)?);
     }
     Some(entered(inner, tunnel, link, round))
 }
@@ -175,17 +203,16 @@ fn entered(inner: Inner, tunnel: &Tunnel, link: &Link, round: &mut Round<'_>) ->
 
 /// Puts an IPv4 header, and what the tunnel has behind it, in front of a packet.
 #[inline]
-fn cover_ipv4<'p, const INNER: usize>(
+fn cover_ipv4<'p, const INNER: usize, const SHIM: bool>(
     packet: &'p mut Packet,
     tunnel: &Tunnel,
     inner: Inner,
     link: &Link,
     round: &mut Round<'_>,
 ) -> Option<&'p mut [u8; INNER]> {
-    let facts = tunnel.plain.facts;
-    if !facts.has_some(Facts::ANY_SHIM) {
+    if !SHIM {
         cover_with_ipv4::<INNER, 0, 20>(packet, tunnel, inner, link, round)
-    } else if facts.has(Facts::SHIM_OF_4) {
+    } else if tunnel.plain.facts.has(Facts::SHIM_OF_4) {
         cover_with_ipv4::<INNER, 4, 24>(packet, tunnel, inner, link, round)
     } else {
         cover_with_ipv4::<INNER, 8, 28>(packet, tunnel, inner, link, round)
@@ -194,17 +221,16 @@ fn cover_ipv4<'p, const INNER: usize>(
 
 /// The same with IPv6.
 #[inline]
-fn cover_ipv6<'p, const INNER: usize>(
+fn cover_ipv6<'p, const INNER: usize, const SHIM: bool>(
     packet: &'p mut Packet,
     tunnel: &Tunnel,
     inner: Inner,
     link: &Link,
     round: &Round<'_>,
 ) -> Option<&'p mut [u8; INNER]> {
-    let facts = tunnel.plain.facts;
-    if !facts.has_some(Facts::ANY_SHIM) {
+    if !SHIM {
         cover_with_ipv6::<INNER, 0, 40>(packet, tunnel, inner, link, round)
-    } else if facts.has(Facts::SHIM_OF_4) {
+    } else if tunnel.plain.facts.has(Facts::SHIM_OF_4) {
         cover_with_ipv6::<INNER, 4, 44>(packet, tunnel, inner, link, round)
     } else {
         cover_with_ipv6::<INNER, 8, 48>(packet, tunnel, inner, link, round)
