@@ -28,6 +28,7 @@ pub(super) fn check(
     for (index, draft) in drafts.tunnels.iter().enumerate() {
         check_link(report, draft, names, misspelled);
         check_mtu(report, draft);
+        warn_of_reordering(report, draft);
         if draft.is_broken {
             continue;
         }
@@ -76,6 +77,21 @@ fn check_mtu(report: &mut Report, draft: &TunnelDraft<'_>) {
         report
             .error(place, mark, MistakeKind::OutOfRange, message)
             .advise(format!("write {SMALLEST_IPV6_MTU} or more, or auto"));
+    });
+}
+
+/// Packets of several classes overtake each other, and numbers tell.
+fn warn_of_reordering(report: &mut Report, draft: &TunnelDraft<'_>) {
+    let settings = &draft.tunnel.settings;
+    if !settings.sequence || settings.dscp.is_some() || report.is_full_of_warnings() {
+        return;
+    }
+    draft.written.spot(report).at("sequence", |place, mark| {
+        let message = "packets are numbered, and each has the DSCP of the packet inside: where \
+                       routers prefer some, numbers arrive out of order";
+        report
+            .warn(place, mark, MistakeKind::DoesNotApply, message)
+            .advise("write dscp: and one for all, if the peer drops what is late");
     });
 }
 
