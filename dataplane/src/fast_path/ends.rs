@@ -14,7 +14,8 @@ use crate::stage::Round;
 use crate::stage::policy::{is_link_local, is_martian_ipv6};
 use crate::tables::NextHop;
 use crate::tunnel::lookup::{Found, Kinship, Protocols};
-use crate::wire::ethernet;
+use crate::wire::{ethernet, ipv4, ipv6, protocol};
+use crate::worker::relay::{Unheard, is_unheard};
 
 impl Round<'_> {
     /// Drops a packet.
@@ -146,14 +147,45 @@ pub(super) fn end_ipv4(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, roun
 }
 
 /// What becomes of a packet to an address of ours, which may be a piece of a tunnel packet.
-fn to_us_ipv4(packet: &Packet, plain: PlainIpv4, round: &Round<'_>) -> Outcome {
-    if !header::is_tunnels(plain.protocol()) {
+#[inline(never)]
+pub(super) fn to_us_ipv4(packet: &Packet, plain: PlainIpv4, round: &Round<'_>) -> Outcome {
+    let (local, remote) = (plain.destination(), plain.source());
+    if header::is_tunnels(plain.protocol()) {
+        let (protocols, port) = (Protocols::of(plain.protocol()), packet.meta.ingress.as_port());
+        let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, port);
+        return stranger_ipv4(plain, found, round);
+    }
+    let is_host = plain.is_from_host() && !round.tables.local.is_no_source_ipv4(remote);
+    if plain.protocol() != protocol::ICMP || plain.is_fragment() || !is_host {
         return Outcome::TO_US;
     }
-    let (local, remote) = (plain.destination(), plain.source());
-    let (protocols, port) = (Protocols::of(plain.protocol()), packet.meta.ingress.as_port());
-    let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, port);
-    stranger_ipv4(plain, found, round)
+    end_unheard(packet, plain.total_len(), ipv4::HEADER_LEN, round)
+}
+
+/// The same for IPv6; no piece is plain.
+#[inline(never)]
+pub(super) fn to_us_ipv6(packet: &Packet, plain: PlainIpv6, round: &Round<'_>) -> Outcome {
+    let is_host =
+        !is_martian_ipv6(plain.source()) && !round.tables.local.contains_ipv6(plain.source());
+    if plain.next_header() != protocol::ICMPV6 || !is_host {
+        return Outcome::TO_US;
+    }
+    end_unheard(packet, plain.total_len(), ipv6::HEADER_LEN, round)
+}
+
+/// Ends an ICMP error that changes nothing.
+fn end_unheard(packet: &Packet, len: u16, header_len: usize, round: &Round<'_>) -> Outcome {
+    let end = ethernet::HEADER_LEN + usize::from(len);
+    let bytes = packet.data().get(ethernet::HEADER_LEN..end).unwrap_or(&[]);
+    match is_unheard(bytes, header_len, packet.meta.ingress, round.tables) {
+        Some(Unheard::Rejected(slot)) => {
+            round.counters.count(Counter::IfIcmpRelayRejected, slot);
+        }
+        Some(Unheard::Silent) => {}
+        None => return Outcome::TO_US,
+    }
+    round.counters.balance.consumed.add(1);
+    Outcome::ENDED
 }
 
 /// The same for IPv6.
@@ -167,7 +199,7 @@ pub(super) fn end_ipv6(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, roun
                 PlainIpv6::of(header::behind_ethernet(packet.data().first_chunk::<IPV6_END>()?));
             let next_hop = round.tables.fib6.lookup(plain.destination());
             if next_hop.is_local() {
-                return Some(Outcome::TO_US);
+                return Some(to_us_ipv6(packet, plain, round));
             }
             let may_pass =
                 plain.is_between_hosts() && !round.tables.local.contains_ipv6(plain.source());

@@ -1,6 +1,7 @@
 //! Plain packets that go to a host.
 
 use super::Outcome;
+use super::ends::{to_us_ipv4, to_us_ipv6};
 use super::header::{
     self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_hop_limit, decrement_ttl,
 };
@@ -28,7 +29,7 @@ pub(super) fn forward_ipv4(
         let plain = PlainIpv4::of(header::behind_ethernet(start));
         let Some(link) = last.link_ipv4(next_hop, plain.destination(), round) else {
             if next_hop.is_local() {
-                *outcome = Outcome::TO_US;
+                *outcome = to_us_ipv4(packet, plain, round);
             }
             continue;
         };
@@ -55,7 +56,7 @@ pub(super) fn forward_ipv6(
         let plain = PlainIpv6::of(header::behind_ethernet(start));
         let Some(link) = last.link_ipv6(next_hop, plain.destination(), round) else {
             if next_hop.is_local() {
-                *outcome = Outcome::TO_US;
+                *outcome = to_us_ipv6(packet, plain, round);
             }
             continue;
         };

@@ -8,7 +8,7 @@ mod deliver;
 pub mod exchange;
 mod process;
 mod reassemble;
-mod relay;
+pub(crate) mod relay;
 mod settle;
 pub mod spread;
 mod tell;

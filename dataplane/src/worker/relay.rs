@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use super::State;
 use crate::clock::Nanos;
-use crate::counters::Counter;
+use crate::counters::{Counter, CounterSlot};
 use crate::device::Device;
 use crate::interface::{Interface, PortId, TunnelId};
 use crate::node::icmp_error::IcmpError;
@@ -25,7 +25,7 @@ use crate::tunnel::{DontFragment, Relayed, Tunnel};
 use crate::wire::checksum::checksum;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
-use crate::wire::{Family, icmp6, protocol, read_u16};
+use crate::wire::{Family, icmp4, icmp6, protocol, read_u16};
 use crate::witness::{Event, Witness};
 
 /// Tunnels inside each other that an error is passed through, step by step (RFC 2473 §8.4).
@@ -51,6 +51,59 @@ struct Sent<'a> {
     inner: Option<Inner>,
 }
 
+/// What becomes of an ICMP message that changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unheard {
+    /// It is of no concern here.
+    Silent,
+    /// It is about a packet that was never sent; by the tunnel with these counters, if by any.
+    Rejected(Option<CounterSlot>),
+}
+
+/// Says of a whole packet to this node, from a host and with a checked header of `offset` bytes, whether it
+/// is an ICMP error that changes nothing: then all that is left to be done is to count it.
+pub(crate) fn is_unheard(
+    packet: &[u8],
+    offset: usize,
+    ingress: Interface,
+    tables: &Tables,
+) -> Option<Unheard> {
+    let message = packet.get(offset..)?;
+    let is_ipv4 = packet.first()? >> 4 == 4;
+    let kind = *message.first()?;
+    let is_error = if is_ipv4 { icmp4::is_error(kind) } else { icmp6::is_error(kind) };
+    if !is_error {
+        return None;
+    }
+    let (own, heard) = read(packet, message);
+    let unheard = match heard.map(|heard| Sent::find(heard.quoted, Some(own), ingress, tables)) {
+        None | Some(Ok(None)) => Unheard::Silent,
+        Some(Err(Rejected(tunnel))) => Unheard::Rejected(tunnel.map(|tunnel| tunnel.setup.slot)),
+        Some(Ok(Some(_))) => return None,
+    };
+    is_right(packet, message).then_some(unheard)
+}
+
+/// Whether the checksum of an ICMP message in a packet is right.
+fn is_right(packet: &[u8], message: &[u8]) -> bool {
+    if packet.first().is_some_and(|first| first >> 4 == 4) {
+        checksum(message) == 0
+    } else {
+        icmp6::checksum(packet, message) == read_u16(message, icmp6::offset::CHECKSUM)
+    }
+}
+
+/// The address of ours that an ICMP message went to, and what it says.
+fn read<'a>(packet: &[u8], message: &'a [u8]) -> (IpAddr, Option<UnderlayError<'a>>) {
+    if packet.first().is_some_and(|first| first >> 4 == 4) {
+        let own = Ipv4::trusted(packet).destination();
+        (IpAddr::V4(own.into()), UnderlayError::of_icmp4(message))
+    } else {
+        let own = Ipv6::trusted(packet).destination();
+        (IpAddr::V6(own.into()), UnderlayError::of_icmp6(message))
+    }
+}
+
 /// Why an error is not believed, and of which tunnel it speaks.
 struct Rejected<'a>(Option<&'a Tunnel>);
 
@@ -69,22 +122,10 @@ impl<D: Device, W: Witness> State<D, W> {
     ) -> Result<(), Counter> {
         let bytes = packet.data();
         let message = bytes.get(offset..).unwrap_or(&[]);
-        let is_ipv4 = bytes.first().is_some_and(|first| first >> 4 == 4);
-        let is_right = if is_ipv4 {
-            checksum(message) == 0
-        } else {
-            icmp6::checksum(bytes, message) == read_u16(message, icmp6::offset::CHECKSUM)
-        };
-        if !is_right {
+        if !is_right(bytes, message) {
             return Err(Counter::IcmpBadChecksum);
         }
-        let (own, heard) = if is_ipv4 {
-            let own = Ipv4::trusted(bytes).destination();
-            (IpAddr::V4(own.into()), UnderlayError::of_icmp4(message))
-        } else {
-            let own = Ipv6::trusted(bytes).destination();
-            (IpAddr::V6(own.into()), UnderlayError::of_icmp6(message))
-        };
+        let (own, heard) = read(bytes, message);
         self.witness.note(|| Event::Heard(heard.map(|heard| heard.cause)));
         let Some(mut heard) = heard else { return Ok(()) };
         let mut told = Some(own);

@@ -341,10 +341,35 @@ fn ordinary_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
     })
 }
 
-/// An ordinary frame, or one with strange bytes.
+/// An ICMP error to this node, about a packet of a tunnel or about something else.
+fn error_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
+    let kinds = [(3, 1), (3, 3), (3, 4), (11, 0), (1, 0), (2, 0), (8, 0), (129, 0)];
+    let protocol = prop_oneof![3 => Just(4_u8), 1 => Just(41), 1 => Just(17), 1 => Just(47)];
+    let kind = prop::sample::select(kinds.to_vec());
+    let about = (ends(), protocol, ordinary(&HERE, &THERE), 0_usize..60);
+    (about, kind, prop::bool::weighted(0.2), prop::bool::weighted(0.1)).prop_map(
+        |(((local, remote), protocol, packet, cut), (kind, code), is_own, is_wrong)| {
+            let mut quoted = ip(local, remote).carrying(protocol, &packet.packet());
+            quoted.truncate(quoted.len().saturating_sub(cut).min(548));
+            let router = match (local.contains(':'), is_own) {
+                (true, false) => "2001:db8:300::9",
+                (true, true) => "2001:db8:1::1",
+                (false, false) => "192.0.2.9",
+                (false, true) => "10.1.0.1",
+            };
+            let mut error = ip(router, local).icmp_error(kind, code, 1400, &quoted);
+            if let Some(last) = error.last_mut().filter(|_| is_wrong) {
+                *last ^= 1;
+            }
+            (U, frame(U_MAC, G_MAC, &error))
+        },
+    )
+}
+
+/// An ordinary frame, an error, or a frame with strange bytes.
 fn any_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let strange = mutation().prop_map(|mutation| SPECIMENS.with(|frames| mutation.apply(frames)));
-    prop_oneof![3 => ordinary_frame(), 1 => strange]
+    prop_oneof![6 => ordinary_frame(), 1 => error_frame(), 2 => strange]
 }
 
 /// The appliance of the specimens, its tunnels changed.

@@ -159,6 +159,12 @@ fn payloads(from: [&str; 2], to: [&str; 2]) -> Vec<Vec<u8>> {
     ]
 }
 
+/// A host behind a tunnel, by its addresses of both families.
+pub(crate) fn host_behind(number: usize) -> [String; 2] {
+    let (.., net4, net6) = PEERS[number];
+    [net4.replace("0.0/16", "0.8"), net6.replace("::/48", "::8")]
+}
+
 fn outer(number: usize) -> Ip {
     let (local, remote, ..) = PEERS[number];
     ip(remote, local)
@@ -190,9 +196,8 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
     ] {
         all.extend(payloads(["10.1.0.5", "2001:db8:1::5"], there).iter().map(|p| on_l(p)));
     }
-    for (number, (.., net4, net6)) in PEERS.into_iter().enumerate() {
-        let far4 = net4.replace("0.0/16", "0.8");
-        let far6 = net6.replace("::/48", "::8");
+    for number in 0..PEERS.len() {
+        let [far4, far6] = host_behind(number);
         for to in [["10.1.0.5", "2001:db8:1::5"], ["192.168.50.1", "2001:db8:50::1"]] {
             for inner in payloads([&far4, &far6], to) {
                 // What a peer may send is what fits into a frame.

@@ -1,13 +1,38 @@
 //! Which outer addresses of ours have one tunnel alone: what is told to such an address is told to it.
 
-use core::hash::Hash;
+use core::hash::{BuildHasherDefault, Hash, Hasher};
 use std::collections::HashMap;
 
+use super::OuterAddress;
 use crate::interface::TunnelId;
 
 /// Tunnels by their local addresses, as far as an address has just one.
 #[derive(Clone, Debug)]
-pub(super) struct Locals<A>(HashMap<A, Holders>);
+pub(super) struct Locals<A>(HashMap<A, Holders, BuildHasherDefault<AddressHasher>>);
+
+/// Own addresses are the operator's choice: nobody can make them collide.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(byte.into()));
+    }
+
+    #[inline]
+    fn write_u32(&mut self, address: u32) {
+        self.0 = address.mix(self.0);
+    }
+
+    #[inline]
+    fn write_u128(&mut self, address: u128) {
+        self.0 = address.mix(self.0);
+    }
+}
 
 /// Of one address.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,7 +44,7 @@ struct Holders {
 
 impl<A: Copy + Eq + Hash> Locals<A> {
     pub(super) fn new() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 
     pub(super) fn insert(&mut self, local: A, tunnel: TunnelId) {
