@@ -69,7 +69,7 @@ pub(super) fn sort_strangers_ipv6(
         let plain = PlainIpv6::of(header::behind_ethernet(start));
         let next_hop = round.tables.fib6.lookup(plain.destination());
         if next_hop.is_local() {
-            *outcome = stranger_ipv6(plain, found, round);
+            *outcome = stranger_ipv6(plain, found, false, round);
         } else if may_pass_ipv6(plain, round.tables) {
             sorted.push(at, next_hop, round.tables);
         } else {
@@ -87,15 +87,15 @@ fn stranger_ipv4(plain: PlainIpv4, found: Found, round: &Round<'_>) -> Outcome {
     stranger(found, is_host, plain.is_fragment(), kinship, round)
 }
 
-/// The same for IPv6; no piece is plain.
+/// The same for IPv6, where a piece has a header that says so.
 #[inline]
-fn stranger_ipv6(plain: PlainIpv6, found: Found, round: &Round<'_>) -> Outcome {
+fn stranger_ipv6(plain: PlainIpv6, found: Found, is_piece: bool, round: &Round<'_>) -> Outcome {
     let (local, remote) = (plain.destination(), plain.source());
     let is_host = !is_martian_ipv6(remote)
         && !is_link_local(remote)
         && !round.tables.local.contains_ipv6(remote);
     let kinship = || round.tables.labelled_by_ipv6.kinship(local, remote, None);
-    stranger(found, is_host, false, kinship, round)
+    stranger(found, is_host, is_piece, kinship, round)
 }
 
 #[inline]
@@ -107,8 +107,15 @@ fn stranger(
     round: &Round<'_>,
 ) -> Outcome {
     let counter = match found {
-        Found::Tunnel(_) => return Outcome::TO_US,
         _ if !is_from_host => return Outcome::TO_US,
+        Found::Tunnel(id) if is_piece => {
+            let tunnel = round.tables.tunnel(id);
+            match tunnel.and_then(|tunnel| tunnel.setup.reassembly_seconds) {
+                Some(seconds) => return Outcome::piece(seconds),
+                None => Counter::ReasmNoTunnel,
+            }
+        }
+        Found::Tunnel(_) => return Outcome::TO_US,
         _ if is_piece => Counter::ReasmNoTunnel,
         _ if round.tables.limits.answers_unmatched => return Outcome::TO_US,
         Found::WrongProtocol => Counter::TunProtoMismatch,
@@ -131,7 +138,7 @@ pub(super) fn end_ipv4(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, roun
                 PlainIpv4::of(header::behind_ethernet(packet.data().first_chunk::<IPV4_END>()?));
             let next_hop = round.tables.fib4.lookup(plain.destination());
             if next_hop.is_local() {
-                return Some(to_us_ipv4(packet, plain, round));
+                return Some(to_us_ipv4(packet, round));
             }
             let may_pass = plain.is_between_hosts()
                 && !round.tables.local.is_no_source_ipv4(plain.source())
@@ -148,7 +155,9 @@ pub(super) fn end_ipv4(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, roun
 
 /// What becomes of a packet to an address of ours, which may be a piece of a tunnel packet.
 #[inline(never)]
-pub(super) fn to_us_ipv4(packet: &Packet, plain: PlainIpv4, round: &Round<'_>) -> Outcome {
+pub(super) fn to_us_ipv4(packet: &Packet, round: &Round<'_>) -> Outcome {
+    let Some(start) = packet.data().first_chunk::<IPV4_END>() else { return Outcome::NOT_TAKEN };
+    let plain = PlainIpv4::of(header::behind_ethernet(start));
     let (local, remote) = (plain.destination(), plain.source());
     if header::is_tunnels(plain.protocol()) {
         let (protocols, port) = (Protocols::of(plain.protocol()), packet.meta.ingress.as_port());
@@ -162,9 +171,30 @@ pub(super) fn to_us_ipv4(packet: &Packet, plain: PlainIpv4, round: &Round<'_>) -
     end_unheard(packet, plain.total_len(), ipv4::HEADER_LEN, round)
 }
 
-/// The same for IPv6; no piece is plain.
+/// What becomes of a piece, as its fragment header right behind the IPv6 header says; `None`: it is
+/// none, or not to us.
+fn piece_to_us(packet: &Packet, plain: PlainIpv6, round: &Round<'_>) -> Option<Outcome> {
+    let header = packet.data().get(IPV6_END..)?.first_chunk::<8>()?;
+    let is_piece = u16::from_be_bytes([header[2], header[3]]) & 0xfff9 != 0;
+    let (local, remote) = (plain.destination(), plain.source());
+    let room = packet.len() - ethernet::HEADER_LEN;
+    let is_sound = plain.is_sound_piece(room) && usize::from(plain.payload_len()) >= header.len();
+    if !is_piece || !is_sound || !round.tables.fib6.lookup(local).is_local() {
+        return None;
+    }
+    if !header::is_tunnels(header[0]) {
+        return Some(Outcome::TO_US);
+    }
+    let (protocols, port) = (Protocols::of(header[0]), packet.meta.ingress.as_port());
+    let found = round.tables.tunnels_by_ipv6.find(local, remote, protocols, port);
+    Some(stranger_ipv6(plain, found, true, round))
+}
+
+/// As [`to_us_ipv4`] for IPv6; no piece is plain.
 #[inline(never)]
-pub(super) fn to_us_ipv6(packet: &Packet, plain: PlainIpv6, round: &Round<'_>) -> Outcome {
+pub(super) fn to_us_ipv6(packet: &Packet, round: &Round<'_>) -> Outcome {
+    let Some(start) = packet.data().first_chunk::<IPV6_END>() else { return Outcome::NOT_TAKEN };
+    let plain = PlainIpv6::of(header::behind_ethernet(start));
     let is_host =
         !is_martian_ipv6(plain.source()) && !round.tables.local.contains_ipv6(plain.source());
     if plain.next_header() != protocol::ICMPV6 || !is_host {
@@ -197,9 +227,12 @@ pub(super) fn end_ipv6(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, roun
         |packet, _| {
             let plain =
                 PlainIpv6::of(header::behind_ethernet(packet.data().first_chunk::<IPV6_END>()?));
+            if plain.next_header() == protocol::FRAGMENT {
+                return piece_to_us(packet, plain, round);
+            }
             let next_hop = round.tables.fib6.lookup(plain.destination());
             if next_hop.is_local() {
-                return Some(to_us_ipv6(packet, plain, round));
+                return Some(to_us_ipv6(packet, round));
             }
             let may_pass =
                 plain.is_between_hosts() && !round.tables.local.contains_ipv6(plain.source());

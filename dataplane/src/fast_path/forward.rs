@@ -29,7 +29,7 @@ pub(super) fn forward_ipv4(
         let plain = PlainIpv4::of(header::behind_ethernet(start));
         let Some(link) = last.link_ipv4(next_hop, plain.destination(), round) else {
             if next_hop.is_local() {
-                *outcome = to_us_ipv4(packet, plain, round);
+                *outcome = to_us_ipv4(packet, round);
             }
             continue;
         };
@@ -56,7 +56,7 @@ pub(super) fn forward_ipv6(
         let plain = PlainIpv6::of(header::behind_ethernet(start));
         let Some(link) = last.link_ipv6(next_hop, plain.destination(), round) else {
             if next_hop.is_local() {
-                *outcome = to_us_ipv6(packet, plain, round);
+                *outcome = to_us_ipv6(packet, round);
             }
             continue;
         };

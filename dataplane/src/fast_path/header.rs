@@ -238,6 +238,13 @@ impl PlainIpv6 {
         fits && self.first as u8 >> 4 == 6 && !is_extension(self.next_header())
     }
 
+    /// Whether it is one, and a fragment header follows.
+    #[inline]
+    pub(super) fn is_sound_piece(self, room: usize) -> bool {
+        let fits = usize::from(self.payload_len()) + ipv6::HEADER_LEN <= room;
+        fits && self.first as u8 >> 4 == 6 && self.next_header() == protocol::FRAGMENT
+    }
+
     #[inline]
     pub(super) const fn payload_len(self) -> u16 {
         ((self.first >> 32) as u16).swap_bytes()

@@ -30,6 +30,7 @@ mod sort;
 
 use crate::interface::{PORTS_MAX, PortId};
 use crate::packet::{BURST_MAX, Burst, Flags, Packet, Path};
+use crate::reassembly::Terms;
 use crate::stage::{Round, Verdict, Verdicts};
 use crate::tables::Port;
 use crate::tunnel::lookup::{Found, Home};
@@ -51,8 +52,9 @@ use sort::Sorted;
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Outcome(u16);
 
-const _: () = assert!(PORTS_MAX < NO_PORT as usize);
-const NO_PORT: u16 = 0xff;
+const _: () = assert!(PORTS_MAX <= PORT_BITS as usize);
+const PORT_BITS: u16 = 0xff;
+const PIECE: u16 = Outcome::NOT_TAKEN.0 | 2 << 8;
 const PART_SHIFT: u32 = 14;
 /// The parts of a burst: packets that were taken, others, and ended ones.
 const TAKEN: u16 = 0;
@@ -61,11 +63,17 @@ const ENDED: u16 = 2;
 
 impl Outcome {
     /// The stages see to it.
-    const NOT_TAKEN: Self = Self(OTHERS << PART_SHIFT | NO_PORT);
+    const NOT_TAKEN: Self = Self(OTHERS << PART_SHIFT);
     /// It is sound, and to this node.
     const TO_US: Self = Self(Self::NOT_TAKEN.0 | 1 << 8);
     /// It is counted, and only its buffer is left.
-    const ENDED: Self = Self(ENDED << PART_SHIFT | NO_PORT);
+    const ENDED: Self = Self(ENDED << PART_SHIFT);
+
+    /// It is sound, and a piece of a packet of a tunnel, which waits so long for the others.
+    #[inline]
+    const fn piece(seconds: u8) -> Self {
+        Self(PIECE | seconds as u16)
+    }
 
     #[inline]
     const fn taken(path: Path, port: PortId) -> Self {
@@ -97,11 +105,12 @@ pub struct Whole {
 impl Whole {
     #[inline]
     fn of(outcomes: &[Outcome]) -> Option<Self> {
-        let any = outcomes.iter().fold(0, |any, outcome| any | outcome.0) & NO_PORT;
-        let all = outcomes.iter().fold(u16::MAX, |all, outcome| all & outcome.0) & NO_PORT;
-        if any != all || any == NO_PORT {
+        let any = outcomes.iter().fold(0, |any, outcome| any | outcome.0);
+        let all = outcomes.iter().fold(u16::MAX, |all, outcome| all & outcome.0);
+        if any >> PART_SHIFT != TAKEN || (any ^ all) & PORT_BITS != 0 {
             return None;
         }
+        let any = any & PORT_BITS;
         Some(Self { port: PortId(u8::try_from(any).ok()?), paths: Self::count(outcomes) })
     }
 
@@ -110,8 +119,8 @@ impl Whole {
     fn of_taken(outcomes: &[Outcome]) -> Option<Self> {
         let taken =
             |outcome: &Outcome, other| if outcome.part() == TAKEN { outcome.0 } else { other };
-        let any = outcomes.iter().fold(0, |any, outcome| any | taken(outcome, 0)) & NO_PORT;
-        let all = outcomes.iter().fold(NO_PORT, |all, outcome| all & taken(outcome, NO_PORT));
+        let any = outcomes.iter().fold(0, |any, outcome| any | taken(outcome, 0)) & PORT_BITS;
+        let all = outcomes.iter().fold(PORT_BITS, |all, outcome| all & taken(outcome, PORT_BITS));
         if any != all {
             return None;
         }
@@ -275,12 +284,17 @@ impl FastPath {
         for ((packet, verdict), outcome) in
             others.packets_mut().iter_mut().zip(verdicts).zip(of_others)
         {
-            *verdict = if *outcome == Outcome::TO_US {
-                uncover(packet);
-                Verdict::Deliver
-            } else {
-                Verdict::Unseen
+            *verdict = match *outcome {
+                Outcome::NOT_TAKEN => Verdict::Unseen,
+                Outcome::TO_US => Verdict::Deliver,
+                Outcome(piece) => {
+                    let [_, seconds] = piece.to_be_bytes();
+                    Verdict::Reassemble(Terms { seconds, is_own: false })
+                }
             };
+            if *outcome != Outcome::NOT_TAKEN {
+                uncover(packet);
+            }
         }
         Whole::of_taken(outcomes)
     }

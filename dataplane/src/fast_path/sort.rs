@@ -54,9 +54,7 @@ impl FastPath {
         let Self { odd4, odd6, gre4, gre6, .. } = self;
         let has_gre4 = !tables.labelled_by_ipv4.is_empty();
         let has_gre6 = !tables.labelled_by_ipv6.is_empty();
-        if tables.fib4.is_large() {
-            prefetch_routes(packets, tables);
-        }
+        prefetch_routes(packets, tables);
         for (at, packet) in (0_u16..).zip(packets) {
             let frame = packet.data();
             let Some(start) = frame.first_chunk::<IPV4_END>() else { continue };
@@ -68,11 +66,9 @@ impl FastPath {
                     if !(is_sound && plain.is_sound(room)) {
                         continue;
                     }
-                    if header::is_tunnels(plain.protocol()) {
-                        if plain.is_fragment() {
-                            odd4.push(at);
-                            continue;
-                        }
+                    if header::is_tunnels(plain.protocol()) && plain.is_fragment() {
+                        odd4.push(at);
+                    } else if header::is_tunnels(plain.protocol()) {
                         let (local, remote) = (plain.destination(), plain.source());
                         arrivals4.push((at, tables.tunnels_by_ipv4.ask(local, remote)));
                     } else if plain.protocol() == protocol::GRE && has_gre4 && !plain.is_fragment()
@@ -89,6 +85,9 @@ impl FastPath {
                     let Some(start) = frame.first_chunk::<IPV6_END>() else { continue };
                     let plain = PlainIpv6::of(header::behind_ethernet(start));
                     if !plain.is_sound(room) {
+                        if plain.next_header() == protocol::FRAGMENT {
+                            odd6.push(at);
+                        }
                         continue;
                     }
                     if header::is_tunnels(plain.next_header()) {
@@ -135,8 +134,12 @@ impl FastPath {
     }
 }
 
-/// Asks for the routes of a burst, whatever its packets are.
+/// Asks for the routes of a burst, whatever its packets are, where there are many.
+#[inline]
 fn prefetch_routes(packets: &[Packet], tables: &Tables) {
+    if !tables.fib4.is_large() {
+        return;
+    }
     for packet in packets {
         if let Some(start) = packet.data().first_chunk::<IPV4_END>() {
             let plain = PlainIpv4::of(header::behind_ethernet(start));

@@ -25,6 +25,7 @@ use crate::counters::Counter;
 use crate::interface::Interface;
 use crate::packet::{Flags, Packet};
 use crate::tunnel::ecn;
+use piece::FRAGMENT_HEADER_LEN;
 use table::{Context, Table};
 
 /// The most pieces of one packet. A packet of 9000 bytes cut for the smallest path that tunnels believe
@@ -159,7 +160,8 @@ impl Reassembler {
         if let Some(counter) = self.table.context(context).refused {
             return Taken::Lost(packet, counter);
         }
-        let size = piece.front_len + usize::from(piece.end);
+        // What is in front of the whole is what is in front of its first piece, which may be still to come.
+        let size = piece.front_of_whole() + usize::from(piece.end);
         let place = if piece.is_tiny {
             Err(Counter::ReasmTiny)
         } else if size > size_max {
@@ -175,7 +177,7 @@ impl Reassembler {
             Ok(None) => Taken::Duplicate(packet),
             Ok(Some(before)) if self.make_room(context, piece) => {
                 match self.table.hold(context, before, packet, piece) {
-                    Ok(()) => self.join_if_complete(context),
+                    Ok(()) => self.join_if_complete(context, size_max),
                     Err(packet) => Taken::Lost(packet, Counter::ReasmLimit),
                 }
             }
@@ -186,8 +188,11 @@ impl Reassembler {
     /// Begins a packet. `None`: there is no room.
     fn open(&mut self, piece: &Piece, terms: Terms, now: Nanos) -> Option<u32> {
         let source = (!terms.is_own).then(|| piece.source());
-        if self.table.charge_of(source, piece.key.is_ipv6) >= self.limits.pieces_per_peer {
-            self.table.drop_oldest_of(source, piece.key.is_ipv6);
+        let peer = self.table.find_peer(source, piece.key.is_ipv6);
+        if let Some(peer) = peer
+            && self.table.charge_of_peer(peer) >= self.limits.pieces_per_peer
+        {
+            self.table.drop_oldest_of_peer(peer);
         }
         if self.table.charge() >= self.limits.pieces {
             self.table.drop_oldest();
@@ -216,12 +221,19 @@ impl Reassembler {
     }
 
     /// The whole packet, when all of its pieces are there.
-    fn join_if_complete(&mut self, context: u32) -> Taken {
+    fn join_if_complete(&mut self, context: u32, size_max: usize) -> Taken {
         let Context { key, total, received, fields, .. } = *self.table.context(context);
         if total == 0 || received != total {
             return Taken::Held;
         }
-        let Some((first, tos)) = self.table.first_of(context) else { return Taken::Held };
+        let Some((first, tos, front_len)) = self.table.first_of(context) else {
+            return Taken::Held;
+        };
+        let fragment_header_len = if key.is_ipv6 { FRAGMENT_HEADER_LEN } else { 0 };
+        if front_len - fragment_header_len + usize::from(total) > size_max {
+            self.table.close(context, Some(Counter::ReasmOversize), false);
+            return Taken::Held;
+        }
         let Some(field) = fields.ecn(tos) else {
             self.table.close(context, Some(Counter::ReasmEcnMix), false);
             return Taken::Held;

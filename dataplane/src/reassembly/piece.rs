@@ -135,6 +135,16 @@ impl Piece {
         })
     }
 
+    /// The least that stands in front of the payload of the whole packet: what is in front of its first piece
+    /// counts.
+    pub(super) fn front_of_whole(&self) -> usize {
+        match (self.start, self.key.is_ipv6) {
+            (0, _) => self.front_len,
+            (_, false) => ipv4::HEADER_LEN,
+            (_, true) => ipv6::HEADER_LEN,
+        }
+    }
+
     /// Where the packet is from.
     pub(super) fn source(&self) -> u128 {
         self.key.source

@@ -14,6 +14,8 @@ use crate::packet::Packet;
 #[derive(Clone, Copy)]
 pub(super) struct Context {
     pub(super) key: Key,
+    /// Of the key.
+    hash: u64,
     pub(super) deadline: Nanos,
     /// Bytes of its payload; 0 until the last piece has come.
     pub(super) total: u16,
@@ -35,6 +37,7 @@ impl Context {
     pub(super) fn new(key: Key, seconds: u8, deadline: Nanos, is_own: bool) -> Self {
         Self {
             key,
+            hash: 0,
             deadline,
             total: 0,
             received: 0,
@@ -186,7 +189,7 @@ impl Table {
         self.index.find(self.hash_of(key), is_it)
     }
 
-    fn find_peer(&self, source: Option<u128>, is_ipv6: bool) -> Option<u32> {
+    pub(super) fn find_peer(&self, source: Option<u128>, is_ipv6: bool) -> Option<u32> {
         let is_ipv6 = is_ipv6 && source.is_some();
         self.peer_index.find(self.hash_of_peer(source), |peer| {
             let peer = &self.peers[peer as usize];
@@ -195,23 +198,20 @@ impl Table {
     }
 
     /// What the packets of a peer count, in pieces.
-    pub(super) fn charge_of(&self, source: Option<u128>, is_ipv6: bool) -> u32 {
-        self.find_peer(source, is_ipv6).map_or(0, |peer| self.charge_of_peer(peer))
-    }
-
     pub(super) fn charge_of_peer(&self, peer: u32) -> u32 {
         self.peers[peer as usize].charge
     }
 
     /// Begins a packet; `None`: there is no room.
     pub(super) fn open(&mut self, key: Key, source: Option<u128>, new: Context) -> Option<u32> {
-        let slot = self.index.insert(self.hash_of(&key))?;
+        let hash = self.hash_of(&key);
+        let slot = self.index.insert(hash)?;
         let known = self.find_peer(source, key.is_ipv6);
         let Some(peer) = known.or_else(|| self.open_peer(source, key.is_ipv6)) else {
-            self.index.remove(self.hash_of(&key), slot);
+            self.index.remove(hash, slot);
             return None;
         };
-        self.contexts[slot as usize] = Context { peer, ..new };
+        self.contexts[slot as usize] = Context { hash, peer, ..new };
         let time = usize::from(new.seconds);
         self.by_time.push(&mut self.times[time], slot);
         self.times_used |= 1 << time;
@@ -242,9 +242,6 @@ impl Table {
         if end_is_known && piece.end > total {
             return Err(Counter::ReasmOverlap);
         }
-        if pieces >= PIECES_MAX {
-            return Err(Counter::ReasmLimit);
-        }
         let (mut before, mut at) = (NONE, first);
         while let Some(other) = self.held.get(at as usize) {
             if other.start >= piece.end {
@@ -262,8 +259,10 @@ impl Table {
             (before, at) = (at, other.next);
         }
         // A second end, or an end before other pieces.
-        let contradicts = piece.is_last && (end_is_known || at != NONE);
-        if contradicts { Err(Counter::ReasmOverlap) } else { Ok(Some(before)) }
+        if piece.is_last && (end_is_known || at != NONE) {
+            return Err(Counter::ReasmOverlap);
+        }
+        if pieces >= PIECES_MAX { Err(Counter::ReasmLimit) } else { Ok(Some(before)) }
     }
 
     /// Whether a packet lacks nothing but this piece, whose place is free.
@@ -322,10 +321,11 @@ impl Table {
         Ok(())
     }
 
-    /// The first piece of a packet, and its TOS or traffic class.
-    pub(super) fn first_of(&self, context: u32) -> Option<(u32, u8)> {
+    /// The first piece of a packet, its TOS or traffic class, and where its payload begins.
+    pub(super) fn first_of(&self, context: u32) -> Option<(u32, u8, usize)> {
         let first = self.context(context).first;
-        self.held.get(first as usize).map(|held| (first, held.tos))
+        let held = self.held.get(first as usize)?;
+        Some((first, held.tos, held.payload_at.into()))
     }
 
     /// Puts the payloads of all pieces behind the first one, which is taken out. `None`: its buffer is too
@@ -357,7 +357,7 @@ impl Table {
     /// Ends a packet: its pieces are lost, or part of a whole one.
     pub(super) fn close(&mut self, context: u32, loss: Option<Counter>, is_answered: bool) {
         self.let_go(context, loss, is_answered);
-        let Context { key, seconds, peer, .. } = *self.context(context);
+        let Context { hash, seconds, peer, .. } = *self.context(context);
         let time = usize::from(seconds);
         self.by_time.remove(&mut self.times[time], context);
         if self.times[time] == Ends::EMPTY {
@@ -371,7 +371,7 @@ impl Table {
             let source = of.source;
             self.peer_index.remove(self.hash_of_peer(source), peer);
         }
-        self.index.remove(self.hash_of(&key), context);
+        self.index.remove(hash, context);
     }
 
     /// Moves the pieces of a packet to those that have left.
@@ -423,12 +423,6 @@ impl Table {
     }
 
     /// The same, of a peer.
-    pub(super) fn drop_oldest_of(&mut self, source: Option<u128>, is_ipv6: bool) -> u32 {
-        let peer = self.find_peer(source, is_ipv6);
-        peer.map_or(NONE, |peer| self.drop_oldest_of_peer(peer))
-    }
-
-    /// The same, of a peer that is known by its number.
     pub(super) fn drop_oldest_of_peer(&mut self, peer: u32) -> u32 {
         self.drop_for_room(self.peers[peer as usize].contexts.first)
     }

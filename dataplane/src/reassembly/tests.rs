@@ -117,6 +117,41 @@ fn of_the_memory_a_worker_has_its_share_and_of_all_buffers_a_quarter() {
     assert_eq!(limits((64 << 10, 64 << 10), 8192, 9), of(2, 2));
 }
 
+/// A piece with so many words of options in its header.
+fn with_options(piece: &[u8], words: u8) -> Vec<u8> {
+    let mut changed = [&piece[..20], &vec![1; usize::from(words) * 4], &piece[20..]].concat();
+    changed[0] = 0x45 + words;
+    let len = u16::try_from(changed.len()).unwrap();
+    changed[2..4].copy_from_slice(&len.to_be_bytes());
+    changed
+}
+
+#[test]
+fn a_piece_that_is_there_already_does_no_harm_to_a_packet_of_as_many_pieces_as_there_may_be() {
+    let mut lab = Lab::new(200, 200);
+    // All but one in the middle, without which the packet waits.
+    let last = u16::from(PIECES_MAX);
+    for number in (1..=last).filter(|&number| number != 9) {
+        let is_last = (number == last).then_some(0);
+        lab.take(&fragment(1, 9, (number * 3 - 3, number * 3), is_last));
+    }
+    lab.take(&fragment(1, 9, (0, 3), None));
+    lab.take(&fragment(1, 9, (24, 27), None));
+    assert_eq!((lab.whole.len(), lab.losses.len()), (1, 0));
+}
+
+#[test]
+fn how_long_a_whole_packet_may_be_is_up_to_the_header_of_its_first_piece() {
+    // 20 + 1976 bytes fit 2000, whatever later pieces have in front of them; with options in the first, no more.
+    for (words, fits) in [(0, true), (1, true), (2, false)] {
+        let mut lab = Lab::new(200, 200);
+        lab.take(&with_options(&fragment(1, 9, (100, 247), Some(0)), 10));
+        lab.take(&with_options(&fragment(1, 9, (0, 100), None), words));
+        assert_eq!(lab.whole.len() == 1, fits, "{words} words of options");
+        assert!(fits || lab.losses.contains(&Counter::ReasmOversize));
+    }
+}
+
 proptest! {
     #[test]
     fn packets_in_any_pieces_in_any_order_come_out_once_each(

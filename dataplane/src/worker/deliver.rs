@@ -70,7 +70,12 @@ impl<D: Device, W: Witness> State<D, W> {
             protocol::ICMPV6 if !is_ipv4 && is_neighbor_discovery(packet, message) => {
                 self.deliver_discovery(packet, tables)
             }
-            protocol::ICMPV6 if !is_ipv4 && is_listener_query(packet, message) => {
+            // One that came with a fragment header is nobody's: routers have no reason to cut a query.
+            protocol::ICMPV6
+                if !is_ipv4
+                    && is_listener_query(packet, message)
+                    && !packet.meta.flags.has(Flags::PUT_TOGETHER) =>
+            {
                 // Inside a tunnel there are no switches, and nobody is told.
                 packet.meta.ingress.as_port().map(|port| punt(packet, port))
             }

@@ -20,7 +20,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, SLOTS, U, U_MAC, settings};
-use super::frames::{Ip, as_piece, frame, ip};
+use super::frames::{Ip, as_piece, frame, ip, with_extension};
 use super::mutation::{SPECIMENS, mutation};
 use super::specimens::{ACK, PEERS, SYN, crowded};
 
@@ -329,8 +329,12 @@ fn ordinary_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
                 Some((key, bit)) => outer.carrying(47, &behind_gre(key, bit, &inner)),
                 None => outer.around(&inner),
             };
-            if let Some((offset, more)) = piece.filter(|_| outer[0] >> 4 == 4) {
-                outer = as_piece(&outer, offset, more);
+            if let Some((offset, more)) = piece {
+                let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
+                outer = match outer[0] >> 4 {
+                    4 => as_piece(&outer, offset, more),
+                    _ => with_extension(&outer, 44, &[0, 0, high, low, 0, 0, 0, 9]),
+                };
             }
             (U, frame(U_MAC, G_MAC, &outer))
         },

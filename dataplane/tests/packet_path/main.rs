@@ -12,6 +12,7 @@ mod conservation;
 mod delivery;
 mod drop_counters;
 mod fast_path;
+mod floods;
 mod fragments;
 mod mutation;
 mod nesting;
