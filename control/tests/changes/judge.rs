@@ -39,7 +39,7 @@ pub(crate) struct Record {
 pub(crate) struct Flow {
     next: u64,
     pub(crate) missing: BTreeSet<u64>,
-    rule: Option<u16>,
+    rule: u16,
 }
 
 /// Takes frames until no more come after the end of the generator. Gives up on frames that are
@@ -95,7 +95,8 @@ impl Record {
         rules.seen.store(seen.rule, Ordering::Release);
         let asked = rules.asked.load(Ordering::Acquire);
         findings.misaimed += u64::from(seen.aimed_at != seen.flow || seen.rule > asked);
-        let before = flow.rule.replace(seen.rule);
-        self.turns += u64::from(before.is_some_and(|before| before != seen.rule));
+        // Every flow begins with rule 0, whether or not a frame was seen before its first change.
+        let before = std::mem::replace(&mut flow.rule, seen.rule);
+        self.turns += u64::from(before != seen.rule);
     }
 }
