@@ -230,11 +230,8 @@ impl FastPath {
         if !self.arrivals6.is_empty() {
             self.arrive_in_ipv6(packets, port_id, &mut last, round);
         }
-        if !self.gre4.all.is_empty() {
-            self.arrive_in_gre_ipv4(packets, port_id, &mut last, round);
-        }
-        if !self.gre6.all.is_empty() {
-            self.arrive_in_gre_ipv6(packets, port_id, &mut last, round);
+        if !(self.gre4.all.is_empty() && self.gre6.all.is_empty()) {
+            self.arrive_in_gre(packets, port_id, &mut last, round);
         }
         let Self { ipv4, ipv6, outcomes, .. } = self;
         let outcomes = outcomes.get_mut(..count)?;
