@@ -6,15 +6,8 @@
 #![no_main]
 #![expect(clippy::unwrap_used, reason = "what can't be is a find")]
 
-#[allow(dead_code, reason = "shared with the tests, each of which uses a part")]
-#[path = "../../dataplane/tests/packet_path/appliance.rs"]
-mod appliance;
-#[allow(dead_code, reason = "shared with the tests, each of which uses a part")]
-#[path = "../../dataplane/tests/packet_path/frames.rs"]
-mod frames;
-#[allow(dead_code, reason = "shared with the tests, each of which uses a part")]
-#[path = "../../dataplane/tests/packet_path/specimens.rs"]
-mod specimens;
+#[allow(dead_code, reason = "shared with other targets and the tests, each of which uses a part")]
+mod bench;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -28,9 +21,10 @@ use adit_dataplane::worker::WorkerSettings;
 use adit_dataplane::worker::exchange::{Handback, Punt};
 use libfuzzer_sys::fuzz_target;
 
-use appliance::{Appliance, BUFFERS, G_MAC, H_MAC, L, L_MAC, U, U_MAC, settings};
-use frames::{ip, mend_ipv4};
-use specimens::crowded;
+use bench::appliance::{Appliance, G_MAC, H_MAC, L, L_MAC, U, U_MAC, settings};
+use bench::frames::{self, ip, mend_ipv4};
+use bench::specimens::crowded;
+use bench::{check_rest, play_control};
 
 /// The longest frame; a port of the appliance takes 1500 bytes of IP.
 const FRAME_MAX: usize = 1700;
@@ -124,20 +118,17 @@ fn appliance() -> Appliance {
     Appliance::with(tables, WorkerSettings { reassembly, ..settings() })
 }
 
-/// What the control thread does with what it is given: answers, gives up, sends a frame.
-fn play_control(appliance: &mut Appliance) {
-    for (number, punt) in appliance.take_punts().into_iter().enumerate() {
-        let handback = match punt {
-            Punt::Frame { port, frame } => Handback::Frame { port, frame },
-            Punt::Unresolved { packet, .. } if number % 3 == 0 => Handback::Unreachable { packet },
-            Punt::Unresolved { port, address, packet } if number % 3 == 1 => {
-                Handback::Send { port, address, packet, since: 0 }
-            }
-            Punt::Unresolved { packet, .. } => {
-                Handback::Release { packet, counter: Counter::NbrQueueDrop }
-            }
-        };
-        assert!(appliance.shared.handbacks.push(handback).is_ok(), "the ring has room");
+/// One neighbor does not answer, the next does, the third is not asked.
+fn resolve(number: usize, waiting: Punt) -> Handback {
+    match waiting {
+        Punt::Frame { port, frame } => Handback::Frame { port, frame },
+        Punt::Unresolved { packet, .. } if number % 3 == 0 => Handback::Unreachable { packet },
+        Punt::Unresolved { port, address, packet } if number % 3 == 1 => {
+            Handback::Send { port, address, packet, since: 0 }
+        }
+        Punt::Unresolved { packet, .. } => {
+            Handback::Release { packet, counter: Counter::NbrQueueDrop }
+        }
     }
 }
 
@@ -152,22 +143,21 @@ fn play(appliance: &mut Appliance, data: &[u8]) {
         // The highest bit: it comes in one burst with the next.
         if step.kind & 0x80 == 0 || number % 16 == 15 {
             appliance.run();
-            play_control(appliance);
+            play_control(appliance, resolve);
         }
     }
     appliance.run();
-    play_control(appliance);
+    play_control(appliance, resolve);
     appliance.run();
-    play_control(appliance);
+    play_control(appliance, resolve);
     appliance.now = Nanos(appliance.now.0 + u64::from(SECONDS_MAX) * 1_000_000_000);
     // Packets and errors that were made at the end may wait once more.
     for _ in 0..3 {
         appliance.run();
-        play_control(appliance);
+        play_control(appliance, resolve);
     }
     appliance.run();
-    assert_eq!(appliance.held(), 0, "something waits for ever");
-    assert_eq!(appliance.worker.device_mut().pool().free_count(), BUFFERS, "a buffer is lost");
+    check_rest(appliance);
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -6,15 +6,8 @@
 #![no_main]
 #![expect(clippy::unwrap_used, reason = "what can't be is a find")]
 
-#[allow(dead_code, reason = "shared with the tests, each of which uses a part")]
-#[path = "../../dataplane/tests/packet_path/appliance.rs"]
-mod appliance;
-#[allow(dead_code, reason = "shared with the tests, each of which uses a part")]
-#[path = "../../dataplane/tests/packet_path/frames.rs"]
-mod frames;
-#[allow(dead_code, reason = "shared with the tests, each of which uses a part")]
-#[path = "../../dataplane/tests/packet_path/specimens.rs"]
-mod specimens;
+#[allow(dead_code, reason = "shared with other targets and the tests, each of which uses a part")]
+mod bench;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -26,22 +19,13 @@ use adit_dataplane::wire::Family;
 use adit_dataplane::worker::exchange::{Handback, Punt};
 use libfuzzer_sys::fuzz_target;
 
-use appliance::{Appliance, BUFFERS, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
-use frames::{frame, ip};
-use specimens::{PEERS, crowded};
+use bench::appliance::{Appliance, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
+use bench::frames::{frame, ip};
+use bench::specimens::{PEERS, crowded, host_behind};
+use bench::{check_rest, play_control};
 
 /// Steps of an input, at most.
 const STEPS_MAX: usize = 64;
-
-/// Hosts behind each of the tunnels, of both families.
-const HOSTS: [[&str; 2]; 6] = [
-    ["10.2.0.8", "2001:db8:2::8"],
-    ["10.3.0.8", "2001:db8:3::8"],
-    ["10.4.0.8", "2001:db8:4::8"],
-    ["10.5.0.8", "2001:db8:5::8"],
-    ["10.6.0.8", "2001:db8:6::8"],
-    ["10.7.0.8", "2001:db8:7::8"],
-];
 
 /// One step: a packet of a host, or an error about one.
 struct Step<'a> {
@@ -74,7 +58,7 @@ impl<'a> Step<'a> {
     fn packet(&self, len: usize) -> Vec<u8> {
         let family = usize::from(self.what >> 6 & 1);
         let from = ["10.1.0.5", "2001:db8:1::5"][family];
-        let header = ip(from, HOSTS[self.tunnel()][family]);
+        let header = ip(from, &host_behind(self.tunnel())[family]);
         let header = if self.what & 0x20 == 0 { header } else { header.may_be_cut() };
         header.udp(len.clamp(48, 1500))
     }
@@ -105,13 +89,11 @@ thread_local! {
     static APPLIANCE: RefCell<Option<Appliance>> = const { RefCell::new(None) };
 }
 
-fn play_control(appliance: &mut Appliance) {
-    for punt in appliance.take_punts() {
-        let handback = match punt {
-            Punt::Frame { port, frame } => Handback::Frame { port, frame },
-            Punt::Unresolved { packet, .. } => Handback::Unreachable { packet },
-        };
-        assert!(appliance.shared.handbacks.push(handback).is_ok(), "the ring has room");
+/// No neighbor answers.
+fn give_up(_: usize, waiting: Punt) -> Handback {
+    match waiting {
+        Punt::Frame { port, frame } => Handback::Frame { port, frame },
+        Punt::Unresolved { packet, .. } => Handback::Unreachable { packet },
     }
 }
 
@@ -139,16 +121,15 @@ fn play(appliance: &mut Appliance, data: &[u8]) {
         for sent in appliance.run() {
             assert!(sent.bytes.len() <= 1514, "longer than a port takes");
         }
-        play_control(appliance);
+        play_control(appliance, give_up);
         check_paths(appliance);
     }
     for _ in 0..3 {
         appliance.run();
-        play_control(appliance);
+        play_control(appliance, give_up);
     }
     appliance.run();
-    assert_eq!(appliance.held(), 0, "something waits for ever");
-    assert_eq!(appliance.worker.device_mut().pool().free_count(), BUFFERS, "a buffer is lost");
+    check_rest(appliance);
     // A day later nothing is known, and every rate is as at the start.
     appliance.now = Nanos(appliance.now.0 + 86_400_000_000_000);
     for number in 0..u32::try_from(PEERS.len()).unwrap() {
