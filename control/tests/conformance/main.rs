@@ -28,6 +28,7 @@ mod frames;
 mod golden;
 mod gre;
 mod icmp;
+mod linux;
 mod lookup;
 mod loops;
 mod mss;

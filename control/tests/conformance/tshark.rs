@@ -13,10 +13,27 @@ use crate::run::{MILLISECOND, Outcome, Replay};
 /// Wireshark's severity "warning"; "error" is above it, "note" and "chat" below.
 const WARNING: u64 = 0x0060_0000;
 
+/// What UDP ports carry that tshark can't know: FOU of each protocol, and GUE beside its own port.
+const CARRIED: [(u16, &str); 4] = [(5004, "ip"), (5041, "ipv6"), (5047, "gre"), (7777, "gue")];
+
 /// One line a frame, one cell a field, several values of a field separated by commas.
-fn read(capture: &Path, fields: &[&str]) -> Vec<Vec<String>> {
+pub(crate) fn read(capture: &Path, fields: &[&str]) -> Vec<Vec<String>> {
+    read_with(capture, &[], fields)
+}
+
+/// As `read`, but of several values only the last, that of the innermost header.
+pub(crate) fn read_innermost(capture: &Path, fields: &[&str]) -> Vec<Vec<String>> {
+    read_with(capture, &["-E", "occurrence=l"], fields)
+}
+
+fn read_with(capture: &Path, options: &[&str], fields: &[&str]) -> Vec<Vec<String>> {
+    const GUE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/gue.lua");
     let mut command = Command::new("tshark");
     command.arg("-r").arg(capture).args(["-n", "-T", "fields", "-E", "separator=|"]);
+    command.args(options).arg("-X").arg(format!("lua_script:{GUE}"));
+    for (port, carried) in CARRIED {
+        command.args(["-d", &format!("udp.port=={port},{carried}")]);
+    }
     for check in ["ip", "udp", "tcp"] {
         command.args(["-o", &format!("{check}.check_checksum:TRUE")]);
     }
@@ -116,6 +133,93 @@ fn tshark_finds_nothing_to_complain_about_in_any_mode() {
         assert_no_complaint(name, &outcome, "u");
         assert_no_complaint(name, &outcome, "l");
     }
+}
+
+/// `bare` with both families through `far` of this mode, whose keys these are.
+fn far(mode: &str, keys: &[(&str, &str)]) -> Bench {
+    let over6 = mode == "ip6gre" || mode == "any";
+    let (local, remote) = if over6 {
+        (r#""2001:db8:100::1""#, r#""2001:db8:200::2""#)
+    } else {
+        ("198.51.100.1", "203.0.113.2")
+    };
+    let bench = Bench::bare()
+        .tunnel("far", mode, local, remote)
+        .set("tunnels.far.addresses", r#"[192.168.50.1/30, "2001:db8:50::1/64"]"#)
+        .set("tunnels.far.routes", r#"[10.2.0.0/16, "2001:db8:2::/48"]"#);
+    let set =
+        |bench: Bench, (key, value): &(&str, &str)| bench.set(&format!("tunnels.far.{key}"), value);
+    keys.iter().fold(bench, set)
+}
+
+const ALL_OF_GRE: [(&str, &str); 3] = [("key", "7"), ("checksum", "yes"), ("sequence", "yes")];
+const FOU: (&str, &str) = ("encap", "{ type: fou, dport: 5047 }");
+const GUE: (&str, &str) = ("encap", "{ type: gue }");
+
+#[test]
+fn tshark_finds_nothing_to_complain_about_in_gre_fou_and_gue() {
+    let all_in_gue = [&ALL_OF_GRE[..], &[GUE]].concat();
+    let variant = [("payload", "any"), ("encap", "{ type: gue, variant: 1 }")];
+    let kinds: [(&str, &[(&str, &str)]); 9] = [
+        ("gre", &[]),
+        ("gre", &ALL_OF_GRE),
+        ("gre", &[FOU]),
+        ("gre", &all_in_gue),
+        ("sit", &[("payload", "any"), GUE]),
+        ("sit", &variant),
+        ("any", &[GUE]),
+        ("ip6gre", &ALL_OF_GRE),
+        ("ip6gre", &[FOU]),
+    ];
+    for (mode, keys) in kinds {
+        let name = format!("{mode} {keys:?}");
+        let bench = far(mode, keys);
+        // Of every packet that is sent both the outer and the inner addresses have to be read, or nothing was decoded.
+        let replay = traffic_to(bench);
+        let outcome = replay.run();
+        assert_no_complaint(&name, &outcome, "u");
+        let path = outcome.directory.path().join("out/u.pcap");
+        let fields = ["udp.dstport", "ip.dst", "ipv6.dst", "gre.checksum.status"];
+        let lines = read_innermost(&path, &fields);
+        assert_eq!(lines.len(), 5, "{name}");
+        for cells in lines {
+            let inside = [H, R].map(|address| address.to_string()).contains(&cells[1])
+                || [H6, R6].map(|address| address.to_string()).contains(&cells[2]);
+            assert!(inside, "{name}: {cells:?}");
+            let summed = if keys.contains(&("checksum", "yes")) { "1" } else { "" };
+            assert_eq!(cells[3], summed, "{name}: GRE checksum");
+        }
+    }
+}
+
+/// UDP and TCP of both families, of odd and even length, into a tunnel.
+fn traffic_to(bench: Bench) -> Replay {
+    let mut replay = Replay::new(bench);
+    let frames = [
+        from_host(udp4(H, R, 84)),
+        from_host(udp4(H, R, 85)),
+        from_host(tcp4(H, R, 1000).tos(0xb9)),
+        from_host(udp6(H6, R6, 100)),
+        from_host(udp6(H6, R6, 101)),
+    ];
+    for (at, frame) in (1..).zip(frames) {
+        replay.input("l", at * MILLISECOND, frame);
+    }
+    replay
+}
+
+#[test]
+fn tshark_reads_every_field_of_gre_fou_and_gue() {
+    let four = || from_host(udp4(H, R, 84));
+    let fields = ["frame.protocols", "gre.flags_and_version", "gre.key", "gre.sequence_number"];
+    let cells = reads(far("gre", &ALL_OF_GRE), four(), &fields);
+    assert_eq!(cells, ["eth:ethertype:ip:gre:ip:udp:data", "0xb000", "0x00000007", "0"]);
+    let fields = ["frame.protocols", "udp.length", "gre.proto", "udp.checksum.status"];
+    let cells = reads(far("gre", &[FOU]), four(), &fields);
+    assert_eq!(cells, ["eth:ethertype:ip:udp:gre:ip:udp:data", "96,64", "0x0800", "1,1"]);
+    let fields = ["frame.protocols", "gue.variant", "gue.hlen", "gue.proto", "gue.flags"];
+    let cells = reads(far("any", &[GUE]), four(), &fields);
+    assert_eq!(cells, ["eth:ethertype:ipv6:udp:gue:ip:udp:data", "0", "0", "4", "0x0000"]);
 }
 
 /// The fields of the single frame that `bench` makes of `frame`.

@@ -89,7 +89,7 @@ pub(crate) struct Sites {
 /// What differs from test to test in the tunnel of the picture.
 #[derive(Clone, Copy)]
 pub(crate) struct Tunnel {
-    /// `ipip`, `sit`, …
+    /// `ipip`, `sit`, …, perhaps with keys that belong to it: `gre, key: 7`.
     pub(crate) mode: &'static str,
     /// Is the outer packet IPv6?
     pub(crate) outer_v6: bool,
@@ -103,12 +103,18 @@ pub(crate) const IPIP: Tunnel = Tunnel { mode: "ipip", outer_v6: false, keys: ""
 pub(crate) const BOTH: Tunnel = Tunnel { mode: "sit", outer_v6: false, keys: ", payload: any" };
 
 impl Tunnel {
-    fn carries_v4(self) -> bool {
-        matches!(self.mode, "ipip" | "ipip6" | "any") || self.keys.contains("payload: any")
+    pub(crate) fn carries_v4(self) -> bool {
+        matches!(self.word(), "ipip" | "ipip6" | "any" | "gre" | "ip6gre")
+            || [self.mode, self.keys].iter().any(|text| text.contains("payload: any"))
     }
 
-    fn carries_v6(self) -> bool {
-        matches!(self.mode, "sit" | "ip6ip6" | "any")
+    pub(crate) fn carries_v6(self) -> bool {
+        matches!(self.word(), "sit" | "ip6ip6" | "any" | "gre" | "ip6gre")
+    }
+
+    /// The mode less its keys.
+    fn word(self) -> &'static str {
+        self.mode.split(',').next().unwrap_or_default()
     }
 
     fn prefixes(self, v4: &str, v6: &str) -> String {

@@ -1,5 +1,5 @@
 //! The sequence numbers of GRE tunnels: they stay with a tunnel, whatever else about it changes, until it is
-//! disabled or has another peer.
+//! disabled or has another peer or key.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use adit_dataplane::interface::TunnelId;
 use adit_dataplane::tunnel::sequence::Sequences;
 
-use crate::config::{ReceiveSequence, Tunnel};
+use crate::config::{Keys, ReceiveSequence, Tunnel};
 
 /// Those of all tunnels that number their packets, or look at the numbers of others.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +16,12 @@ pub(in super::super) struct SequenceNumbers(HashMap<TunnelId, Numbered>);
 
 #[derive(Debug, Clone)]
 struct Numbered {
-    peer: Option<IpAddr>,
+    flow: Flow,
     sequences: Arc<Sequences>,
 }
+
+/// Whose packets are numbered together: the peer's, of one key.
+type Flow = (Option<IpAddr>, Option<Keys>);
 
 impl SequenceNumbers {
     /// A tunnel is there, or not any more, or is not what it was.
@@ -27,10 +30,11 @@ impl SequenceNumbers {
             self.0.remove(&id);
             return;
         };
-        let peer = tunnel.remote;
+        //= RFC 2890 §2.2: numbers order the packets of one flow, which its key tells from others between the same ends
+        let flow = (tunnel.remote, tunnel.keys.as_deref().copied());
         let known = self.0.get(&id);
-        if known.is_none_or(|known| known.peer != peer) {
-            self.0.insert(id, Numbered { peer, sequences: Arc::default() });
+        if known.is_none_or(|known| known.flow != flow) {
+            self.0.insert(id, Numbered { flow, sequences: Arc::default() });
         }
     }
 
@@ -44,4 +48,43 @@ fn has_numbers(tunnel: &Tunnel) -> bool {
     let settings = &tunnel.settings;
     let looks = settings.receive_sequence == ReceiveSequence::DropOld;
     tunnel.enabled && tunnel.mode.is_gre() && (settings.sequence || looks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Purpose, load_str};
+
+    const ID: TunnelId = TunnelId(3);
+
+    fn gre(remote: &str, keys: &str) -> Tunnel {
+        let text = format!(
+            "version: 1
+ports: {{ wan: {{ device: net_null0, addresses: [198.51.100.1/24] }} }}
+tunnels: {{ g0: {{ mode: gre, local: 198.51.100.1, remote: {remote}, sequence: yes{keys} }} }}
+routes: [{{ to: default, via: 198.51.100.254 }}]
+"
+        );
+        let loaded = load_str("adit.yaml", &text, Purpose::Run).expect("it is right");
+        loaded.config.tunnels[0].clone()
+    }
+
+    /// Whether the numbers are the same ones after the tunnel has become another.
+    fn keeps(before: &Tunnel, after: &Tunnel) -> bool {
+        let mut numbers = SequenceNumbers::default();
+        numbers.keep(ID, Some(before));
+        let first = numbers.of(ID).expect("it numbers its packets");
+        numbers.keep(ID, Some(after));
+        Arc::ptr_eq(&first, &numbers.of(ID).expect("it numbers its packets"))
+    }
+
+    #[test]
+    fn numbers_begin_anew_with_another_peer_or_key_and_with_nothing_else() {
+        let known = gre("203.0.113.2", ", key: 7");
+        assert!(keeps(&known, &gre("203.0.113.2", ", key: 7, ttl: 33, checksum: yes")));
+        assert!(!keeps(&known, &gre("203.0.113.3", ", key: 7")));
+        assert!(!keeps(&known, &gre("203.0.113.2", ", key: 8")));
+        assert!(!keeps(&known, &gre("203.0.113.2", "")));
+        assert!(!keeps(&known, &gre("203.0.113.2", ", keys: { input: 7, output: 8 }")));
+    }
 }

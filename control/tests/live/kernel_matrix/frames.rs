@@ -1,10 +1,12 @@
 //! Captured frames as headers inside headers, read by etherparse: which echo request each one carries, in how many
-//! pieces, and what its outer and its inner header say.
+//! pieces, and what its outer and its inner header say, and what stands between them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use etherparse::{Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice};
+
+use super::{FOU_PORTS, GUE_PORTS};
 
 const ETHERNET_LEN: usize = 14;
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
@@ -12,8 +14,10 @@ const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 
 const ICMP: u8 = 1;
 const IPV4: u8 = 4;
+const UDP: u8 = 17;
 const IPV6: u8 = 41;
 const FRAGMENT: u8 = 44;
+const GRE: u8 = 47;
 const ICMP6: u8 = 58;
 const DESTINATION_OPTIONS: u8 = 60;
 
@@ -58,8 +62,14 @@ pub(crate) struct Echo {
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) layers: Vec<Layer>,
+    /// What is between the first two IP headers: UDP, GUE, GRE.
+    pub(crate) shim: Vec<u8>,
     /// Whose it is; of a later piece, what the first one says.
     pub(crate) echo: Option<Echo>,
+    /// Where a datagram goes that is no tunnel's.
+    pub(crate) datagram_to: Option<u16>,
+    /// All that was captured of it.
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Reads frames in their order on the wire, in which first pieces precede the others of their packet.
@@ -78,51 +88,93 @@ pub(crate) fn read(frames: &[Vec<u8>]) -> Vec<Frame> {
 }
 
 /// The headers of a frame; `None`: neither IPv4 nor IPv6.
-fn headers(frame: &[u8]) -> Option<Frame> {
-    let ethertype = frame.get(ETHERNET_LEN - 2..ETHERNET_LEN)?;
-    let mut rest = frame.get(ETHERNET_LEN..)?;
-    let mut protocol = match ethertype.try_into().ok()? {
-        ETHERTYPE_IPV4 => IPV4,
-        ETHERTYPE_IPV6 => IPV6,
-        _ => return None,
+fn headers(bytes: &[u8]) -> Option<Frame> {
+    let ethertype = bytes.get(ETHERNET_LEN - 2..ETHERNET_LEN)?;
+    let mut rest = bytes.get(ETHERNET_LEN..)?;
+    let mut protocol = protocol_of(ethertype)?;
+    let mut frame = Frame {
+        layers: Vec::new(),
+        shim: Vec::new(),
+        echo: None,
+        datagram_to: None,
+        bytes: bytes.to_vec(),
     };
-    let mut layers: Vec<Layer> = Vec::new();
     loop {
+        let before = rest;
         match protocol {
-            IPV4 => {
+            IPV4 | IPV6 => {
                 let layer;
-                (layer, protocol, rest) = ipv4(rest)?;
-                layers.push(layer);
-            }
-            IPV6 => {
-                let layer;
-                (layer, protocol, rest) = ipv6(rest)?;
-                layers.push(layer);
+                (layer, protocol, rest) = if protocol == IPV4 { ipv4(rest)? } else { ipv6(rest)? };
+                frame.layers.push(layer);
             }
             FRAGMENT => {
-                let header = Ipv6FragmentHeaderSlice::from_slice(rest).ok()?;
-                let is_first = header.fragment_offset().value() == 0;
-                if let Some(layer) = layers.last_mut() {
-                    layer.piece = header
-                        .is_fragmenting_payload()
-                        .then(|| Piece { id: header.identification(), is_first });
-                }
-                protocol = header.next_header().0;
-                rest = rest.get(header.slice().len()..)?;
+                let piece;
+                (piece, protocol, rest) = fragment(rest)?;
+                frame.layers.last_mut()?.piece = piece;
             }
             DESTINATION_OPTIONS => {
                 protocol = *rest.first()?;
                 rest = rest.get(8 + 8 * usize::from(*rest.get(1)?)..)?;
             }
+            UDP | GRE => {
+                let Some((carried, inside)) = shim(protocol, rest) else { break };
+                (protocol, rest) = (carried, inside);
+                frame.shim.extend(&before[..before.len() - rest.len()]);
+            }
             _ => break,
         }
         // Behind the header of a later piece is the middle of something.
-        if layers.last()?.piece.is_some_and(|piece| !piece.is_first) {
-            return Some(Frame { layers, echo: None });
+        if frame.layers.last()?.piece.is_some_and(|piece| !piece.is_first) {
+            return Some(frame);
         }
     }
-    let echo = echo(protocol, rest);
-    Some(Frame { layers, echo })
+    frame.echo = echo(protocol, rest);
+    frame.datagram_to = (protocol == UDP).then(|| word(rest, 2)).flatten();
+    Some(frame)
+}
+
+fn protocol_of(ethertype: &[u8]) -> Option<u8> {
+    match ethertype.try_into().ok()? {
+        ETHERTYPE_IPV4 => Some(IPV4),
+        ETHERTYPE_IPV6 => Some(IPV6),
+        _ => None,
+    }
+}
+
+/// What a GRE header (RFC 2890), or a UDP header to a port of tunnels, carries; `None`: no tunnel's.
+fn shim(protocol: u8, bytes: &[u8]) -> Option<(u8, &[u8])> {
+    if protocol == GRE {
+        // Checksum, key and sequence number, four bytes each.
+        let count = (*bytes.first()? & 0b1011_0000).count_ones() as usize;
+        return Some((protocol_of(bytes.get(2..4)?)?, bytes.get(4 + 4 * count..)?));
+    }
+    let (port, inside) = (word(bytes, 2)?, bytes.get(8..)?);
+    if !GUE_PORTS.contains(&port) {
+        let (_, carried) = FOU_PORTS.into_iter().find(|(fou, _)| *fou == port)?;
+        return Some((carried, inside));
+    }
+    // The first two bits are the variant; that of 1 is itself the version of an IP header.
+    match *inside.first()? >> 4 {
+        4 => Some((IPV4, inside)),
+        6 => Some((IPV6, inside)),
+        _ => {
+            let options_len = 4 * usize::from(inside[0] & 0x1f);
+            Some((*inside.get(1)?, inside.get(4 + options_len..)?))
+        }
+    }
+}
+
+fn fragment(bytes: &[u8]) -> Option<(Option<Piece>, u8, &[u8])> {
+    let header = Ipv6FragmentHeaderSlice::from_slice(bytes).ok()?;
+    let is_first = header.fragment_offset().value() == 0;
+    let piece = Piece { id: header.identification(), is_first };
+    let piece = header.is_fragmenting_payload().then_some(piece);
+    Some((piece, header.next_header().0, bytes.get(header.slice().len()..)?))
+}
+
+/// A number of two bytes.
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 fn ipv4(bytes: &[u8]) -> Option<(Layer, u8, &[u8])> {
@@ -163,6 +215,5 @@ fn echo(protocol: u8, message: &[u8]) -> Option<Echo> {
         (ICMP, 0) | (ICMP6, 129) => false,
         _ => return None,
     };
-    let id = u16::from_be_bytes(message.get(4..6)?.try_into().ok()?);
-    Some(Echo { id, is_request })
+    Some(Echo { id: word(message, 4)?, is_request })
 }

@@ -11,42 +11,51 @@ mod hops;
 mod marks;
 mod narrow;
 mod rows;
+mod shims;
 mod sizes;
 mod streams;
 
 use crate::appliance::Appliance;
 use crate::guest::Guest;
 use crate::sites::{HOST2, HOST2_V6, Network, Tunnel};
-use crate::traffic::acquaint;
+use crate::traffic::ping;
 
 /// What every link takes.
 const LINK_MTU: u16 = 1500;
 /// An underlay that leaves less than the 1280 bytes which every IPv6 packet may have.
 const SMALL_UNDERLAY_MTU: u16 = 1290;
 
+/// UDP ports at which both ends take FOU, with the protocol that each stands for.
+const FOU_PORTS: [(u16, u8); 3] = [(5004, 4), (5041, 41), (5047, 47)];
+/// Those of GUE: IANA's, and one for an end that listens elsewhere.
+const GUE_PORTS: [u16; 2] = [6080, 7777];
+
 /// One mode as both ends call it.
 #[derive(Clone, Copy, Debug)]
 struct Mode {
+    /// Of adit, with the keys that say what is between the headers.
     name: &'static str,
     /// What follows `ip link add far`, less the addresses.
     link: &'static str,
     outer_v6: bool,
     inner_v6: bool,
+    /// Bytes between the outer and the inner IP header.
+    shim_len: u16,
 }
 
-const IPIP: Mode = Mode { name: "ipip", link: "type ipip", outer_v6: false, inner_v6: false };
-const SIT: Mode = Mode { name: "sit", link: "type sit", outer_v6: false, inner_v6: true };
-const IPIP6: Mode =
-    Mode { name: "ipip6", link: "type ip6tnl mode ipip6", outer_v6: true, inner_v6: false };
+const IPIP: Mode =
+    Mode { name: "ipip", link: "type ipip", outer_v6: false, inner_v6: false, shim_len: 0 };
+const SIT: Mode = Mode { name: "sit", link: "type sit", inner_v6: true, ..IPIP };
+const IPIP6: Mode = Mode { name: "ipip6", link: "type ip6tnl mode ipip6", outer_v6: true, ..IPIP };
 const IP6IP6: Mode =
-    Mode { name: "ip6ip6", link: "type ip6tnl mode ip6ip6", outer_v6: true, inner_v6: true };
+    Mode { name: "ip6ip6", link: "type ip6tnl mode ip6ip6", outer_v6: true, ..SIT };
 
 const MODES: [Mode; 4] = [IPIP, SIT, IPIP6, IP6IP6];
 
 impl Mode {
     /// Bytes in front of the inner packet.
     fn overhead(self) -> u16 {
-        if self.outer_v6 { 40 } else { 20 }
+        self.shim_len + if self.outer_v6 { 40 } else { 20 }
     }
 
     /// The address of host2 that the tunnel leads to.
@@ -108,6 +117,15 @@ impl<'a> Ends<'a> {
         Self { adit, guest, network, underlay_mtu: LINK_MTU }
     }
 
+    /// Loads what GRE, FOU and GUE need in the guest, and opens their UDP ports.
+    fn load_shims(&mut self) {
+        self.guest.run("modprobe ip_gre; modprobe ip6_gre; modprobe fou; modprobe fou6");
+        let fou = FOU_PORTS.map(|(port, carried)| format!("{port} ipproto {carried}"));
+        for port in fou.into_iter().chain(GUE_PORTS.map(|port| format!("{port} gue"))) {
+            self.guest.run(&format!("set -e; ip fou add port {port}; ip -6 fou add port {port}"));
+        }
+    }
+
     /// Lays a tunnel of `mode` between the two: `keys` are adit's, `link` the guest's options. Tried with a ping.
     #[track_caller]
     fn lay(&mut self, mode: Mode, keys: &'static str, link: &str) {
@@ -116,22 +134,31 @@ impl<'a> Ends<'a> {
         self.adit.apply();
         let (local, remote) = tunnel.ends();
         // A device that takes less than 1280 bytes has no IPv6.
-        let (address, route) = if mode.inner_v6 {
-            ("-6 addr add fd00:50::2/64 dev far nodad", "-6 route replace fd00:1::/64 dev far")
-        } else {
-            ("addr add 192.168.50.2/30 dev far", "route replace 172.16.10.0/24 dev far")
-        };
+        let families = [
+            (tunnel.carries_v4(), "192.168.50.2/30", "172.16.10.0/24"),
+            (tunnel.carries_v6(), "fd00:50::2/64 nodad", "fd00:1::/64"),
+        ];
+        let carried = families.into_iter().filter(|family| family.0);
+        let addressing: Vec<String> = carried
+            .map(|(_, address, route)| {
+                format!("ip addr add dev far {address}; ip route replace {route} dev far")
+            })
+            .collect();
         self.guest.run(&format!(
             "set -e
              ip link del far 2>/dev/null || true
              ip link add far {} local {remote} remote {local} {link}
              ip link set far up
-             ip {address}
-             ip {route}",
+             {}",
             mode.link,
+            addressing.join("\n"),
         ));
         // ping would choose any number, that of a row perhaps.
-        acquaint(&self.network.host1, &format!("-e {} {}", rows::BETWEEN, mode.target()));
+        let once = format!("-c 1 -w 10 -e {} {}", rows::BETWEEN, mode.target());
+        let pings = ping(&self.network.host1, &once);
+        let is_answered = pings.received() > 0;
+        let seen = if is_answered { String::new() } else { self.guest.run("ip -s link show far") };
+        assert!(is_answered, "{}: no ping came back:\n{}{seen}", mode.name, pings.text);
     }
 
     /// Makes both ends believe that the underlay takes no more than this.

@@ -1,7 +1,7 @@
 //! Path MTU discovery with the kernel at one end: a link amid the underlay takes less than either end believes, and
 //! nothing but ICMP errors tells. Clamping is off, so that nothing else helps.
 
-use super::{Ends, IPIP, LINK_MTU, MODES, Mode, SIT};
+use super::{Ends, IPIP, LINK_MTU, MODES, Mode, SIT, shims};
 use crate::network::Namespace;
 use crate::sites::{HOST1, HOST1_V6, Network};
 use crate::traffic::iperf;
@@ -59,7 +59,10 @@ fn senders_on_both_sides_learn_what_a_link_amid_the_underlay_takes() {
     let network = Network::lay();
     let far = network.narrow(NARROW);
     let mut ends = Ends::up(&network);
-    for mode in MODES {
+    ends.load_shims();
+    let shims = [("gre-key", false), ("gue-any", true)];
+    let shims = shims.map(|(capture, inner_v6)| shims::mode(capture, inner_v6));
+    for mode in MODES.into_iter().chain(shims) {
         ends.lay(mode, ", clamp-tcp-mss: no", mode.plain_link());
         for way in ways(&network, mode) {
             forget(&mut ends);

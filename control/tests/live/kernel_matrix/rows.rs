@@ -90,7 +90,7 @@ impl<E> fmt::Display for Row<E> {
 
 /// All rows of a test, in the order in which they ran.
 pub(super) struct Matrix<E> {
-    rows: Vec<Row<E>>,
+    pub(super) rows: Vec<Row<E>>,
 }
 
 impl<E> Matrix<E> {
@@ -187,6 +187,19 @@ pub(super) struct Wires<'a> {
 impl<'a> Wires<'a> {
     /// Begins to capture; the files go into `folder`.
     pub(super) fn listen(network: &'a Network, folder: &Path) -> Self {
+        Self::listen_at(network, folder, (&network.internet, "to-a"))
+    }
+
+    /// As `listen`, but looks at adit's own port: there the kernel has filled in the checksums that hosts left to offloads.
+    pub(super) fn listen_at_port(network: &'a Network, folder: &Path) -> Self {
+        Self::listen_at(network, folder, (&network.box_a, "wan"))
+    }
+
+    fn listen_at(
+        network: &'a Network,
+        folder: &Path,
+        (namespace, interface): (&'a Namespace, &str),
+    ) -> Self {
         let listen = |namespace, name: &str, interface| {
             let folder = folder.join(name);
             std::fs::create_dir(&folder).expect("a folder of the test's own");
@@ -195,7 +208,7 @@ impl<'a> Wires<'a> {
         };
         Self {
             host1: listen(&network.host1, "host1", "eth0"),
-            underlay: listen(&network.internet, "underlay", "to-a"),
+            underlay: listen(namespace, "underlay", interface),
             host2: listen(&network.host2, "host2", "eth0"),
         }
     }
@@ -223,7 +236,7 @@ impl<'a> Wires<'a> {
 /// All frames of the three wires.
 pub(super) struct Captured {
     host1: Vec<Frame>,
-    underlay: Vec<Frame>,
+    pub(super) underlay: Vec<Frame>,
     host2: Vec<Frame>,
 }
 
@@ -234,7 +247,7 @@ pub(super) struct Seen<'a> {
 }
 
 impl Captured {
-    fn of<'a, E>(&'a self, row: &Row<E>) -> Seen<'a> {
+    pub(super) fn of<'a, E>(&'a self, row: &Row<E>) -> Seen<'a> {
         let far = match row.probe.direction {
             Direction::ToLinux => &self.host2,
             Direction::FromLinux => &self.host1,

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Ends, MODES, Mode};
+use super::{Ends, MODES, Mode, shims};
 use crate::network::{Namespace, until};
 use crate::sites::{HOST1, HOST1_V6, Network};
 use crate::traffic::iperf;
 use crate::turn;
+
+/// Of what may stand between the headers: kind and whether IPv6 is inside.
+const SHIMS: [(&str, bool); 4] =
+    [("gre-all", false), ("ip6gre-all", true), ("fou-ipip", false), ("fou-sit", true)];
 
 const FILE_LEN: usize = 2_000_000;
 const PORT: u16 = 7001;
@@ -43,21 +47,37 @@ fn file_arrives(from: &Namespace, to: &Namespace, address: &str, folder: &TempDi
     assert!(read(&sent) == read(&received), "{}: a file to {address} arrives changed", mode.name);
 }
 
-#[test]
-fn tcp_and_udp_run_both_ways_and_a_file_arrives_as_it_was() {
-    let _turn = turn::shared();
-    let network = Network::lay();
+/// A file of which no two words are alike, so that none can take the place of another.
+fn folder_with_file() -> TempDir {
     let folder = TempDir::with_prefix("adit-live-").expect("a temporary folder");
-    // No two words of it are alike, so none can take the place of another.
     let bytes: Vec<u8> = (0_u64..)
         .flat_map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes())
         .take(FILE_LEN)
         .collect();
     std::fs::write(folder.path().join("sent"), bytes).expect("a temporary folder is writable");
+    folder
+}
+
+#[test]
+fn tcp_and_udp_run_both_ways_and_a_file_arrives_as_it_was() {
+    let _turn = turn::shared();
+    let network = Network::lay();
+    let folder = folder_with_file();
     let mut ends = Ends::up(&network);
     for mode in MODES {
         ends.lay(mode, "", mode.plain_link());
         iperf_both_ways(&network, mode);
+        let back = if mode.inner_v6 { HOST1_V6 } else { HOST1 };
+        file_arrives(&network.host1, &network.host2, mode.target(), &folder, mode);
+        file_arrives(&network.host2, &network.host1, back, &folder, mode);
+    }
+    ends.load_shims();
+    for (capture, inner_v6) in SHIMS {
+        let mode = shims::mode(capture, inner_v6);
+        ends.lay(mode, "", mode.plain_link());
+        let run = iperf(&network.host1, &network.host2, mode.target(), "-n 1M");
+        let rate = run.megabits_per_second;
+        assert!(rate > 1.0, "{}: TCP: {rate} Mbit/s", mode.name);
         let back = if mode.inner_v6 { HOST1_V6 } else { HOST1 };
         file_arrives(&network.host1, &network.host2, mode.target(), &folder, mode);
         file_arrives(&network.host2, &network.host1, back, &folder, mode);
