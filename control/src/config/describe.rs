@@ -8,7 +8,7 @@ use super::model::{Api, Config, Dataplane, Limits, Port, Route, RouteAction, Via
 use super::read::as_boolean;
 use super::tunnel::{Encap, Family, InnerSource, Keys, Settings, Tunnel};
 use super::vocabulary::{self, Support};
-use super::words::{Mode, UdpEncap};
+use super::words::Mode;
 
 /// The whole configuration.
 pub fn describe(config: &Config) -> Value {
@@ -110,7 +110,7 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
         map.insert("remote".into(), remote.to_string().into());
     }
     match tunnel.keys.as_deref() {
-        None | Some(Keys { input: None, output: None }) => {}
+        None => {}
         Some(Keys { input: Some(input), output }) if *output == Some(*input) => {
             map.insert("key".into(), (*input).into());
         }
@@ -172,7 +172,7 @@ fn describe_encap(encap: &Encap) -> Value {
     map.insert("dport".into(), encap.dport.into());
     map.insert("sport".into(), number_or("auto", encap.sport));
     map.insert("checksum".into(), encap.checksum.into());
-    if encap.kind == UdpEncap::Gue {
+    if encap.variant != 0 {
         map.insert("variant".into(), encap.variant.into());
     }
     Value::Object(map)

@@ -10,7 +10,7 @@ use super::words::{Mode, Profile, UdpEncap};
 use crate::yaml::Value;
 
 /// IANA.
-const GUE_PORT: u16 = 6080;
+pub(super) const GUE_PORT: u16 = 6080;
 const PORTS: std::ops::RangeInclusive<u64> = 1..=65_535;
 
 /// As it was written.
@@ -92,18 +92,22 @@ fn take<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     place.is_some()
 }
 
+/// Whether datagrams have a checksum where the file does not say.
+pub(super) fn usual_checksum(mode: Mode, profile: Profile) -> bool {
+    // Linux sends none over IPv4.
+    profile != Profile::Linux || mode.outer() == Family::Ipv6
+}
+
 impl WrittenEncap {
     /// With what the profile says about the rest.
     pub(super) fn resolve(&self, mode: Mode, profile: Profile) -> Encap {
         let Self { kind, port, dport, sport, checksum, variant } = *self;
-        // Linux sends none over IPv4, against RFC 768's advice and ours.
-        let is_usual = profile != Profile::Linux || mode.outer() == Family::Ipv6;
         Encap {
             kind,
             port: port.unwrap_or(dport),
             dport,
             sport,
-            checksum: checksum.unwrap_or(is_usual),
+            checksum: checksum.unwrap_or_else(|| usual_checksum(mode, profile)),
             variant,
         }
     }

@@ -410,3 +410,43 @@ fn pieces_of_gre_packets_are_put_together() {
         .counts("reasm.ok")
         .run();
 }
+
+#[test]
+fn what_is_sent_to_a_host_behind_us_is_not_taken_for_a_tunnels() {
+    // Without `local` any address of ours will do, and no other.
+    for (name, mode, packet) in [
+        ("gre", "gre", peer4(GRE, gre4(Options::default(), udp4(R, H, 84)))),
+        ("ipip", "ipip", peer4(4, udp4(R, H, 84))),
+    ] {
+        let bench = Bench::bare()
+            .tunnel("g0", mode, "", "203.0.113.2")
+            .route("{ to: 10.2.0.0/16, tunnel: g0 }");
+        let mut transit = packet;
+        transit.header.destination = H.octets();
+        Case::new(&format!("D3 {name} in transit"), bench)
+            .input("u", from_gateway(transit.clone()))
+            .expect("l", to_host(transit.ttl(63)))
+            .run();
+    }
+}
+
+#[test]
+fn a_peer_on_the_link_may_have_a_link_local_address() {
+    let peer: std::net::Ipv6Addr = "fe80::2".parse().unwrap();
+    let bench = gre6()
+        .set("tunnels.g0.remote", "\"fe80::2\"")
+        .set("tunnels.g0.link", "u")
+        .set("ports.u.neighbors", r#"{ "fe80::2": "02:00:00:00:00:fe" }"#)
+        .without_routes()
+        .set("tunnels.g0.inner-source", "off");
+    for (name, checksum) in [("plain", false), ("with a checksum", true)] {
+        let options = Options { checksum, ..Options::default() };
+        let mut packet = peer6(GRE, gre4(options, udp4(R, H, 84)));
+        packet.header.source = peer.octets();
+        Case::new(&format!("B11 link-local {name}"), bench.clone())
+            .input("u", from_gateway(packet))
+            .expect("l", to_host(udp4(R, H, 84).ttl(63)))
+            .tunnel_accepts("g0", 84)
+            .run();
+    }
+}

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::addresses::{H, H6, L, P, P6, R, R6, U, U6};
+use crate::addresses::{H, H6, L, L6, P, P6, R, R6, U, U6};
 use crate::bench::Bench;
 use crate::case::{Case, Expected, run_all};
 use crate::frames::{
     Ipv4Packet, UDP, datagram, encap4, encap6, from_gateway, from_host, peer4, peer6, to_gateway,
     to_host, udp4, udp4_flow, udp6,
 };
-use crate::icmp::{FRAG_NEEDED, UNREACHABLE_PORT, error4, underlay4};
+use crate::icmp::{FRAG_NEEDED, TOO_BIG6, UNREACHABLE_PORT, error4, error6, underlay4};
 use crate::run::{MILLISECOND, Replay, check};
 
 const SPORT: u16 = 50_000;
@@ -373,4 +373,83 @@ fn tunnels_that_a_datagram_could_not_tell_apart_are_refused() {
     assert_eq!(status(&both), 2, "FOU can't say which of two families follows");
     let unsummed = gue6().set("tunnels.n6.encap", "{ type: gue, checksum: no }");
     assert_eq!(status(&unsummed), 2, "over IPv6 there is a checksum");
+}
+
+#[test]
+fn a_tunnel_packet_in_udp_inside_another_is_nested_as_any_other() {
+    let (_, into) = inner();
+    let bench = Bench::ipip()
+        .tunnel("f", "ipip", "198.51.100.1", "203.0.113.9")
+        .set("tunnels.f.encap", "{ type: fou, dport: 5555 }")
+        .set("tunnels.f.inner-source", "off")
+        .set("tunnels.t0.inner-source", "off");
+    let peer = std::net::Ipv4Addr::new(203, 0, 113, 9);
+    let nested = Ipv4Packet::new(
+        peer,
+        U,
+        UDP,
+        datagram((IpAddr::V4(peer), IpAddr::V4(U)), (SPORT, FOU), &into),
+    );
+    Case::new("B10 FOU in ipip", bench)
+        .input("u", from_gateway(peer4(4, nested)))
+        .tunnel_counts("t0", "rx_nested_limit")
+        .run();
+}
+
+#[test]
+fn an_error_reaches_the_tunnel_that_carries_what_is_quoted() {
+    let bench = Bench::ipip()
+        .set("tunnels.t0.encap", "{ type: gue }")
+        .tunnel("s", "sit", "198.51.100.1", "203.0.113.2")
+        .set("tunnels.s.encap", "{ type: gue }")
+        .route(r#"{ to: "2001:db8:2::/48", tunnel: s }"#);
+    let large = udp6(H6, R6, 1400);
+    let out = ours4(GUE, &behind_gue(41, &large.clone().hop_limit(63).bytes()));
+    let outer = encap4(UDP, out.clone());
+    let case = |name: &str, quoted: usize, short: bool| {
+        let case = Case::new(name, bench.clone())
+            .input("l", from_host(large.clone()))
+            .expect("u", sent4(out.clone()))
+            .tunnel_sends("s", 1400)
+            .input("u", from_gateway(underlay4(FRAG_NEEDED, 1400, &outer.bytes()[..quoted])));
+        if short {
+            case.tunnel_counts("t0", "pmtu_updates").tunnel_counts("t0", "icmp_relay_short")
+        } else {
+            case
+        }
+    };
+    // Of eight bytes nobody can say which of the two it was; the path is the same.
+    case("8 bytes quoted", 28, true).run();
+    // As much of it as was quoted.
+    let about = &large.clone().hop_limit(63).bytes()[..548 - 32];
+    let told = error6(L6, H6, TOO_BIG6, 1400 - 32, about);
+    case("all that an error quotes", 548, false)
+        .tunnel_counts("s", "pmtu_updates")
+        .tunnel_counts("s", "icmp_relayed")
+        .expect("l", Expected::error6(to_host(told), 14))
+        .counts("icmp.tx")
+        .run();
+}
+
+#[test]
+fn pieces_wait_if_any_tunnel_of_the_pair_waits_for_them() {
+    let bench = fou()
+        .set("tunnels.t0.reassembly", "no")
+        .tunnel("g", "ipip", "198.51.100.1", "203.0.113.2")
+        .set("tunnels.g.encap", "{ type: gue }")
+        .set("tunnels.g.inner-source", "off");
+    let whole = udp4(R, H, 1400);
+    let bytes = peers4(GUE, &behind_gue(4, &whole.bytes()));
+    let piece = |range: std::ops::Range<usize>, more| {
+        let offset = u16::try_from(range.start / 8).unwrap();
+        let packet = Ipv4Packet::new(P, U, UDP, &bytes[range]);
+        from_gateway(packet.dont_fragment(false).id(7).fragment(offset, more))
+    };
+    Case::new("B5.6 the longest wait", bench)
+        .input("u", piece(0..800, true))
+        .input("u", piece(800..bytes.len(), false))
+        .expect("l", to_host(whole.clone().ttl(63)))
+        .tunnel_accepts("g", 1400)
+        .counts("reasm.ok")
+        .run();
 }

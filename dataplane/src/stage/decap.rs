@@ -20,7 +20,7 @@ use crate::tunnel::lookup::{Found, is_tunnel_protocol};
 use crate::tunnel::shim::{Arrival, is_shim};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{self, Ipv6, Ipv6Error};
-use crate::wire::protocol;
+use crate::wire::{protocol, read_u16, udp};
 use crate::witness::{Event, Header, Witness};
 
 /// Decapsulates every packet of the burst that belongs to a tunnel.
@@ -144,6 +144,22 @@ fn nested(bytes: &[u8], round: &Round<'_, impl Witness>) -> Option<TunnelId> {
         Found::Tunnel(tunnel) => Some(tunnel),
         Found::WrongProtocol | Found::Nothing => None,
     }
+}
+
+/// Whether a packet, if it is for this node, may be of one of its tunnels; `at`: its protocol, and where
+/// that begins. Of a piece nobody knows.
+#[inline]
+fn may_be_tunnels(
+    packet: &[u8],
+    (protocol, at): (u8, usize),
+    is_piece: bool,
+    round: &Round<'_, impl Witness>,
+) -> bool {
+    let ports = &round.tables.udp_ports;
+    if protocol == protocol::UDP && !ports.is_empty() {
+        return is_piece || ports.get(read_u16(packet, at + udp::offset::DESTINATION)).is_some();
+    }
+    is_tunnel_protocol(protocol)
 }
 
 /// Whether a packet may not leave one more tunnel of this node.
@@ -278,7 +294,8 @@ fn check_ipv4(
     let (total_len, old_tos) = (usize::from(header.total_len()), header.tos());
     let (source, destination) = (header.source(), header.destination());
     let has_source_route = header.header_len() > ipv4::HEADER_LEN && header.has_source_route();
-    let inner_protocol = header.protocol();
+    let at = (header.protocol(), header.header_len());
+    let may_be_tunnels = may_be_tunnels(header.bytes(), at, header.is_fragment(), round);
     let checked = check_source_ipv4(tunnel, id, source, round);
     note_source(tunnel, id, Ipv4Addr::from(source).into(), checked, round);
     checked?;
@@ -290,7 +307,7 @@ fn check_ipv4(
         //= RFC 6169 §2.3: source routing inside a tunnel bypasses filters.
         return Err(Counter::IfRxInnerSrcRoute);
     }
-    if is_tunnel_protocol(inner_protocol)
+    if may_be_tunnels
         && round.tables.local.contains_ipv4(destination)
         && is_nested_enough(packet, round)
     {
@@ -343,15 +360,15 @@ fn check_ipv6(
     let checked = check_destination_ipv6(tunnel, destination, next_hop, round);
     note_destination(tunnel, Ipv6Addr::from(destination).into(), checked, round);
     checked?;
-    let mut carried = next_header;
+    let (mut at, mut is_piece) = ((next_header, ipv6::HEADER_LEN), false);
     if is_extension(next_header) {
         let upper = header.upper_layer();
         if upper.type_0_routing {
             return Err(Counter::IfRxInnerSrcRoute);
         }
-        carried = upper.protocol;
+        (at, is_piece) = ((upper.protocol, upper.offset), upper.fragment.is_some());
     }
-    if is_tunnel_protocol(carried)
+    if may_be_tunnels(header.bytes(), at, is_piece, round)
         && round.tables.local.contains_ipv6(destination)
         && is_nested_enough(packet, round)
     {

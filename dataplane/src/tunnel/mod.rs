@@ -27,7 +27,7 @@ use crate::packet::prefetch;
 use crate::reassembly;
 use crate::tables::NextHop;
 use crate::tables::soft_state::TunnelPath;
-use crate::wire::{Family, ipv4, ipv6};
+use crate::wire::{Family, ipv4, ipv6, protocol};
 use ecn::EcnEncap;
 use lookup::Protocols;
 use plain::{Facts, Plain, SourceNet};
@@ -69,6 +69,8 @@ pub struct TunnelSetup {
     pub local: Option<IpAddr>,
     /// More of them: with `local` they are a pool, and the inner flow chooses among them.
     pub more_locals: Box<[IpAddr]>,
+    /// What is sent to any address of ours may be the tunnel's, not only what is sent to those.
+    pub takes_any_local: bool,
     /// The peer; `None` for a tunnel that takes packets from anybody and can send none.
     pub remote: Option<IpAddr>,
     /// The inner protocols it carries.
@@ -148,6 +150,7 @@ impl TunnelSetup {
             shim: Shim::default(),
             local: Some(local),
             more_locals: Box::default(),
+            takes_any_local: false,
             remote: Some(remote),
             protocols: Protocols::IPV4.with(Protocols::IPV6),
             up: true,
@@ -183,6 +186,16 @@ impl TunnelSetup {
 }
 
 impl TunnelSetup {
+    /// Whether a quoted packet can be one that this tunnel sent: `quoted` follows an outer header of protocol
+    /// `outer`, and may be cut anywhere. If so: the bytes between the headers, and the IP protocol of what was inside, as
+    /// far as that is known.
+    pub fn recognise(&self, outer: u8, quoted: &[u8]) -> Option<(usize, u8)> {
+        let (len, carried) = self.shim.recognise(outer, quoted)?;
+        let is_unknown = carried == protocol::NO_NEXT_HEADER;
+        let is_its = is_unknown || self.protocols.overlaps(Protocols::of(carried));
+        is_its.then_some((len, carried))
+    }
+
     /// Puts headers between the outer IP header and the packet inside, which are taken from what fits.
     pub fn put_shim(&mut self, shim: Shim) {
         let len = |shim: &Shim| u16::try_from(shim.len()).unwrap_or(u16::MAX);

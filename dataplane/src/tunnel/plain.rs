@@ -247,9 +247,10 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         && overhead <= ipv6::HEADER_LEN + shim_len.unwrap_or(0)
         && setup.ecn != EcnEncap::Rfc3168;
     // A packet whose addresses find a tunnel with both ends is to an address of the tunnel, so nobody
-    // needs to ask whether that is ours.
+    // needs to ask whether that is ours: unless the tunnel is looked up by its remote alone.
     let receives = setup.shim.takes_plain()
         && has_ends
+        && !setup.takes_any_local
         && !setup.outer_rpf
         && !setup.copies_dscp
         && setup.inner_destination.is_none();

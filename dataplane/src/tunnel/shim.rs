@@ -155,10 +155,10 @@ impl Shim {
         Ok((udp::HEADER_LEN + len, carried))
     }
 
-    /// Whether the headers that an ICMP error quotes can be those of a packet that this tunnel sent; `quoted`
-    /// follows an outer header of protocol `outer`, and may be cut anywhere. If so: their bytes, and the IP
-    /// protocol of what followed, as far as that is known.
-    pub fn recognise(&self, outer: u8, quoted: &[u8]) -> Option<(usize, u8)> {
+    /// Whether the headers that an ICMP error quotes can be those of a packet with these; `quoted` follows an
+    /// outer header of protocol `outer`, and may be cut anywhere. If so: their bytes, and the IP protocol of what
+    /// followed, as far as that is known.
+    pub(super) fn recognise(&self, outer: u8, quoted: &[u8]) -> Option<(usize, u8)> {
         if self.is_none() {
             return Some((0, outer));
         }
@@ -169,6 +169,10 @@ impl Shim {
         };
         match &self.kind {
             Kind::None => Some((udp_len, carried)),
+            // So much is not quoted.
+            Kind::Gre(gre) if carried == protocol::NO_NEXT_HEADER => {
+                Some((udp_len + gre.len(), carried))
+            }
             Kind::Gre(_) if carried != protocol::GRE => None,
             Kind::Gre(gre) => {
                 let (len, carried) = gre.recognise(quoted.get(udp_len..).unwrap_or(&[]))?;

@@ -186,7 +186,7 @@ fn check_ipv4(
         offset: header.header_len(),
         is_piece: header.is_fragment(),
     };
-    let outer = Unmatched { message, bad_source, packet };
+    let outer = Unmatched { message, bad_source, is_neighbor: false, packet };
     let lookup = (&tables.tunnels_by_ipv4, &tables.labelled_by_ipv4);
     check_tunnel(&outer, (local, remote), lookup, tables, witness)?;
     if bad_source && packet.meta.flags.decap_depth() == 0 {
@@ -205,9 +205,8 @@ fn check_ipv6(
     let (upper, is_piece) = walk_extensions_to_us(header)?;
     let message = Message { protocol: upper.protocol, offset: upper.offset, is_piece };
     let bad_source = is_martian_ipv6(remote) || tables.local.contains_ipv6(remote);
-    // No peer sends from a link-local address, though neighbors do.
-    let no_peer = bad_source || is_link_local(remote);
-    let outer = Unmatched { message, bad_source: no_peer, packet };
+    let is_neighbor = is_link_local(remote);
+    let outer = Unmatched { message, bad_source, is_neighbor, packet };
     let lookup = (&tables.tunnels_by_ipv6, &tables.labelled_by_ipv6);
     check_tunnel(&outer, (local, remote), lookup, tables, witness)?;
     // Duplicate address detection comes from ::, and is looked at by whoever speaks the protocol.

@@ -240,7 +240,7 @@ impl<'a> Sent<'a> {
             return Ok(None);
         }
         let (id, tunnel) = find_tunnel(&quote, ingress, tables).ok_or_else(of_nobody)?;
-        let headers = tunnel.setup.shim.recognise(quote.protocol, quote.inner);
+        let headers = tunnel.setup.recognise(quote.protocol, quote.inner);
         let (len, carried) = headers.ok_or_else(of_nobody)?;
         let quote = quote.behind(len, carried);
         let rejected = Rejected(Some(tunnel));
@@ -294,7 +294,7 @@ fn find_tunnel<'t>(
         let tunnel = tables.tunnel(id)?;
         let setup = &tunnel.setup;
         let is_peer = setup.remote == Some(quote.destination);
-        let is_its = is_peer && setup.shim.recognise(quote.protocol, quote.inner).is_some();
+        let is_its = is_peer && setup.recognise(quote.protocol, quote.inner).is_some();
         is_its.then_some((id, tunnel))
     };
     match (quote.source, quote.destination) {

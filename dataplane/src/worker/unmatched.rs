@@ -22,6 +22,8 @@ pub(super) struct Unmatched<'a> {
     pub(super) message: Message,
     /// Its source is one that no peer can have.
     pub(super) bad_source: bool,
+    /// Its source is link-local: of a tunnel that names it, or of nobody's.
+    pub(super) is_neighbor: bool,
     pub(super) packet: &'a Packet,
 }
 
@@ -37,7 +39,7 @@ pub(super) fn check_tunnel<A: OuterAddress>(
     tables: &Tables,
     witness: &impl Witness,
 ) -> Result<(), Verdict> {
-    let Unmatched { message, bad_source, packet } = *outer;
+    let Unmatched { message, bad_source, is_neighbor, packet } = *outer;
     // What follows the options is in another piece.
     let is_behind_options = message.protocol == protocol::DESTINATION_OPTIONS && message.is_piece;
     // UDP may be for the node itself; of pieces nobody knows.
@@ -60,11 +62,12 @@ pub(super) fn check_tunnel<A: OuterAddress>(
         witness.note(|| Event::Lookup { outer: Header::of(packet.data()), found });
     };
     let counter = if message.is_piece {
-        let whose = whose_piece(message.protocol, ends, lookup, port);
+        let whose = whose_piece(message.protocol, ends, lookup, port, tables);
         note(whose.ok_or(Counter::ReasmNoTunnel));
         match whose {
             Some(id) => return Err(piece_of(id, tables)),
             None if may_be_own => return Ok(()),
+            None if is_neighbor => Counter::TunBadOuterSrc,
             None => Counter::ReasmNoTunnel,
         }
     } else {
@@ -73,6 +76,7 @@ pub(super) fn check_tunnel<A: OuterAddress>(
         note(whose);
         match whose {
             Ok(id) => return Err(Verdict::Decap(id)),
+            Err(_) if is_neighbor => return Err(Verdict::drop(Counter::TunBadOuterSrc)),
             Err(counter) => counter,
         }
     };
@@ -99,18 +103,21 @@ fn whose_piece<A: OuterAddress>(
     (local, remote): (A, A),
     (bare, labelled): Lookup<'_, A>,
     port: Option<PortId>,
+    tables: &Tables,
 ) -> Option<TunnelId> {
     let protocols = match outer {
         protocol::DESTINATION_OPTIONS => Protocols::IPV4.with(Protocols::IPV6),
         other => Protocols::of(other),
     };
-    if let Found::Tunnel(id) = bare.find(local, remote, protocols, port) {
-        return Some(id);
-    }
-    Class::ALL
-        .into_iter()
-        .filter(|class| outer == protocol::DESTINATION_OPTIONS || class.outer_protocol() == outer)
-        .find_map(|class| labelled.candidates(local, remote, class).next())
+    let found = match bare.find(local, remote, protocols, port) {
+        Found::Tunnel(id) => Some(id),
+        Found::WrongProtocol | Found::Nothing => None,
+    };
+    let is_any = outer == protocol::DESTINATION_OPTIONS;
+    let classes = Class::ALL.into_iter().filter(|class| is_any || class.outer_protocol() == outer);
+    let others = classes.flat_map(|class| labelled.most_patient(local, remote, class));
+    let patience = |id: &TunnelId| tables.tunnel(*id).and_then(|t| t.setup.reassembly_seconds);
+    found.into_iter().chain(others).max_by_key(patience)
 }
 
 /// The tunnel that a whole packet is for.

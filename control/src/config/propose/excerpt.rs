@@ -91,6 +91,10 @@ impl<'s> Excerpt<'s> {
         if let Some(remote) = wanted.remote {
             self.add_way(remote, u8::MAX);
         }
+        if let Some(port) = wanted.udp_port {
+            // All that listen there do so for the same; one of them may be what is changed.
+            self.add_tunnels(store.with_udp_port(port).take(2));
+        }
         for net in &wanted.addresses {
             self.add_owners(net.addr());
             self.add_tunnels(

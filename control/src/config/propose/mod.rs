@@ -23,6 +23,7 @@ use super::read::default_prefix;
 use super::report::{REQUEST, RUNNING};
 use super::store::{Edit, Store};
 use super::tunnel::{Family, Tunnel};
+use super::udp_encap::GUE_PORT;
 use excerpt::Excerpt;
 use rest::Rest;
 
@@ -95,6 +96,8 @@ struct Wanted {
     /// Tunnels and gateways that it names.
     tunnels: Vec<String>,
     gateways: Vec<IpAddr>,
+    /// The UDP port that it listens at.
+    udp_port: Option<u16>,
 }
 
 impl Wanted {
@@ -106,6 +109,7 @@ impl Wanted {
         let list = |key| entry.get(key).and_then(Value::as_array).into_iter().flatten();
         wanted.locals = list("local").filter_map(|item| parsed(Some(item))).collect();
         wanted.locals.extend(address("local"));
+        wanted.udp_port = entry.get("encap").and_then(udp_port);
         wanted.addresses = list("addresses").filter_map(|item| parsed(Some(item))).collect();
         wanted.routes = list("routes").filter_map(|item| prefix(item.as_str()?)).collect();
         for hop in std::iter::once(entry).chain(list("next-hops").filter_map(Value::as_object)) {
@@ -114,6 +118,15 @@ impl Wanted {
         }
         wanted
     }
+}
+
+/// The port of an `encap`: what is not right is found wrong later.
+fn udp_port(encap: &Value) -> Option<u16> {
+    let number = |key| match encap.get(key)? {
+        Value::String(text) => text.parse().ok(),
+        number => u16::try_from(number.as_u64()?).ok(),
+    };
+    number("port").or_else(|| number("dport")).or(Some(GUE_PORT))
 }
 
 fn parsed<T: std::str::FromStr>(value: Option<&Value>) -> Option<T> {
@@ -156,6 +169,7 @@ fn propose_tunnel(store: &Store, name: &str, verb: &Verb) -> Result<Proposal, Re
         wanted.locals = defaults.locals;
     }
     wanted.remote = wanted.remote.or(defaults.remote);
+    wanted.udp_port = wanted.udp_port.or(defaults.udp_port);
     if entry.is_some() {
         excerpt.add_around_tunnel(&wanted);
     }

@@ -1,15 +1,20 @@
 //! Some keys of an entry in the place of what they were (RFC 7396), in the words of files.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::super::describe::{describe_route, describe_tunnel};
 use super::super::model::Route;
 use super::super::tunnel::{Settings, Tunnel};
+use super::super::udp_encap;
+use super::super::words::{Mode, Word as _};
 use std::sync::Arc;
 
 /// Keys of which one stands for the others: to say one is to take the others back.
-const RIVALS: [[&[&str]; 2]; 2] =
-    [[&["static-mtu"], &["mtu", "dont-fragment"]], [&["key"], &["keys"]]];
+const RIVALS: [&[&str]; 2] = [&["static-mtu"], &["mtu", "dont-fragment"]];
+
+/// The keys that mean nothing without a GRE header.
+const OF_GRE: [&str; 6] =
+    ["keys", "checksum", "require-checksum", "sequence", "receive-sequence", "require-sequence"];
 
 /// The keys that say where packets go.
 const WAYS: [&str; 5] = ["via", "port", "tunnel", "type", "next-hops"];
@@ -20,18 +25,25 @@ const WAYS: [&str; 5] = ["via", "port", "tunnel", "type", "next-hops"];
 /// former profile's, or that the section `defaults` speaks of.
 pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Value {
     let Value::Object(changes) = changes else { return changes.clone() };
-    let mut entry = object(describe_tunnel(before));
+    let changes = &with_keys(changes.clone());
+    let mut entry = with_keys(object(describe_tunnel(before)));
+    let mode = changes.get("mode").and_then(Value::as_str).and_then(Mode::from_word);
     if changes.contains_key("mode") || changes.contains_key("profile") {
         let plain = Settings::of(before.settings.profile, before.mode);
         let plain = describe_tunnel(&Tunnel { settings: Arc::new(plain), ..before.clone() });
+        let plain = with_keys(object(plain));
         let speaks = |key: &str| defaults.get("tunnels").is_some_and(|all| all.get(key).is_some());
         let stays = |key: &str| matches!(key, "mode" | "profile") || speaks(key);
-        let own = describe_identity(before, changes.contains_key("mode"));
+        let own = describe_identity(before);
+        let leaves_gre = !mode.unwrap_or(before.mode).is_gre();
         entry.retain(|key, value| {
-            stays(key) || own.contains(&key.as_str()) || plain.get(key) != Some(value)
+            let is_kept =
+                stays(key) || own.contains(&key.as_str()) || plain.get(key) != Some(value);
+            is_kept && !(leaves_gre && OF_GRE.contains(&key.as_str()))
         });
+        forget_usual_checksum(before, &mut entry);
     }
-    for (one, other) in RIVALS.into_iter().flat_map(|[a, b]| [(a, b), (b, a)]) {
+    for (one, other) in [(RIVALS[0], RIVALS[1]), (RIVALS[1], RIVALS[0])] {
         if one.iter().any(|key| says(changes, key)) {
             entry.retain(|key, _| !other.contains(&key.as_str()));
         }
@@ -39,16 +51,34 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
     merge(entry, changes)
 }
 
-/// Keys that no profile has a value for. What a mode carries is the mode's to say, and what its headers have.
-fn describe_identity(tunnel: &Tunnel, has_other_mode: bool) -> Vec<&'static str> {
-    let mut keys = vec!["addresses", "routes", "comment", "enabled", "latency"];
+/// Says both keys of GRE as `keys`, so that one of them can be changed. What says them twice is left, and
+/// refused when it is read.
+fn with_keys(mut entry: Map<String, Value>) -> Map<String, Value> {
+    if entry.contains_key("keys") {
+        return entry;
+    }
+    if let Some(key) = entry.remove("key") {
+        let both = if key.is_null() { key } else { json!({ "input": key, "output": key }) };
+        entry.insert("keys".to_owned(), both);
+    }
+    entry
+}
+
+/// Whether datagrams have a checksum is the profile's to say, where the file says nothing else.
+fn forget_usual_checksum(before: &Tunnel, entry: &mut Map<String, Value>) {
+    let Some(encap) = entry.get_mut("encap").and_then(Value::as_object_mut) else { return };
+    let usual = udp_encap::usual_checksum(before.mode, before.settings.profile);
+    if encap.get("checksum") == Some(&Value::Bool(usual)) {
+        encap.remove("checksum");
+    }
+}
+
+/// Keys that no profile has a value for. What a mode carries is the mode's to say.
+fn describe_identity(tunnel: &Tunnel) -> Vec<&'static str> {
+    let mut keys = vec!["addresses", "routes", "comment", "enabled", "latency", "keys", "encap"];
     keys.extend(tunnel.local.map(|_| "local"));
     keys.extend(tunnel.remote.map(|_| "remote"));
     keys.extend(tunnel.link.as_ref().map(|_| "link"));
-    if !has_other_mode {
-        keys.extend(["key", "keys"]);
-    }
-    keys.push("encap");
     keys
 }
 
@@ -74,14 +104,16 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-//= RFC 7396 §2: what is null goes, all else takes the place of what was there. A mapping with parts of its
-//= own, such as `keys`, is said as a whole.
+//= RFC 7396 §2: what is null goes, mappings are merged, all else takes the place of what was there.
 fn merge(mut entry: Map<String, Value>, changes: &Map<String, Value>) -> Value {
     for (key, value) in changes {
-        if value.is_null() {
-            entry.remove(key);
-        } else {
-            entry.insert(key.clone(), value.clone());
+        match value {
+            Value::Null => drop(entry.remove(key)),
+            Value::Object(parts) => {
+                let before = entry.remove(key).map(object).unwrap_or_default();
+                entry.insert(key.clone(), merge(before, parts));
+            }
+            other => drop(entry.insert(key.clone(), other.clone())),
         }
     }
     Value::Object(entry)

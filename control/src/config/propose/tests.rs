@@ -15,6 +15,8 @@ tunnels:
   paris: { mode: ipip, local: 198.51.100.1, remote: 203.0.113.2, routes: [10.2.0.0/16], dscp: 12,
            ttl: 64, addresses: [192.168.50.1/30] }
   lyon: { mode: sit, local: 198.51.100.1, remote: 203.0.113.3, static-mtu: 1300 }
+  bonn: { mode: gre, local: 198.51.100.1, remote: 203.0.113.4, keys: { input: 1, output: 2 }, checksum: yes }
+  caen: { mode: ipip, local: 198.51.100.1, remote: 203.0.113.5, encap: { type: fou, dport: 5555, sport: 4000 } }
 routes:
   - { to: default, via: 198.51.100.254 }
   - { to: 10.3.0.0/16, tunnel: paris }
@@ -156,4 +158,46 @@ fn the_default_route_of_a_family_follows_from_its_next_hop() {
     assert_eq!(destination(put("2001:db8:1::2", "wan")), "::/0");
     let proposal = route("default", None, Verb::Remove).unwrap();
     assert_eq!(proposal.edits, [Edit::RemoveRoute("0.0.0.0/0".parse().unwrap(), 0)]);
+}
+
+fn patched(name: &str, changes: serde_json::Value) -> Tunnel {
+    let proposal = tunnel(name, Verb::Patch(changes)).unwrap();
+    match proposal.edits.as_slice() {
+        [Edit::PutTunnel(tunnel)] => Tunnel::clone(tunnel),
+        [] => running().tunnel_named(name).unwrap().clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_part_of_a_mapping_is_changed_and_the_rest_stays() {
+    let keys = |changes| patched("bonn", changes).keys.map(|keys| (keys.input, keys.output));
+    assert_eq!(keys(json!({ "keys": { "output": 9 } })), Some((Some(1), Some(9))));
+    assert_eq!(keys(json!({ "keys": { "input": null } })), Some((None, Some(2))));
+    assert_eq!(keys(json!({ "key": 7 })), Some((Some(7), Some(7))));
+    assert_eq!(keys(json!({ "key": null })), None);
+    let encap = patched("caen", json!({ "encap": { "dport": 7000 } })).encap.unwrap();
+    assert_eq!((encap.dport, encap.port, encap.sport), (7000, 5555, Some(4000)));
+    assert!(patched("caen", json!({ "encap": null })).encap.is_none());
+}
+
+#[test]
+fn the_keys_of_gre_stay_as_long_as_the_tunnel_has_a_gre_header() {
+    let same = patched("bonn", json!({ "mode": "gre", "comment": "x" }));
+    assert_eq!(same.keys.unwrap().input, Some(1));
+    let other = patched("bonn", json!({ "mode": "ipip" }));
+    assert!(other.keys.is_none() && !other.settings.checksum);
+    let summed = patched("caen", json!({ "profile": "linux" })).encap.unwrap();
+    assert!(!summed.checksum, "the profile says so");
+}
+
+#[test]
+fn a_udp_port_that_another_tunnel_needs_for_something_else_is_refused() {
+    let wanted = |encap| json!({ "mode": "ipip", "local": "198.51.100.1", "remote": "203.0.113.77", "encap": encap });
+    let gue = tunnel("new", Verb::Put(wanted(json!({ "type": "gue", "port": 5555 }))));
+    assert!(matches!(gue, Err(Refused::Mistakes(_))), "{gue:?}");
+    let fou = tunnel("new", Verb::Put(wanted(json!({ "type": "fou", "dport": 5555 }))));
+    assert!(fou.is_ok(), "{fou:?}");
+    let alone = tunnel("caen", Verb::Patch(json!({ "encap": { "type": "gue", "port": 5555 } })));
+    assert!(alone.is_ok(), "it is its own port: {alone:?}");
 }

@@ -56,6 +56,8 @@ pub struct Store {
     ids: Ids,
     by_name: HashMap<Name, TunnelId>,
     by_end: BTreeSet<End>,
+    /// Tunnels in UDP, by the port that they listen at.
+    by_udp_port: BTreeSet<(u16, TunnelId)>,
     /// What tunnels send from, where they name it.
     locals: BTreeSet<(IpAddr, TunnelId)>,
     /// Addresses of tunnels; link-local ones may have several.
@@ -81,6 +83,7 @@ impl Store {
             ids: Ids::new(limit),
             by_name: HashMap::with_capacity(tunnels.len()),
             by_end: BTreeSet::new(),
+            by_udp_port: BTreeSet::new(),
             locals: BTreeSet::new(),
             addresses: BTreeSet::new(),
             nets: PrefixTable::default(),
@@ -197,6 +200,12 @@ impl Store {
     ) -> impl Iterator<Item = TunnelId> {
         let range = (remote, local, TunnelId(0))..=(remote, local, TunnelId(u32::MAX));
         self.by_end.range(range).map(|&(.., id)| id)
+    }
+
+    /// Tunnels that listen at a UDP port.
+    pub fn with_udp_port(&self, port: u16) -> impl Iterator<Item = TunnelId> {
+        let range = (port, TunnelId(0))..=(port, TunnelId(u32::MAX));
+        self.by_udp_port.range(range).map(|&(_, id)| id)
     }
 
     /// Destination and metric of the routes through a tunnel, but for its own shorthand.
@@ -320,6 +329,9 @@ impl Store {
         for local in tunnel.found_by() {
             self.by_end.remove(&(tunnel.remote, local, id));
         }
+        if let Some(encap) = tunnel.encap.as_deref() {
+            self.by_udp_port.remove(&(encap.port, id));
+        }
         for local in tunnel.locals() {
             self.locals.remove(&(local, id));
         }
@@ -338,6 +350,7 @@ impl Store {
 
     fn insert_tunnel(&mut self, id: TunnelId, tunnel: Tunnel) {
         self.by_end.extend(tunnel.found_by().map(|local| (tunnel.remote, local, id)));
+        self.by_udp_port.extend(tunnel.encap.as_deref().map(|encap| (encap.port, id)));
         self.locals.extend(tunnel.locals().map(|local| (local, id)));
         for net in &tunnel.addresses {
             self.addresses.insert((net.addr(), id));

@@ -259,6 +259,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         shim: Shim::default(),
         local: info.local,
         more_locals: tunnel.more_locals.clone(),
+        takes_any_local: tunnel.local.is_none(),
         remote: tunnel.remote,
         protocols: protocols(tunnel),
         up: tunnel.enabled,

@@ -49,6 +49,19 @@ impl<A: OuterAddress> Kin<A> {
         ranges.flatten().map(|relative| relative.tunnel)
     }
 
+    /// Of those, of each pair of addresses the one that waits longest for pieces.
+    pub(super) fn most_patient(
+        &self,
+        local: A,
+        remote: A,
+        class: Class,
+    ) -> impl Iterator<Item = TunnelId> {
+        let first = Relative { class, patience: Reverse(Some(u8::MAX)), tunnel: TunnelId(0) };
+        let last = Relative { class, patience: Reverse(None), tunnel: TunnelId(u32::MAX) };
+        let firsts = self.sets(local, remote).filter_map(move |set| set.range(first..=last).next());
+        firsts.map(|relative| relative.tunnel)
+    }
+
     /// The classes of tunnels that a packet to `local` from `remote` may belong to.
     pub(super) fn classes(&self, local: A, remote: A) -> impl Iterator<Item = Class> {
         let of_class = move |class: &Class| self.of(local, remote, *class).next().is_some();

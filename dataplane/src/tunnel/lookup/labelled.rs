@@ -122,6 +122,16 @@ impl<A: OuterAddress> LabelledTunnels<A> {
         self.kin.of(local, remote, class)
     }
 
+    /// Some of those: the one that waits longest for pieces is among them.
+    pub fn most_patient(
+        &self,
+        local: A,
+        remote: A,
+        class: Class,
+    ) -> impl Iterator<Item = TunnelId> {
+        self.kin.most_patient(local, remote, class)
+    }
+
     /// How the tunnels of these addresses stand to a packet of a class, or of IP directly in IP.
     pub fn kinship(&self, local: A, remote: A, class: Option<Class>) -> Kinship {
         let mut kinship = Kinship::Strangers;
