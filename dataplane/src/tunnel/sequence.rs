@@ -1,7 +1,7 @@
 //! Sequence numbers of one tunnel (RFC 2890 §2.2): which comes next, and which came last.
 //!
-//! All workers share them, and all generations of the tables: a tunnel keeps its numbers whatever else
-//! about it changes.
+//! All workers share them, and all generations of the tables: a tunnel keeps its numbers until
+//! it is disabled, or has another peer or key.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
