@@ -20,7 +20,7 @@ use crate::tunnel::lookup::{Found, is_tunnel_protocol};
 use crate::tunnel::shim::{Arrival, is_shim};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{self, Ipv6, Ipv6Error};
-use crate::wire::{protocol, read_u16, udp};
+use crate::wire::protocol;
 use crate::witness::{Event, Header, Witness};
 
 /// Decapsulates every packet of the burst that belongs to a tunnel.
@@ -155,9 +155,8 @@ fn may_be_tunnels(
     is_piece: bool,
     round: &Round<'_, impl Witness>,
 ) -> bool {
-    let ports = &round.tables.udp_ports;
-    if protocol == protocol::UDP && !ports.is_empty() {
-        return is_piece || ports.get(read_u16(packet, at + udp::offset::DESTINATION)).is_some();
+    if protocol == protocol::UDP {
+        return round.tables.udp_ports.may_take(packet, at, is_piece);
     }
     is_tunnel_protocol(protocol)
 }

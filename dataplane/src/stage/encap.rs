@@ -137,7 +137,7 @@ impl Front<'_> {
         let shim_len = setup.shim.len();
         if shim_len != 0 {
             packet.prepend(shim_len)?;
-            setup.shim.write(packet.data_mut(), self.carried, || self.hash);
+            setup.shim.write(packet.data_mut(), self.carried, self.hash);
         }
         let room = packet.prepend(self.len)?;
         match setup.outer {

@@ -17,7 +17,7 @@ use crate::fib::{Fib4, Fib6};
 use crate::interface::{PortId, TunnelId};
 use crate::node::flow::FlowKey;
 use crate::tunnel::Tunnel;
-use crate::tunnel::lookup::{Found, Label, LabelledTunnels, Pair, TunnelLookup};
+use crate::tunnel::lookup::{Found, LabelledTunnels, Pair, TunnelLookup};
 use crate::tunnel::shim::Arrival;
 use crate::tunnel::udp::UdpPorts;
 use crate::wire::ethernet::MacAddress;
@@ -156,10 +156,8 @@ impl Tables {
         ingress: Option<PortId>,
     ) -> Found {
         let Arrival { label, carries } = arrival;
-        if label == Label::NONE {
-            return self.tunnels_by_ipv4.find(local, remote, carries, ingress);
-        }
-        self.labelled_by_ipv4.find(Pair { local, remote, label }, carries, ingress)
+        let pair = Pair { local, remote, label };
+        self.labelled_by_ipv4.find_beside(&self.tunnels_by_ipv4, pair, carries, ingress)
     }
 
     /// The same with IPv6 outside.
@@ -171,10 +169,8 @@ impl Tables {
         ingress: Option<PortId>,
     ) -> Found {
         let Arrival { label, carries } = arrival;
-        if label == Label::NONE {
-            return self.tunnels_by_ipv6.find(local, remote, carries, ingress);
-        }
-        self.labelled_by_ipv6.find(Pair { local, remote, label }, carries, ingress)
+        let pair = Pair { local, remote, label };
+        self.labelled_by_ipv6.find_beside(&self.tunnels_by_ipv6, pair, carries, ingress)
     }
 
     /// Where packets to an IPv4 address go.

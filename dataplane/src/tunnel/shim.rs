@@ -2,10 +2,9 @@
 //! file; here is the one list of them, and what the packet path asks of each.
 
 use super::gre::{self, Gre};
-use super::gue;
 use super::lookup::{Class, Label, Protocols};
 use super::rewrite::PLAIN_SHIM_MAX;
-use super::udp::{Service, Udp, UdpHeader, UdpPorts};
+use super::udp::{Udp, UdpPorts};
 use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::wire::udp::{self, Datagram, UdpError};
@@ -76,7 +75,7 @@ impl Shim {
     /// Writes them to the start of `bytes`, whose rest is the packet inside, of IP protocol `carried`.
     /// `hash`: of its flow.
     #[inline]
-    pub fn write(&self, bytes: &mut [u8], carried: u8, hash: impl FnOnce() -> u64) {
+    pub fn write(&self, bytes: &mut [u8], carried: u8, hash: u64) {
         let udp_len = self.udp.as_ref().map_or(0, Udp::len);
         self.kind.write(bytes.get_mut(udp_len..).unwrap_or(&mut []), carried);
         if let Some(udp) = &self.udp {
@@ -146,12 +145,7 @@ impl Shim {
             //= RFC 8200 §8.1: UDP over IPv6 has a checksum; RFC 6935 §5 excepts tunnels that say so.
             return Err(Counter::UdpZeroCsum6);
         }
-        let (len, carried) = match own.header {
-            UdpHeader::Fou { carries } => (0, carries),
-            UdpHeader::Gue | UdpHeader::GueDirect => {
-                gue::read(payload.get(udp::HEADER_LEN..).unwrap_or(&[]))?
-            }
-        };
+        let (len, carried) = own.service().read(payload.get(udp::HEADER_LEN..).unwrap_or(&[]))?;
         Ok((udp::HEADER_LEN + len, carried))
     }
 
@@ -255,10 +249,7 @@ impl Arrival {
             UdpError::Checksum => Counter::UdpBadCsum,
         })?;
         let payload = datagram.bytes.get(udp::HEADER_LEN..).unwrap_or(&[]);
-        let (len, carried) = match service {
-            Service::Fou { carries } => (0, carries),
-            Service::Gue => gue::read(payload)?,
-        };
+        let (len, carried) = service.read(payload)?;
         if carried != protocol::GRE {
             let label = Label::new(service.class(false), port, None);
             return Ok(Some(Self { label, carries: Protocols::of(carried) }));
@@ -284,10 +275,7 @@ pub fn inside<'p>(
         protocol::UDP => {
             let service = ports.get(read_u16(payload, udp::offset::DESTINATION))?;
             let payload = payload.get(udp::HEADER_LEN..)?;
-            let (len, carried) = match service {
-                Service::Fou { carries } => (0, carries),
-                Service::Gue => gue::read(payload).ok()?,
-            };
+            let (len, carried) = service.read(payload).ok()?;
             let behind = payload.get(len..)?;
             if carried == protocol::GRE { gre::inside(behind) } else { Some(behind) }
         }
@@ -298,7 +286,6 @@ pub fn inside<'p>(
 /// The label that a quoted packet was sent with, if it shows one that most tunnels also are found by.
 pub fn quoted_label(outer: u8, quoted: &[u8]) -> Option<Label> {
     match outer {
-        protocol::IPV4 | protocol::IPV6 => Some(Label::NONE),
         protocol::GRE => Some(Label::new(Class::Gre, 0, gre::quoted_key(quoted).ok()?)),
         _ => None,
     }

@@ -11,6 +11,7 @@
 
 use super::gue;
 use super::lookup::Class;
+use crate::counters::Counter;
 use crate::wire::udp::{self, offset};
 use crate::wire::{protocol, read_u16, write_u16};
 
@@ -56,8 +57,8 @@ impl Udp {
 
     /// Writes them to the start of `bytes`, whose rest is what is carried: something of IP protocol
     /// `carried`. The checksum is left 0. `hash`: of the flow inside.
-    pub(super) fn write(&self, bytes: &mut [u8], carried: u8, hash: impl FnOnce() -> u64) {
-        let source = self.sends_from.unwrap_or_else(|| port_of(hash()));
+    pub(super) fn write(&self, bytes: &mut [u8], carried: u8, hash: u64) {
+        let source = self.sends_from.unwrap_or(port_of(hash));
         write_u16(bytes, offset::SOURCE, source);
         write_u16(bytes, offset::DESTINATION, self.sends_to);
         write_u16(bytes, offset::LENGTH, u16::try_from(bytes.len()).unwrap_or(u16::MAX));
@@ -125,6 +126,18 @@ pub enum Service {
 }
 
 impl Service {
+    /// Reads what says what follows a UDP header, at the start of its payload: its bytes, and the IP protocol
+    /// that follows.
+    ///
+    /// # Errors
+    /// The drop counter, when it must be refused.
+    pub(super) fn read(self, payload: &[u8]) -> Result<(usize, u8), Counter> {
+        match self {
+            Self::Fou { carries } => Ok((0, carries)),
+            Self::Gue => gue::read(payload),
+        }
+    }
+
     pub(super) const fn class(self, has_gre: bool) -> Class {
         match (self, has_gre) {
             (Self::Fou { .. }, false) => Class::Fou,
@@ -149,6 +162,13 @@ impl UdpPorts {
     #[inline]
     pub fn get(&self, port: u16) -> Option<Service> {
         self.0.iter().find(|(known, _)| *known == port).map(|(_, service)| *service)
+    }
+
+    /// Whether a datagram at `at` of a packet may be for one of them; of a piece nobody knows.
+    #[inline]
+    pub fn may_take(&self, packet: &[u8], at: usize, is_piece: bool) -> bool {
+        !self.is_empty()
+            && (is_piece || self.get(read_u16(packet, at + offset::DESTINATION)).is_some())
     }
 
     /// Whether there are none.

@@ -14,7 +14,7 @@ use crate::tunnel::lookup::{
     is_tunnel_protocol,
 };
 use crate::tunnel::shim::Arrival;
-use crate::wire::{protocol, read_u16, udp};
+use crate::wire::protocol;
 use crate::witness::{Event, Header, Witness};
 
 /// A packet to this node that the stages found no tunnel for.
@@ -43,11 +43,13 @@ pub(super) fn check_tunnel<A: OuterAddress>(
     // What follows the options is in another piece.
     let is_behind_options = message.protocol == protocol::DESTINATION_OPTIONS && message.is_piece;
     // UDP may be for the node itself; of pieces nobody knows.
-    let may_be_own = is_behind_options || message.protocol == protocol::UDP;
+    let is_datagram = message.protocol == protocol::UDP;
+    let may_be_own = is_behind_options || is_datagram;
     if !may_be_own && !is_tunnel_protocol(message.protocol) {
         return Ok(());
     }
-    if message.protocol == protocol::UDP && !is_tunnels_datagram(message, packet, tables) {
+    let ports = &tables.udp_ports;
+    if is_datagram && !ports.may_take(packet.data(), message.offset, message.is_piece) {
         return Ok(());
     }
     if bad_source {
@@ -85,16 +87,6 @@ pub(super) fn check_tunnel<A: OuterAddress>(
     }
     //= RFC 4213 §3.6: silence, which discloses no endpoint.
     Err(Verdict::drop(counter))
-}
-
-/// Whether a datagram, or a piece of one, may be for a tunnel.
-fn is_tunnels_datagram(message: Message, packet: &Packet, tables: &Tables) -> bool {
-    let ports = &tables.udp_ports;
-    if ports.is_empty() || message.is_piece {
-        return !ports.is_empty();
-    }
-    let at = message.offset + udp::offset::DESTINATION;
-    ports.get(read_u16(packet.data(), at)).is_some()
 }
 
 /// The tunnel that a piece of a packet may be for; of several, the one that waits longest for the others.
@@ -137,12 +129,7 @@ fn whose<A: OuterAddress>(
     };
     let label = arrival.map_or(Label::NONE, |arrival| arrival.label);
     let carries = arrival.map_or(Protocols::NONE, |arrival| arrival.carries);
-    let found = if label == Label::NONE {
-        bare.find(local, remote, carries, port)
-    } else {
-        labelled.find(Pair { local, remote, label }, carries, port)
-    };
-    match found {
+    match labelled.find_beside(bare, Pair { local, remote, label }, carries, port) {
         Found::Tunnel(id) => return Ok(id),
         Found::WrongProtocol => return Err(Counter::TunProtoMismatch),
         Found::Nothing => {}

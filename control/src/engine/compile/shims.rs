@@ -89,6 +89,9 @@ impl UdpPorts {
                 *count -= 1;
             }
             uses.retain(|(_, count)| *count != 0);
+            if uses.is_empty() {
+                self.0.remove(&port);
+            }
             operations.push(self.state(port));
         }
     }

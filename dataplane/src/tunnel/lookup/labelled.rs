@@ -79,13 +79,29 @@ impl<A: OuterAddress> LabelledTunnels<A> {
         was_there
     }
 
+    /// The tunnel of a packet to `pair.local` that carries `protocol`, received on `ingress`; one of those with IP
+    /// directly in IP, which are `bare`, if the packet has no label.
+    #[inline]
+    pub fn find_beside(
+        &self,
+        bare: &TunnelLookup<A>,
+        pair: Pair<A, Label>,
+        protocol: Protocols,
+        ingress: Option<PortId>,
+    ) -> Found {
+        if pair.label == Label::NONE {
+            return bare.find(pair.local, pair.remote, protocol, ingress);
+        }
+        self.lookup.find_pair(pair, protocol, ingress)
+    }
+
     /// Asks for what [`find_from`](Self::find_from) looks at first, and says where that is.
     #[inline]
     pub fn ask(&self, pair: Pair<A, Label>) -> Home {
         self.lookup.ask_pair(pair)
     }
 
-    /// As [`find`](Self::find), for one that was [asked for](Self::ask) with these tables.
+    /// As [`find_beside`](Self::find_beside), for one with a label that was [asked for](Self::ask) with these tables.
     #[inline]
     pub fn find_from(
         &self,
@@ -95,17 +111,6 @@ impl<A: OuterAddress> LabelledTunnels<A> {
         ingress: Option<PortId>,
     ) -> Found {
         self.lookup.find_pair_from(home, pair, protocol, ingress)
-    }
-
-    /// The tunnel of a packet to `pair.local` that carries `protocol`, received on `ingress`.
-    #[inline]
-    pub fn find(
-        &self,
-        pair: Pair<A, Label>,
-        protocol: Protocols,
-        ingress: Option<PortId>,
-    ) -> Found {
-        self.lookup.find_pair(pair, protocol, ingress)
     }
 
     /// Some tunnel with this pair, whatever it carries.
