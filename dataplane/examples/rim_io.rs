@@ -36,6 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn config(from: &str, to: &str) -> RimConfig {
     let port = |(name, device): (&str, &str)| PortConfig {
+        takes_all: false,
         name: name.to_owned(),
         device: device.to_owned(),
         mac: None,

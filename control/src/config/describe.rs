@@ -124,6 +124,9 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     if let Some(encap) = tunnel.encap.as_deref() {
         map.insert("encap".into(), describe_encap(encap));
     }
+    if let Some(port) = tunnel.attached_to() {
+        map.insert("attach".into(), (&**port).into());
+    }
     if let Some(link) = &tunnel.link {
         map.insert("link".into(), (&**link).into());
     }
@@ -134,7 +137,10 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     map.insert("comment".into(), (&*tunnel.comment).into());
     let settings = outer_settings(tunnel.mode, &tunnel.settings);
     let gre = if tunnel.mode.is_gre() { gre_settings(&tunnel.settings) } else { Vec::new() };
-    let settings = settings.into_iter().chain(gre).chain(inner_settings(&tunnel.settings));
+    let inner = inner_settings(&tunnel.settings);
+    let inner = if tunnel.mode.is_of_frames() { Vec::new() } else { inner };
+    let always = common_settings(&tunnel.settings);
+    let settings = settings.into_iter().chain(gre).chain(always).chain(inner);
     for (key, value) in settings.filter(|(key, value)| is_in_force(key, value)) {
         map.insert(key.into(), value);
     }
@@ -188,8 +194,8 @@ fn gre_settings(settings: &Settings) -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn inner_settings(settings: &Settings) -> Vec<(&'static str, Value)> {
-    let mut list = vec![
+fn common_settings(settings: &Settings) -> Vec<(&'static str, Value)> {
+    vec![
         ("fragment", settings.fragment.as_str().into()),
         ("reassembly", settings.reassembly.into()),
         ("reassembly-timeout", settings.reassembly_timeout.as_secs().into()),
@@ -197,10 +203,16 @@ fn inner_settings(settings: &Settings) -> Vec<(&'static str, Value)> {
         ("pmtu-floor", settings.pmtu_floor.into()),
         ("clamp-tcp-mss", settings.clamp_tcp_mss.into()),
         ("mss-insert", settings.mss_insert.into()),
-        ("multicast", settings.multicast.into()),
-        ("hairpin", settings.hairpin.into()),
         ("unsafe-any-peer", settings.unsafe_any_peer.into()),
         ("outer-rpf", settings.outer_rpf.into()),
+    ]
+}
+
+/// What is about the packets inside, and nothing for frames.
+fn inner_settings(settings: &Settings) -> Vec<(&'static str, Value)> {
+    let mut list = vec![
+        ("multicast", settings.multicast.into()),
+        ("hairpin", settings.hairpin.into()),
         ("inner-source", inner_source(&settings.inner_source)),
         ("icmp-relay", settings.icmp_relay.as_str().into()),
         ("relay-admin", settings.relay_admin.into()),

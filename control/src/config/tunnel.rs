@@ -34,6 +34,8 @@ pub struct Tunnel {
     pub keys: Option<Box<Keys>>,
     /// Its packets go in UDP.
     pub encap: Option<Box<Encap>>,
+    /// It carries Ethernet frames.
+    pub frames: Option<Box<Frames>>,
     /// The only port it is decapsulated from and encapsulated through.
     pub link: Option<Name>,
     /// The tunnel's own addresses, with the prefix length of their net.
@@ -76,18 +78,30 @@ pub struct Encap {
     pub variant: u8,
 }
 
+/// What a tunnel of Ethernet frames has beyond others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Frames {
+    /// The port whose frames go into it, and where those go that come out. A configuration without is wrong.
+    pub attach: Option<Name>,
+}
+
 impl Mode {
     /// The family of the outer header.
     pub const fn outer(self) -> Family {
         match self {
-            Self::Ipip | Self::Sit | Self::Gre => Family::Ipv4,
-            Self::Ip6ip6 | Self::Ipip6 | Self::Any | Self::Ip6gre => Family::Ipv6,
+            Self::Ipip | Self::Sit | Self::Gre | Self::Gretap => Family::Ipv4,
+            Self::Ip6ip6 | Self::Ipip6 | Self::Any | Self::Ip6gre | Self::Ip6gretap => Family::Ipv6,
         }
     }
 
     /// Whether it has a GRE header.
     pub const fn is_gre(self) -> bool {
-        matches!(self, Self::Gre | Self::Ip6gre)
+        matches!(self, Self::Gre | Self::Ip6gre | Self::Gretap | Self::Ip6gretap)
+    }
+
+    /// Whether it carries Ethernet frames.
+    pub const fn is_of_frames(self) -> bool {
+        matches!(self, Self::Gretap | Self::Ip6gretap)
     }
 }
 
@@ -104,6 +118,11 @@ impl Tunnel {
     pub fn found_by(&self) -> impl Iterator<Item = Option<IpAddr>> {
         let any = self.local.is_none().then_some(None);
         any.into_iter().chain(self.locals().map(Some))
+    }
+
+    /// The port that it is attached to, if it carries frames.
+    pub fn attached_to(&self) -> Option<&Name> {
+        self.frames.as_deref()?.attach.as_ref()
     }
 
     /// Its shorthand routes.

@@ -16,7 +16,7 @@ use super::read::{self, quoted};
 use super::report::{Field, Part, Place, Report, Spot};
 use super::sections::{Sections, set};
 use super::settings::{Setting, SharedSettings};
-use super::tunnel::{Family, Keys, LOCALS_MAX, Tunnel};
+use super::tunnel::{Family, Frames, Keys, LOCALS_MAX, Tunnel};
 use super::udp_encap::{self, WrittenEncap};
 use super::vocabulary::{self, NOT_IN_DEFAULTS};
 use super::words::{Mode, Payload, Profile, Word as _};
@@ -37,7 +37,7 @@ pub(super) struct TunnelDraft<'t> {
 pub(super) type TunnelNames = FxHashMap<Name, usize>;
 
 /// Keys whose being there matters when the mode is known.
-const MINDED: [&str; 17] = [
+const MINDED: [&str; 23] = [
     "mode",
     "payload",
     "mtu",
@@ -55,6 +55,12 @@ const MINDED: [&str; 17] = [
     "encap",
     "udp6-zero-tx",
     "udp6-zero-rx",
+    "attach",
+    "inner-source",
+    "inner-destination",
+    "hairpin",
+    "icmp-relay",
+    "relay-admin",
 ];
 
 /// What was written for a tunnel, or for all of them; `None` is not mentioned.
@@ -68,6 +74,7 @@ pub(super) struct Said {
     remote: Option<IpAddr>,
     keys: Option<Box<Keys>>,
     encap: Option<Box<WrittenEncap>>,
+    attach: Option<Name>,
     link: Option<Name>,
     addresses: Box<[IpNet]>,
     routes: Box<[IpNet]>,
@@ -177,6 +184,12 @@ fn why_idle(key: &str, mode: Mode) -> Option<&'static str> {
         {
             Some(": it is about GRE headers")
         }
+        "attach" if !mode.is_of_frames() => Some(", which carries packets, no frames"),
+        "inner-source" | "inner-destination" | "hairpin" | "icmp-relay" | "relay-admin"
+            if mode.is_of_frames() =>
+        {
+            Some(": it carries frames, and looks at no addresses in them")
+        }
         _ => None,
     }
 }
@@ -259,7 +272,10 @@ fn miss_mode(report: &mut Report, spot: &Spot<'_>) {
 
 /// Whether a key tells the tunnel from others.
 fn decides(key: &str) -> bool {
-    matches!(key, "mode" | "payload" | "local" | "remote" | "link" | "key" | "keys" | "encap")
+    matches!(
+        key,
+        "mode" | "payload" | "local" | "remote" | "link" | "key" | "keys" | "encap" | "attach"
+    )
 }
 
 impl Said {
@@ -299,6 +315,7 @@ impl Said {
             "remote" => self.remote = Some(read::address(report, field)?),
             "key" => self.keys = Some(Box::new(gre_keys::both(report, field)?)),
             "encap" => self.encap = Some(Box::new(udp_encap::read(report, field)?)),
+            "attach" => self.attach = Some(Arc::from(read::text(report, field)?)),
             "keys" => self.keys = Some(Box::new(gre_keys::each(report, field)?)),
             _ => self.link = Some(Arc::from(read::text(report, field)?)),
         }
@@ -347,6 +364,9 @@ impl Said {
                 .encap
                 .or_else(|| defaults.encap.clone())
                 .map(|e| Box::new(e.resolve(mode, profile))),
+            frames: mode.is_of_frames().then(|| {
+                Box::new(Frames { attach: self.attach.or_else(|| defaults.attach.clone()) })
+            }),
             link: self.link.or_else(|| defaults.link.clone()),
             addresses: self.addresses,
             routes: self.routes,
@@ -397,6 +417,7 @@ fn resolve_payload(mode: Mode, profile: Profile, payload: Option<Payload>) -> Pa
         (Mode::Ip6ip6, _) => Payload::Ip6ip,
         // iproute2 creates sit tunnels that carry everything.
         (Mode::Gre | Mode::Ip6gre, _) => Payload::Any,
+        (Mode::Gretap | Mode::Ip6gretap, _) => Payload::Ethernet,
         (Mode::Any, _) | (Mode::Sit, Profile::Linux) => payload.unwrap_or(Payload::Any),
         (Mode::Sit, _) => payload.unwrap_or(Payload::Ip6ip),
     }

@@ -111,8 +111,6 @@ pub(super) const NEXT_HOP: &[Key] = &[key("via"), key("port"), key("tunnel"), ke
 
 /// Modes of the vocabulary that this version does not terminate.
 const LATER_MODES: &[&str] = &[
-    "gretap",
-    "ip6gretap",
     "vxlan",
     "geneve",
     "erspan",
@@ -190,7 +188,7 @@ pub(super) const TUNNEL: &[Key] = &[
     not_yet("push"),
     not_yet("6rd"),
     not_yet("potential-routers"),
-    not_yet("attach"),
+    key("attach"),
     not_yet("mirror"),
     not_yet("ipsec-secret"),
 ];
@@ -203,7 +201,7 @@ pub(super) const ENCAP: &[Key] =
 pub(super) const KEYS: &[Key] = &[key("input"), key("output")];
 
 /// Keys that every tunnel needs for itself and that `defaults.tunnels` therefore can't set.
-pub(super) const NOT_IN_DEFAULTS: &[&str] = &["addresses", "routes"];
+pub(super) const NOT_IN_DEFAULTS: &[&str] = &["addresses", "routes", "attach"];
 
 /// What other systems, or habit, call a key.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[

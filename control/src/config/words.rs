@@ -126,6 +126,10 @@ words!(
         Gre = "gre",
         /// The same in IPv6 (RFC 7676).
         Ip6gre = "ip6gre",
+        /// Ethernet frames in GRE in IPv4.
+        Gretap = "gretap",
+        /// The same in IPv6.
+        Ip6gretap = "ip6gretap",
     }
 );
 
@@ -138,6 +142,8 @@ words!(
         Ipip = "ipip",
         /// Both, told apart by the outer protocol.
         Any = "any",
+        /// Ethernet frames.
+        Ethernet = "ethernet",
     }
 );
 

@@ -27,6 +27,7 @@ mod forward;
 mod frames;
 mod golden;
 mod gre;
+mod gretap;
 mod icmp;
 mod linux;
 mod lookup;

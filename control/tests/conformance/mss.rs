@@ -17,7 +17,7 @@ use crate::icmp::{FRAG_NEEDED, underlay4};
 const TCP: u8 = 6;
 
 /// The option.
-fn mss(value: u16) -> [u8; 4] {
+pub(crate) fn mss(value: u16) -> [u8; 4] {
     let [high, low] = value.to_be_bytes();
     [2, 4, high, low]
 }
@@ -43,7 +43,7 @@ fn segment6(from: Ipv6Addr, to: Ipv6Addr, mut tcp: TcpHeader) -> Ipv6Packet {
     packet
 }
 
-fn syn4(options: &[u8]) -> Ipv4Packet {
+pub(crate) fn syn4(options: &[u8]) -> Ipv4Packet {
     segment4(H, R, header(options))
 }
 

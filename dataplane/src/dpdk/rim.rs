@@ -45,6 +45,8 @@ pub struct PortConfig {
     pub mac: Option<MacAddress>,
     /// The largest IP packet.
     pub mtu: u16,
+    /// It takes in the frames of all stations: it has no addresses, and may be attached to a tunnel.
+    pub takes_all: bool,
     /// Receive and transmit queues; `None`: one per worker, as many as the device has.
     pub queues: Option<NonZeroU16>,
     /// Checksums that the device looks after.

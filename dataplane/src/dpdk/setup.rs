@@ -79,7 +79,7 @@ pub(super) fn start(
     port.checks_received = outcome.taken.receive != 0;
     setup.set_up_queues(receive_queues, transmit_queues)?;
     setup.set_mtu()?;
-    let promiscuous = setup.program_mac(port.mac);
+    let promiscuous = setup.program_mac(port.mac) || config.takes_all;
     // SAFETY: configured, and all queues are set up.
     let result = unsafe { sys::rte_eth_dev_start(id) };
     setup.checked("starting the device", result)?;

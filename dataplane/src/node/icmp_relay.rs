@@ -221,6 +221,8 @@ impl<'a> Quote<'a> {
             return Ok(None);
         }
         let version = match self.protocol {
+            // Whom a frame was from is nothing to tell errors by.
+            protocol::ETHERNET => return Ok(None),
             protocol::IPV4 => 4,
             protocol::IPV6 => 6,
             _ => return Err(NotInside),

@@ -7,7 +7,34 @@ use crate::interface::TunnelId;
 use crate::node::mss::{self, Mss};
 use crate::packet::Packet;
 use crate::tunnel::{MssClamp, Tunnel};
+use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv6::Ipv6;
 use crate::witness::{Event, Witness};
+
+/// Sees to the packet in a frame, whose IP header is at `at`.
+pub(super) fn clamp_in_frame(
+    packet: &mut Packet,
+    at: usize,
+    (tunnel, id): (&Tunnel, TunnelId),
+    mtu: u16,
+    round: &Round<'_, impl Witness>,
+) {
+    packet.strip(at);
+    if tunnel.setup.mss == MssClamp::LowerOrInsert {
+        // An option takes the place of what the frame was padded with.
+        let bytes = packet.data();
+        let is_ipv4 = bytes.first().is_some_and(|first| first >> 4 == 4);
+        let total_len = if is_ipv4 {
+            Ipv4::trusted(bytes).total_len().into()
+        } else {
+            Ipv6::trusted(bytes).total_len()
+        };
+        packet.truncate(total_len);
+    }
+    clamp(packet, tunnel, id, mtu, round);
+    // The room is there, and still holds the frame's header.
+    let _ = packet.prepend(at);
+}
 
 /// Sees to a packet that stands at its IP header, and ends where the IP packet does. `mtu`: the largest
 /// packet that fits `tunnel` at present.

@@ -3,7 +3,7 @@
 
 use super::{Round, Verdict, Verdicts, judge_options};
 use crate::counters::Counter;
-use crate::interface::PortId;
+use crate::interface::{PortId, TunnelId};
 use crate::packet::{Burst, Flags, Packet};
 use crate::reassembly::FragmentHeader;
 use crate::tables::Port;
@@ -24,13 +24,31 @@ pub fn classify_burst(
     port: &Port,
     round: &Round<'_, impl Witness>,
 ) {
+    let attached = round.tables.attached(port_id);
     for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
         if *verdict == Verdict::Unseen {
             let length = packet.len();
             round.witness.begin(packet, || Event::Received { port: port_id, length });
-            *verdict = classify(packet, port_id, port, round);
+            *verdict = match attached {
+                Some(tunnel) => classify_attached(packet, port_id, tunnel, round),
+                None => classify(packet, port_id, port, round),
+            };
         }
     }
+}
+
+/// Classifies a frame of a port whose frames go into a tunnel.
+fn classify_attached(
+    packet: &Packet,
+    port: PortId,
+    tunnel: TunnelId,
+    round: &Round<'_, impl Witness>,
+) -> Verdict {
+    if packet.len() < ethernet::HEADER_LEN {
+        return Verdict::drop(Counter::L2Short);
+    }
+    round.note(|| Event::Attached { port, tunnel });
+    Verdict::EncapFrame(tunnel)
 }
 
 /// Classifies one frame. Afterwards the packet stands at its IP header and ends where the IP packet

@@ -8,7 +8,7 @@ use super::policy::{
     check_destination_ipv4, check_destination_ipv6, check_source_ipv4, check_source_ipv6,
     is_duplicate_probe, is_link_local, is_martian_ipv4, is_martian_ipv6,
 };
-use super::{Round, Verdict, Verdicts, judge_options};
+use super::{Round, Verdict, Verdicts, frame, judge_options};
 use crate::counters::Counter;
 use crate::interface::{Interface, TunnelId};
 use crate::node::options::is_extension;
@@ -39,10 +39,10 @@ pub fn decap_burst(
 
 /// What the outer header says.
 #[derive(Clone, Copy)]
-struct Outer {
+pub(super) struct Outer {
     header_len: usize,
     protocol: u8,
-    tos: u8,
+    pub(super) tos: u8,
     ttl: u8,
     source_ipv4: u32,
     source_ipv6: u128,
@@ -83,6 +83,10 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     }
     packet.strip(outer.header_len + shim_len);
     let checked = match carried {
+        protocol::ETHERNET => {
+            return frame::come_out(packet, tunnel, id, outer, round)
+                .unwrap_or_else(|counter| Verdict::drop_in(counter, id));
+        }
         protocol::IPV4 => check_ipv4(packet, tunnel, outer, id, round),
         _ => check_ipv6(packet, tunnel, outer, id, round),
     };
@@ -421,7 +425,7 @@ fn note_destination(
 
 /// DSCP and ECN of the inner packet after decapsulation.
 #[inline]
-fn inner_tos(
+pub(super) fn inner_tos(
     tunnel: &Tunnel,
     outer: u8,
     inner: u8,

@@ -1,9 +1,9 @@
-//! From a packet to the same packet inside a tunnel.
+//! From a packet, or a frame, to the same inside a tunnel.
 
 use core::net::IpAddr;
 
-use super::clamp::clamp;
-use super::{After, Round, Verdict, Verdicts};
+use super::clamp::{clamp, clamp_in_frame};
+use super::{After, Round, Verdict, Verdicts, frame};
 use crate::counters::Counter;
 use crate::interface::TunnelId;
 use crate::node::flow::flow_label;
@@ -28,21 +28,45 @@ pub fn encap_burst(
     round: &mut Round<'_, impl Witness>,
 ) {
     for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
-        if let Verdict::Encap(tunnel) = *verdict {
-            round.witness.turn_to(packet);
-            *verdict = encap(packet, tunnel, round);
+        match *verdict {
+            Verdict::Encap(tunnel) => {
+                round.witness.turn_to(packet);
+                *verdict = encap(packet, tunnel, round);
+            }
+            Verdict::EncapFrame(tunnel) => {
+                round.witness.turn_to(packet);
+                *verdict = encap_frame(packet, tunnel, round);
+            }
+            _ => {}
         }
     }
 }
 
-/// What the outer header takes from the packet that goes inside.
+/// What the outer header takes from what goes inside.
 #[derive(Clone, Copy)]
-struct Inner {
-    protocol: u8,
-    tos: u8,
-    ttl: u8,
+pub(super) struct Inner {
+    pub(super) protocol: u8,
+    pub(super) tos: u8,
+    pub(super) ttl: u8,
     /// IPv4: may routers fragment it? IPv6: `None`.
-    dont_fragment: Option<bool>,
+    pub(super) dont_fragment: Option<bool>,
+    /// Where its IP header is, if it has one.
+    pub(super) ip_at: Option<usize>,
+}
+
+impl Inner {
+    /// The hash of the flow that it belongs to; that of a frame without a packet are its stations.
+    #[inline]
+    fn hash(&self, bytes: &[u8], round: &Round<'_, impl Witness>) -> u64 {
+        match self.ip_at {
+            Some(at) => round.tables.flow.hash(bytes.get(at..).unwrap_or(&[])),
+            None => frame::hash_of_stations(bytes, round),
+        }
+    }
+
+    const fn is_frame(&self) -> bool {
+        self.protocol == protocol::ETHERNET
+    }
 }
 
 /// Puts one packet, which stands at its IP header, into a tunnel. Afterwards it stands at the outer
@@ -52,35 +76,79 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         return Verdict::drop(Counter::Ip4NoRoute);
     };
     round.note(|| Event::Encap { tunnel: id, length: packet.len() });
-    let setup = &tunnel.setup;
-    let limit = match may_enter(packet, tunnel, id, round) {
-        Ok(limit) => limit,
-        Err(verdict) => return verdict,
+    match may_enter(packet, tunnel, id, round) {
+        Ok(limit) => {
+            let inner = read_inner(packet.data());
+            put_inside(packet, (tunnel, id), inner, limit, round)
+        }
+        Err(verdict) => verdict,
+    }
+}
+
+/// The same for a frame, which stands at its Ethernet header.
+pub fn encap_frame(
+    packet: &mut Packet,
+    id: TunnelId,
+    round: &mut Round<'_, impl Witness>,
+) -> Verdict {
+    let Some(tunnel) = round.tables.tunnel(id) else {
+        return Verdict::drop(Counter::L2NotForUs);
     };
+    round.note(|| Event::Encap { tunnel: id, length: packet.len() });
+    match may_enter_any(packet, tunnel, id, Protocols::ETHERNET, round) {
+        Ok(()) => {
+            let inner = frame::read(packet.data());
+            // Nobody behind the port is told of errors: a station is no host.
+            packet.meta.flags.set(Flags::LOCAL);
+            put_inside(packet, (tunnel, id), inner, None, round)
+        }
+        Err(Verdict::Reject(_, loss)) => Verdict::Drop(loss),
+        Err(verdict) => verdict,
+    }
+}
+
+/// What is left to do when it is known that a packet or frame may enter. `limit`: see [`may_enter`].
+#[inline]
+fn put_inside(
+    packet: &mut Packet,
+    (tunnel, id): (&Tunnel, TunnelId),
+    inner: Inner,
+    limit: Option<u8>,
+    round: &mut Round<'_, impl Witness>,
+) -> Verdict {
+    let setup = &tunnel.setup;
     round.note(|| Event::MayEnter { tunnel: id, limit });
-    let inner = read_inner(packet.data());
     let extra_len = extra_header_len(tunnel, limit);
-    let (rewrite, towards) = tunnel.source_for(|| round.tables.flow.hash(packet.data()));
+    let (rewrite, towards) = tunnel.source_for(|| inner.hash(packet.data(), round));
     let is_troubled = round.tables.soft_state.limit(towards) != u16::MAX;
     let learnt = round.learnt(towards);
     let outer_len = rewrite.len() + extra_len;
     let overhead = u16::try_from(outer_len + setup.shim.len()).unwrap_or(u16::MAX);
-    let mut sizes = setup.size_limits(overhead, inner.dont_fragment, learnt);
+    // Sizes are those of packets, also where these are in frames.
+    let around = overhead.saturating_add(setup.link_header_len());
+    let mut sizes = setup.size_limits(around, inner.dont_fragment, learnt);
     if !packet.meta.flags.has(Flags::PIECE) {
-        let mtu = setup.effective_mtu(overhead, inner.dont_fragment.is_some(), learnt);
-        clamp(packet, tunnel, id, mtu, round);
+        let mtu = setup.effective_mtu(around, inner.dont_fragment.is_some(), learnt);
+        match inner.ip_at {
+            Some(0) => clamp(packet, tunnel, id, mtu, round),
+            Some(at) => clamp_in_frame(packet, at, (tunnel, id), mtu, round),
+            None => {}
+        }
     }
-    round.note(|| tunnel_size(packet, setup, sizes, learnt, overhead));
+    round.note(|| tunnel_size(packet, setup, sizes, learnt, around));
     let fit = fit(packet, setup, inner, sizes);
     if let Fit::TooBig { mtu } = fit {
+        if inner.is_frame() {
+            return Verdict::drop_in(Counter::IfTxTooBig, id);
+        }
         let error = IcmpError::TooBig { mtu };
         return Verdict::reject_in(error, Counter::IfTxTooBig, id);
     }
-    let underlay = match underlay(packet.data(), tunnel, id, round) {
+    let underlay = match underlay(packet.data(), tunnel, id, inner, round) {
         Ok(underlay) => underlay,
         Err(verdict) => return verdict,
     };
-    if is_troubled && must_tell(packet, towards, round) {
+    if is_troubled && !inner.is_frame() && must_tell(packet, towards, round) {
         return Verdict::TellUnreachable(id);
     }
     let inner_len = packet.len();
@@ -93,7 +161,7 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     sizes.dont_fragment &= !matches!(fit, Fit::CutOutside);
     let patch = patch(packet.data(), tunnel, inner, (towards, sizes), round);
     round.note(|| Event::Wrapped(wrapped(tunnel, id, rewrite, patch, inner, limit)));
-    let hash = entropy(packet.data(), setup, round);
+    let hash = if setup.shim.udp.is_some() { inner.hash(packet.data(), round) } else { 0 };
     let front = Front { rewrite, len: outer_len, patch, limit, carried: inner.protocol, hash };
     if front.write(packet, setup).is_none() {
         return Verdict::drop(Counter::PortNoMbuf);
@@ -122,12 +190,6 @@ struct Front<'t> {
     carried: u8,
     /// Of the packet's flow, where a header has a port for it.
     hash: u64,
-}
-
-/// The hash of a packet's flow, where a header has a port for it.
-#[inline]
-fn entropy(packet: &[u8], setup: &TunnelSetup, round: &Round<'_, impl Witness>) -> u64 {
-    if setup.shim.udp.is_some() { round.tables.flow.hash(packet) } else { 0 }
 }
 
 impl Front<'_> {
@@ -204,6 +266,7 @@ fn read_inner(bytes: &[u8]) -> Inner {
             tos: header.tos(),
             ttl: header.ttl(),
             dont_fragment: Some(header.dont_fragment()),
+            ip_at: Some(0),
         }
     } else {
         let header = Ipv6::trusted(bytes);
@@ -212,19 +275,20 @@ fn read_inner(bytes: &[u8]) -> Inner {
             tos: header.traffic_class(),
             ttl: header.hop_limit(),
             dont_fragment: None,
+            ip_at: Some(0),
         }
     }
 }
 
-/// The rules about who may enter. On success: the encapsulation limit that the outer header must
-/// carry because the packet carries one.
+/// The rules about who may enter that are the same whatever it is; `carried`: that.
 #[inline]
-fn may_enter(
+fn may_enter_any(
     packet: &Packet,
     tunnel: &Tunnel,
     id: TunnelId,
+    carried: Protocols,
     round: &Round<'_, impl Witness>,
-) -> Result<Option<u8>, Verdict> {
+) -> Result<(), Verdict> {
     let setup = &tunnel.setup;
     round.note(|| Event::TunnelUp { tunnel: id, is_up: setup.up });
     if !setup.up {
@@ -239,12 +303,26 @@ fn may_enter(
     if entered >= limit {
         return Err(Verdict::drop_in(Counter::IfTxRecursion, id));
     }
+    if !setup.protocols.overlaps(carried) {
+        return Err(Verdict::reject_in(IcmpError::NoRoute, Counter::IfTxPayloadUnsupported, id));
+    }
+    Ok(())
+}
+
+/// The rules about who may enter. On success: the encapsulation limit that the outer header must
+/// carry because the packet carries one.
+#[inline]
+fn may_enter(
+    packet: &Packet,
+    tunnel: &Tunnel,
+    id: TunnelId,
+    round: &Round<'_, impl Witness>,
+) -> Result<Option<u8>, Verdict> {
+    let setup = &tunnel.setup;
     let bytes = packet.data();
     let is_ipv4 = bytes.first().is_some_and(|first| first >> 4 == 4);
     let protocols = if is_ipv4 { Protocols::IPV4 } else { Protocols::IPV6 };
-    if !setup.protocols.overlaps(protocols) {
-        return Err(Verdict::reject_in(IcmpError::NoRoute, Counter::IfTxPayloadUnsupported, id));
-    }
+    may_enter_any(packet, tunnel, id, protocols, round)?;
     if is_ipv4 {
         let header = Ipv4::trusted(bytes);
         let (source, destination) = (header.source(), header.destination());
@@ -316,13 +394,16 @@ enum Fit {
 
 #[inline]
 fn fit(packet: &Packet, setup: &TunnelSetup, inner: Inner, sizes: SizeLimits) -> Fit {
-    let (mtu, len) = (sizes.inner, packet.len());
+    // In a frame, that of the packet; tags count.
+    let len = packet.len().saturating_sub(setup.link_header_len().into());
+    let mtu = sizes.inner;
     if len <= usize::from(mtu) {
         return Fit::Fits;
     }
     match inner.dont_fragment {
         Some(true) => Fit::TooBig { mtu },
         Some(false) if setup.fragments_outer => Fit::CutOutside,
+        Some(false) if inner.is_frame() => Fit::TooBig { mtu },
         Some(false) => Fit::Cut { mtu },
         //= RFC 4213 §3.2.2, RFC 2473 §7.1: IPv6 packets up to 1280 bytes always pass; the outer
         //= packet is cut where they must.
@@ -336,18 +417,20 @@ fn fit(packet: &Packet, setup: &TunnelSetup, inner: Inner, sizes: SizeLimits) ->
 /// How the outer packet leaves.
 #[inline]
 fn underlay(
-    inner: &[u8],
+    bytes: &[u8],
     tunnel: &Tunnel,
     id: TunnelId,
+    inner: Inner,
     round: &Round<'_, impl Witness>,
 ) -> Result<Verdict, Verdict> {
-    let next_hop = round.choose(tunnel.setup.underlay, inner);
+    let next_hop = round.choose_by(tunnel.setup.underlay, || inner.hash(bytes, round));
     round.note(|| Event::Underlay { tunnel: id, hop: Hop::of(next_hop, round.tables) });
     match next_hop {
         NextHop::Via(adjacency) => Ok(Verdict::Transmit(adjacency)),
         NextHop::Connected(port) => Ok(Verdict::TransmitOnLink(port)),
         NextHop::Tunnel(next) if next == id => Err(Verdict::drop_in(Counter::IfTxLoopDev, id)),
         NextHop::Tunnel(next) => Ok(Verdict::Encap(next)),
+        _ if inner.is_frame() => Err(Verdict::drop_in(Counter::IfTxNoRoute, id)),
         _ => Err(Verdict::reject_in(IcmpError::HostUnreachable, Counter::IfTxNoRoute, id)),
     }
 }
@@ -382,7 +465,7 @@ fn patch(
             }
         }
         Family::Ipv6 => {
-            let hash = || flow_label(round.tables.flow.hash(bytes));
+            let hash = || flow_label(inner.hash(bytes, round));
             patch.flow_label = setup.flow_label.unwrap_or_else(hash);
         }
     }

@@ -8,6 +8,7 @@ mod clamp;
 pub mod classify;
 pub mod decap;
 pub mod encap;
+mod frame;
 pub mod identification;
 pub mod policy;
 pub mod route;
@@ -41,12 +42,16 @@ pub enum Verdict {
     Decap(TunnelId),
     /// It goes into this tunnel.
     Encap(TunnelId),
+    /// A frame, from its Ethernet header on, that goes into this tunnel.
+    EncapFrame(TunnelId),
     /// The same, and its sender is told that an earlier packet did not reach the far end.
     TellUnreachable(TunnelId),
     /// It leaves towards this host.
     Transmit(AdjacencyId),
     /// It leaves by this port, towards the host that it is addressed to.
     TransmitOnLink(PortId),
+    /// A frame, from its Ethernet header on, that leaves by this port as it is.
+    TransmitFrame(PortId),
     /// Cut it into pieces of at most this many bytes first, then go on with `then`.
     Fragment {
         /// The largest piece, from its IP header on.
@@ -226,7 +231,13 @@ impl<'a, W: Witness> Round<'a, W> {
     /// Follows a group to one of its next hops, by the flow of `packet` (from its IP header on).
     #[inline]
     pub fn choose(&self, next_hop: NextHop, packet: &[u8]) -> NextHop {
-        let chosen = self.tables.next_hops.choose(next_hop, || self.tables.flow.hash(packet));
+        self.choose_by(next_hop, || self.tables.flow.hash(packet))
+    }
+
+    /// The same, by the hash of a flow.
+    #[inline]
+    pub fn choose_by(&self, next_hop: NextHop, hash: impl FnOnce() -> u64) -> NextHop {
+        let chosen = self.tables.next_hops.choose(next_hop, hash);
         if let NextHop::Group(group) = next_hop {
             self.note(|| Event::Member { group, hop: Hop::of(chosen, self.tables) });
         }

@@ -56,6 +56,8 @@ pub struct Tables {
     pub flow: FlowKey,
     /// By [`PortId`].
     pub ports: Arc<[Port]>,
+    /// By [`PortId`]: the tunnel that a port's frames go into.
+    pub attached: Vec<Option<TunnelId>>,
     /// Routes of IPv4.
     pub fib4: Fib4,
     /// Routes of IPv6.
@@ -118,6 +120,7 @@ impl Tables {
             generation: 0,
             flow: FlowKey::new(seed),
             ports: Arc::new([]),
+            attached: Vec::new(),
             fib4: Fib4::default(),
             fib6: Fib6::default(),
             next_hops: NextHops::new(),
@@ -132,6 +135,12 @@ impl Tables {
             limits: Limits::default(),
             soft_state: Arc::new(SoftState::new(0)),
         }
+    }
+
+    /// The tunnel that all frames go into which a port receives, if it is attached to one.
+    #[inline]
+    pub fn attached(&self, port: PortId) -> Option<TunnelId> {
+        self.attached.get(port.index()).copied().flatten()
     }
 
     /// A port; `None` when the number is not of this generation.

@@ -8,7 +8,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use super::neighbor::{Adjacency, AdjacencyId};
 use super::{Group, GroupId, NextHop, Tables};
 use crate::fib::{Change, Fib, FibError};
-use crate::interface::TunnelId;
+use crate::interface::{PortId, TunnelId};
 use crate::tunnel::Tunnel;
 use crate::tunnel::lookup::{
     Entry, Indistinguishable, Label, LabelledTunnels, OuterAddress, Pair, TunnelLookup,
@@ -36,6 +36,8 @@ pub enum Operation {
     RemoveLookup6(Entry<u128>),
     /// A UDP port is a tunnel's, or none's any more.
     UdpPort(u16, Option<Service>),
+    /// A port's frames go into a tunnel, or are this node's again.
+    Attach(PortId, Option<TunnelId>),
     /// A neighbor is added, or has another MAC address.
     Adjacency(AdjacencyId, Adjacency),
     /// A neighbor is forgotten.
@@ -78,6 +80,7 @@ impl Tables {
                 remove(&mut self.tunnels_by_ipv6, &mut self.labelled_by_ipv6, entry);
             }
             Operation::UdpPort(port, service) => self.udp_ports.put(port, service),
+            Operation::Attach(port, tunnel) => self.attach(port, tunnel),
             Operation::Adjacency(id, adjacency) => self.neighbors.put(id, adjacency),
             Operation::RemoveAdjacency(id) => self.neighbors.remove(id),
             Operation::Group(id, ref group) => self.next_hops.put_group(id, group.clone()),
@@ -85,6 +88,13 @@ impl Tables {
             Operation::RemoveLocal(address) => self.local.remove(address),
         }
         Ok(())
+    }
+
+    fn attach(&mut self, port: PortId, tunnel: Option<TunnelId>) {
+        if port.index() >= self.attached.len() {
+            self.attached.resize(port.index() + 1, None);
+        }
+        self.attached[port.index()] = tunnel;
     }
 
     /// Numbers below it that no tunnel has yet hold this one meanwhile: nothing leads there.

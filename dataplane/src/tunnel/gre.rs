@@ -1,5 +1,5 @@
-//! GRE (RFC 2784, RFC 2890): IPv4 and IPv6 behind a GRE header of 4 to 16 bytes. Modes `gre` and
-//! `ip6gre` (RFC 7676).
+//! GRE (RFC 2784, RFC 2890): IPv4 and IPv6 behind a GRE header of 4 to 16 bytes, modes `gre` and
+//! `ip6gre` (RFC 7676), and Ethernet frames, modes `gretap` and `ip6gretap`.
 //!
 //! ```text
 //!  0                        20 or 40
@@ -16,7 +16,7 @@ use super::rewrite::PLAIN_SHIM_MAX;
 use super::sequence::Sequences;
 use crate::clock::Nanos;
 use crate::counters::Counter;
-use crate::wire::ethernet::ether_type;
+use crate::wire::ethernet::{self, ether_type};
 use crate::wire::gre::{self, GreError};
 use crate::wire::{protocol, read_u32, write_u32};
 
@@ -74,8 +74,11 @@ impl Gre {
     /// Writes the header to the start of `bytes`, whose rest is what is carried: a packet of IP
     /// protocol `carried`.
     pub(super) fn write(&self, bytes: &mut [u8], carried: u8) {
-        let protocol_type =
-            if carried == protocol::IPV4 { ether_type::IPV4 } else { ether_type::IPV6 };
+        let protocol_type = match carried {
+            protocol::IPV4 => ether_type::IPV4,
+            protocol::ETHERNET => ether_type::TRANSPARENT_ETHERNET,
+            _ => ether_type::IPV6,
+        };
         write_u32(bytes, 0, u32::from(self.flags()) << 16 | u32::from(protocol_type));
         let mut at = gre::HEADER_LEN + if self.has_checksum { 4 } else { 0 };
         if self.has_checksum {
@@ -144,11 +147,15 @@ pub(super) fn read(payload: &[u8]) -> Result<(gre::Gre, Protocols), Counter> {
     Ok((header, carries))
 }
 
-/// What follows the header at the start of `payload`, if that is an IP packet.
+/// What follows the header at the start of `payload`, if that is an IP packet, or has one in a frame.
 pub(super) fn inside(payload: &[u8]) -> Option<&[u8]> {
     let header = gre::Gre::parse(payload).ok()?;
-    let is_ip = protocol_of(header.protocol_type) != protocol::NO_NEXT_HEADER;
-    payload.get(header.header_len..).filter(|_| is_ip)
+    let behind = payload.get(header.header_len..)?;
+    match protocol_of(header.protocol_type) {
+        protocol::NO_NEXT_HEADER => None,
+        protocol::ETHERNET => behind.get(ethernet::ip_at(behind)?..),
+        _ => Some(behind),
+    }
 }
 
 /// A quote that ends before the key does.
@@ -172,6 +179,7 @@ const fn protocol_of(protocol_type: u16) -> u8 {
     match protocol_type {
         ether_type::IPV4 => protocol::IPV4,
         ether_type::IPV6 => protocol::IPV6,
+        ether_type::TRANSPARENT_ETHERNET => protocol::ETHERNET,
         _ => protocol::NO_NEXT_HEADER,
     }
 }
@@ -182,12 +190,11 @@ pub(super) const fn carried(protocol_type: u16) -> Option<Protocols> {
     match protocol_type {
         ether_type::IPV4 => Some(Protocols::IPV4),
         ether_type::IPV6 => Some(Protocols::IPV6),
+        ether_type::TRANSPARENT_ETHERNET => Some(Protocols::ETHERNET),
         // What other tunnels than these carry.
-        gre::KEEPALIVE
-        | ether_type::MPLS
-        | ether_type::TRANSPARENT_ETHERNET
-        | ether_type::ERSPAN_II
-        | ether_type::ERSPAN_III => Some(Protocols::NONE),
+        gre::KEEPALIVE | ether_type::MPLS | ether_type::ERSPAN_II | ether_type::ERSPAN_III => {
+            Some(Protocols::NONE)
+        }
         _ => None,
     }
 }

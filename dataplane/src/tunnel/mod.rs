@@ -23,11 +23,12 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 
 use crate::counters::CounterSlot;
+use crate::interface::PortId;
 use crate::packet::prefetch;
 use crate::reassembly;
 use crate::tables::NextHop;
 use crate::tables::soft_state::TunnelPath;
-use crate::wire::{Family, ipv4, ipv6, protocol};
+use crate::wire::{Family, ethernet, ipv4, ipv6, protocol};
 use ecn::EcnEncap;
 use lookup::Protocols;
 use plain::{Facts, Plain, SourceNet};
@@ -75,6 +76,8 @@ pub struct TunnelSetup {
     pub remote: Option<IpAddr>,
     /// The inner protocols it carries.
     pub protocols: Protocols,
+    /// The port where the frames go that come out, if it carries frames.
+    pub attach: Option<PortId>,
     /// Administratively up.
     pub up: bool,
     /// The outer TTL or hop limit; `None`: the inner one.
@@ -153,6 +156,7 @@ impl TunnelSetup {
             takes_any_local: false,
             remote: Some(remote),
             protocols: Protocols::IPV4.with(Protocols::IPV6),
+            attach: None,
             up: true,
             ttl: Some(64),
             min_outer_ttl: 0,
@@ -194,6 +198,12 @@ impl TunnelSetup {
         let is_unknown = carried == protocol::NO_NEXT_HEADER;
         let is_its = is_unknown || self.protocols.overlaps(Protocols::of(carried));
         is_its.then_some((len, carried))
+    }
+
+    /// Bytes of the link header that is inside, in front of IP packets.
+    #[inline]
+    pub const fn link_header_len(&self) -> u16 {
+        if self.protocols.overlaps(Protocols::ETHERNET) { ethernet::HEADER_LEN_U16 } else { 0 }
     }
 
     /// Puts headers between the outer IP header and the packet inside, which are taken from what fits.

@@ -3,8 +3,14 @@
 use core::fmt;
 use core::str::FromStr;
 
+use super::ipv4::{self, Ipv4};
+use super::ipv6::{self, Ipv6};
+use super::read_u16;
+
 /// Bytes of the header: destination, source, type.
 pub const HEADER_LEN: usize = 14;
+/// The same.
+pub const HEADER_LEN_U16: u16 = 14;
 
 /// Types that the appliance knows.
 pub mod ether_type {
@@ -14,6 +20,10 @@ pub mod ether_type {
     pub const ARP: u16 = 0x0806;
     /// IPv6.
     pub const IPV6: u16 = 0x86dd;
+    /// A VLAN tag (IEEE 802.1Q).
+    pub const VLAN: u16 = 0x8100;
+    /// The outer one of two (IEEE 802.1ad).
+    pub const SERVICE_VLAN: u16 = 0x88a8;
     /// MPLS labels.
     pub const MPLS: u16 = 0x8847;
     /// In GRE and GENEVE: an Ethernet frame.
@@ -22,6 +32,47 @@ pub mod ether_type {
     pub const ERSPAN_II: u16 = 0x88be;
     /// The same, type III.
     pub const ERSPAN_III: u16 = 0x22eb;
+}
+
+/// Bytes of a VLAN tag.
+pub const TAG_LEN: usize = 4;
+
+/// VLAN tags that are looked behind.
+const TAGS_MAX: usize = 2;
+
+/// What a frame carries behind its VLAN tags, of which two are looked behind: its type, and where it begins. The
+/// frame has a header.
+#[inline]
+pub fn carried(frame: &[u8]) -> (u16, usize) {
+    let (mut kind, mut at) = (read_u16(frame, HEADER_LEN - 2), HEADER_LEN);
+    for _ in 0..TAGS_MAX {
+        if !matches!(kind, ether_type::VLAN | ether_type::SERVICE_VLAN) {
+            break;
+        }
+        (kind, at) = (read_u16(frame, at + 2), at + TAG_LEN);
+    }
+    (kind, at)
+}
+
+/// Where the IP packet of a frame begins, if it carries one whose header is there and says no more than there is.
+#[inline]
+pub fn ip_at(frame: &[u8]) -> Option<usize> {
+    let (kind, at) = carried(frame);
+    let packet = frame.get(at..)?;
+    let version = packet.first()? >> 4;
+    let is_whole = match (kind, version) {
+        (ether_type::IPV4, 4) if packet.len() >= ipv4::HEADER_LEN => {
+            let header = Ipv4::trusted(packet);
+            let total_len = usize::from(header.total_len());
+            (ipv4::HEADER_LEN..=total_len).contains(&header.header_len())
+                && total_len <= packet.len()
+        }
+        (ether_type::IPV6, 6) if packet.len() >= ipv6::HEADER_LEN => {
+            Ipv6::trusted(packet).total_len() <= packet.len()
+        }
+        _ => false,
+    };
+    is_whole.then_some(at)
 }
 
 /// A MAC address.
@@ -82,6 +133,26 @@ impl FromStr for MacAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_packet_of_a_frame_is_found_behind_two_tags_at_most() {
+        const TAG: [u8; 4] = [0x81, 0, 0, 7];
+        let mut ip = [0; ipv4::HEADER_LEN + 2];
+        (ip[0], ip[3]) = (0x45, 20);
+        for tags in 0..=3 {
+            let frame = [&[2; 12][..], &TAG.repeat(tags), &[8, 0], &ip].concat();
+            let expected = (tags <= 2).then_some(HEADER_LEN + tags * TAG_LEN);
+            assert_eq!(ip_at(&frame), expected, "{tags} tags");
+            for cut in HEADER_LEN..frame.len() - 2 {
+                assert_eq!(ip_at(&frame[..cut]), None, "cut to {cut}");
+            }
+        }
+        for (at, wrong) in [(0, 0x65), (0, 0x44), (3, 19), (3, 23)] {
+            let mut ip = ip;
+            ip[at] = wrong;
+            assert_eq!(ip_at(&[&[2; 12][..], &[8, 0], &ip].concat()), None, "{at}: {wrong}");
+        }
+    }
 
     #[test]
     fn a_mac_address_reads_what_it_writes_and_refuses_the_rest() {

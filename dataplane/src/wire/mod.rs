@@ -77,6 +77,8 @@ pub mod protocol {
     pub const ETHER_IP: u8 = 97;
     /// MPLS in IP.
     pub const MPLS: u8 = 137;
+    /// A whole Ethernet frame (RFC 8986); here, what tunnels of frames carry.
+    pub const ETHERNET: u8 = 143;
 }
 
 /// The two bytes at `at`, as a number; 0 when they are not there.

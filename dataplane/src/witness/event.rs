@@ -46,6 +46,10 @@ pub enum Event {
     Decap { tunnel: TunnelId, outer: Header, from_anyone: bool },
     /// Where a packet of any peer comes from.
     OuterSource { source: IpAddr, is_legal: bool },
+    /// The port is attached to this tunnel, which all of its frames go into.
+    Attached { port: PortId, tunnel: TunnelId },
+    /// A frame, which leaves by the port that the tunnel is attached to; `stations`: whom it is for and from.
+    Unwrapped { tunnel: TunnelId, port: PortId, stations: [MacAddress; 2], kind: u16 },
     /// Whether the tunnel is up.
     TunnelUp { tunnel: TunnelId, is_up: bool },
     /// The TTL that a peer's packet must have left at least.

@@ -13,7 +13,7 @@ use crate::node::fragment::{Plan4, Plan6};
 use crate::node::icmp_error::IcmpError;
 use crate::packet::{Flags, HEADROOM, Packet};
 use crate::stage::decap::decap;
-use crate::stage::encap::encap;
+use crate::stage::encap::{encap, encap_frame};
 use crate::stage::route::{destination, look_up, route_to};
 use crate::stage::{After, Loss, Round, Verdict};
 use crate::tables::Tables;
@@ -69,6 +69,12 @@ impl<D: Device, W: Witness> State<D, W> {
                 }
                 Verdict::Decap(tunnel) => decap(&mut packet, tunnel, &mut self.round(tables, now)),
                 Verdict::Encap(tunnel) => encap(&mut packet, tunnel, &mut self.round(tables, now)),
+                Verdict::EncapFrame(tunnel) => {
+                    encap_frame(&mut packet, tunnel, &mut self.round(tables, now))
+                }
+                Verdict::TransmitFrame(port) if is_frame_of(&packet, port, tables) => {
+                    return self.enqueue(packet, port);
+                }
                 Verdict::TellUnreachable(tunnel) => {
                     self.tell_unreachable(&mut packet, tunnel, tables, now);
                     Verdict::Encap(tunnel)
@@ -90,7 +96,9 @@ impl<D: Device, W: Witness> State<D, W> {
                 Verdict::Fragment { mtu, then } if cuts < CUTS_MAX => {
                     return self.fragment(packet, mtu, then, tables, now, cuts);
                 }
-                Verdict::Fragment { .. } => Verdict::drop(Counter::PortOversize),
+                Verdict::TransmitFrame(_) | Verdict::Fragment { .. } => {
+                    Verdict::drop(Counter::PortOversize)
+                }
                 Verdict::Deliver => match self.deliver(&mut packet, tables, now) {
                     Some(next) => next,
                     None => return self.consume(packet),
@@ -299,6 +307,8 @@ impl<D: Device, W: Witness> State<D, W> {
     /// Does what the control thread asks.
     pub(super) fn settle_handback(&mut self, handback: Handback, tables: &Tables, now: Nanos) {
         match handback {
+            // On a port that is attached to a tunnel this node is no station.
+            Handback::Frame { port, .. } if tables.attached(port).is_some() => {}
             Handback::Frame { port, frame } => {
                 let Some(mut packet) = self.device.allocate() else {
                     return self.count_unmade();
@@ -403,6 +413,13 @@ fn ready(packet: &Packet, id: AdjacencyId, tables: &Tables) -> Ready {
     }
     let mtu = tables.port(adjacency.port).map_or(u16::MAX, |port| port.mtu);
     if packet.len() > usize::from(mtu) { Ready::TooLong { mtu } } else { Ready::Fits }
+}
+
+/// Whether a frame is no larger than a port takes. VLAN tags don't count.
+fn is_frame_of(packet: &Packet, port: PortId, tables: &Tables) -> bool {
+    let (_, at) = ethernet::carried(packet.data());
+    let mtu = tables.port(port).map_or(0, |port| usize::from(port.mtu));
+    packet.len() <= at + mtu
 }
 
 /// What happens with a packet that is larger than the port takes.

@@ -23,6 +23,7 @@ pub(crate) const MBUFS: u32 = 4096;
 pub(crate) fn config(devices: &[&str], workers: u16) -> RimConfig {
     let in_hugepages = std::env::var_os("ADIT_TEST_HUGEPAGES").is_some();
     let ports = devices.iter().enumerate().map(|(n, device)| PortConfig {
+        takes_all: false,
         name: format!("p{n}"),
         device: (*device).to_owned(),
         mac: None,

@@ -10,7 +10,7 @@ use super::super::report::{Place, Report};
 use super::super::tunnel::{Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
-use super::{Drafts, Holder, Misspelled, Names, udp};
+use super::{Drafts, Holder, Misspelled, Names, frames, udp};
 use crate::config::UdpEncap;
 use crate::yaml::Mark;
 
@@ -33,6 +33,7 @@ pub(super) fn check(
             continue;
         }
         udp::check(report, draft);
+        frames::check(report, draft, drafts, names, misspelled);
         let families_fit = check_families(report, draft);
         let remote_is_ours = families_fit && check_remote(report, draft, drafts, owned, nets);
         if families_fit && !remote_is_ours {
@@ -41,6 +42,7 @@ pub(super) fn check(
     }
     check_ambiguity(report, drafts);
     udp::check_ports(report, drafts);
+    frames::check_ports(report, drafts);
 }
 
 fn check_link(
@@ -68,7 +70,7 @@ fn check_mtu(report: &mut Report, draft: &TunnelDraft<'_>) {
     let tunnel = &draft.tunnel;
     let Some(mtu) = tunnel.settings.mtu.filter(|mtu| *mtu < SMALLEST_IPV6_MTU) else { return };
     let has_ipv6 = tunnel.addresses.iter().any(|net| net.addr().is_ipv6());
-    let only_ipv6 = !tunnel.carries(Family::Ipv4);
+    let only_ipv6 = tunnel.carries(Family::Ipv6) && !tunnel.carries(Family::Ipv4);
     if draft.is_broken || !(has_ipv6 || only_ipv6) {
         return;
     }
@@ -132,8 +134,10 @@ fn at_local(
 
 fn other_modes(outer: Family) -> &'static str {
     match outer {
-        Family::Ipv4 => "write an IPv4 address; ipip6, ip6ip6, any and ip6gre have IPv6 outside",
-        Family::Ipv6 => "write an IPv6 address; ipip, sit and gre have IPv4 outside",
+        Family::Ipv4 => {
+            "write an IPv4 address; ipip6, ip6ip6, any, ip6gre and ip6gretap have IPv6 outside"
+        }
+        Family::Ipv6 => "write an IPv6 address; ipip, sit, gre and gretap have IPv4 outside",
     }
 }
 
@@ -267,11 +271,26 @@ impl Headers {
     }
 }
 
+/// What a tunnel may carry, of which it is told from others.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Carried {
+    Ip(Family),
+    Frames,
+}
+
+impl Carried {
+    fn all_of(tunnel: &Tunnel) -> impl Iterator<Item = Self> {
+        let families = [Family::Ipv4, Family::Ipv6].into_iter();
+        let families = families.filter(|family| tunnel.carries(*family)).map(Self::Ip);
+        families.chain(tunnel.mode.is_of_frames().then_some(Self::Frames))
+    }
+}
+
 /// What the lookup on decapsulation goes by, for one protocol inside.
 #[derive(PartialEq, Eq, Hash)]
 struct Tuple<'t> {
     outer: Family,
-    inner: Family,
+    inner: Carried,
     headers: Headers,
     local: Option<IpAddr>,
     remote: Option<IpAddr>,
@@ -279,7 +298,7 @@ struct Tuple<'t> {
 }
 
 impl<'t> Tuple<'t> {
-    fn of(tunnel: &'t Tunnel, local: Option<IpAddr>, inner: Family) -> Self {
+    fn of(tunnel: &'t Tunnel, local: Option<IpAddr>, inner: Carried) -> Self {
         Self {
             outer: tunnel.mode.outer(),
             inner,
@@ -302,8 +321,8 @@ fn check_ambiguity(report: &mut Report, drafts: &Drafts<'_>) {
             continue;
         }
         let mut other = None;
-        for inner in [Family::Ipv4, Family::Ipv6] {
-            for local in draft.tunnel.found_by().filter(|_| draft.tunnel.carries(inner)) {
+        for inner in Carried::all_of(&draft.tunnel) {
+            for local in draft.tunnel.found_by() {
                 let tuple = Tuple::of(&draft.tunnel, local, inner);
                 let earlier = *first.entry(tuple).or_insert(index);
                 other = other.or(Some(earlier).filter(|earlier| *earlier != index));

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod ends;
+mod frames;
 mod loops;
 mod misspelled;
 mod ports;

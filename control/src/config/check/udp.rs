@@ -70,7 +70,7 @@ fn carries(tunnel: &Tunnel) -> Option<Use> {
         _ if tunnel.mode.is_gre() => Some(Use::FouGre),
         Payload::Ipip => Some(Use::FouIpv4),
         Payload::Ip6ip => Some(Use::FouIpv6),
-        Payload::Any => None,
+        Payload::Any | Payload::Ethernet => None,
     }
 }
 

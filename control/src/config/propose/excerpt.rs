@@ -95,6 +95,9 @@ impl<'s> Excerpt<'s> {
             // All that listen there do so for the same; one of them may be what is changed.
             self.add_tunnels(store.with_udp_port(port).take(2));
         }
+        if let Some(port) = &wanted.attach {
+            self.add_tunnels(store.attached_to(port));
+        }
         for net in &wanted.addresses {
             self.add_owners(net.addr());
             self.add_tunnels(

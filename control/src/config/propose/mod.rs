@@ -98,6 +98,8 @@ struct Wanted {
     gateways: Vec<IpAddr>,
     /// The UDP port that it listens at.
     udp_port: Option<u16>,
+    /// The port that it is attached to.
+    attach: Option<String>,
 }
 
 impl Wanted {
@@ -110,6 +112,7 @@ impl Wanted {
         wanted.locals = list("local").filter_map(|item| parsed(Some(item))).collect();
         wanted.locals.extend(address("local"));
         wanted.udp_port = entry.get("encap").and_then(udp_port);
+        wanted.attach = entry.get("attach").and_then(Value::as_str).map(str::to_owned);
         wanted.addresses = list("addresses").filter_map(|item| parsed(Some(item))).collect();
         wanted.routes = list("routes").filter_map(|item| prefix(item.as_str()?)).collect();
         for hop in std::iter::once(entry).chain(list("next-hops").filter_map(Value::as_object)) {

@@ -79,6 +79,7 @@ fn describe_identity(tunnel: &Tunnel) -> Vec<&'static str> {
     keys.extend(tunnel.local.map(|_| "local"));
     keys.extend(tunnel.remote.map(|_| "remote"));
     keys.extend(tunnel.link.as_ref().map(|_| "link"));
+    keys.extend(tunnel.attached_to().map(|_| "attach"));
     keys
 }
 

@@ -58,6 +58,8 @@ pub struct Store {
     by_end: BTreeSet<End>,
     /// Tunnels in UDP, by the port that they listen at.
     by_udp_port: BTreeSet<(u16, TunnelId)>,
+    /// Tunnels that ports are attached to.
+    by_attach: BTreeSet<(Name, TunnelId)>,
     /// What tunnels send from, where they name it.
     locals: BTreeSet<(IpAddr, TunnelId)>,
     /// Addresses of tunnels; link-local ones may have several.
@@ -84,6 +86,7 @@ impl Store {
             by_name: HashMap::with_capacity(tunnels.len()),
             by_end: BTreeSet::new(),
             by_udp_port: BTreeSet::new(),
+            by_attach: BTreeSet::new(),
             locals: BTreeSet::new(),
             addresses: BTreeSet::new(),
             nets: PrefixTable::default(),
@@ -206,6 +209,13 @@ impl Store {
     pub fn with_udp_port(&self, port: u16) -> impl Iterator<Item = TunnelId> {
         let range = (port, TunnelId(0))..=(port, TunnelId(u32::MAX));
         self.by_udp_port.range(range).map(|&(_, id)| id)
+    }
+
+    /// Tunnels that a port is attached to.
+    pub fn attached_to(&self, port: &str) -> impl Iterator<Item = TunnelId> {
+        let port = Name::from(port);
+        let range = (Name::clone(&port), TunnelId(0))..=(port, TunnelId(u32::MAX));
+        self.by_attach.range(range).map(|(_, id)| *id)
     }
 
     /// Destination and metric of the routes through a tunnel, but for its own shorthand.
@@ -332,6 +342,9 @@ impl Store {
         if let Some(encap) = tunnel.encap.as_deref() {
             self.by_udp_port.remove(&(encap.port, id));
         }
+        if let Some(port) = tunnel.attached_to() {
+            self.by_attach.remove(&(Name::clone(port), id));
+        }
         for local in tunnel.locals() {
             self.locals.remove(&(local, id));
         }
@@ -351,6 +364,7 @@ impl Store {
     fn insert_tunnel(&mut self, id: TunnelId, tunnel: Tunnel) {
         self.by_end.extend(tunnel.found_by().map(|local| (tunnel.remote, local, id)));
         self.by_udp_port.extend(tunnel.encap.as_deref().map(|encap| (encap.port, id)));
+        self.by_attach.extend(tunnel.attached_to().map(|port| (Name::clone(port), id)));
         self.locals.extend(tunnel.locals().map(|local| (local, id)));
         for net in &tunnel.addresses {
             self.addresses.insert((net.addr(), id));

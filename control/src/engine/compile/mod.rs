@@ -181,6 +181,11 @@ impl Compiler {
             tables.change(&operation)?;
         }
         for (id, tunnel) in store.tunnels() {
+            if let Some(operation) = compiler.attach(tunnel, Some(id)) {
+                tables.change(&operation)?;
+            }
+        }
+        for (id, tunnel) in store.tunnels() {
             for operation in compiler.lookups(id, tunnel) {
                 tables.change(&operation)?;
             }
@@ -289,7 +294,14 @@ impl Compiler {
                 moved.push(id);
             }
         }
-        // Ends that tunnels exchange are free before anybody takes them.
+        // Ends that tunnels exchange are free before anybody takes them; so are ports.
+        for before in touched.tunnels.values().flatten() {
+            self.operations.extend(self.attach(before, None));
+        }
+        for &id in touched.tunnels.keys() {
+            let now = store.tunnel(id).and_then(|tunnel| self.attach(tunnel, Some(id)));
+            self.operations.extend(now);
+        }
         for id in moved {
             let added = store.tunnel(id).map(|tunnel| self.lookups(id, tunnel).collect::<Vec<_>>());
             self.operations.extend(added.into_iter().flatten());
@@ -359,6 +371,16 @@ impl Compiler {
     ) -> impl Iterator<Item = LookupKey> + use<'t> {
         let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
         LookupKey::all_of(id, tunnel, link)
+    }
+
+    /// The port that a tunnel of frames is attached to.
+    fn attachment(&self, tunnel: &crate::config::Tunnel) -> Option<PortId> {
+        self.port_id(tunnel.attached_to()?)
+    }
+
+    /// Attaches the port that a tunnel names to `id`.
+    fn attach(&self, tunnel: &crate::config::Tunnel, id: Option<TunnelId>) -> Option<Operation> {
+        Some(Operation::Attach(self.attachment(tunnel)?, id))
     }
 
     fn hold_gateways(&mut self, route: &Route) -> Result<(), CompileError> {

@@ -14,7 +14,7 @@ use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
 use adit_dataplane::tunnel::rewrite::ENCAP_LIMIT_LEN;
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::{DontFragment, MssClamp, RelayRules, Relayed, Tunnel, TunnelSetup};
-use adit_dataplane::wire::{ipv4, ipv6};
+use adit_dataplane::wire::{ethernet, ipv4, ipv6};
 use ipnet::IpNet;
 
 use super::base::{first_ipv4, first_ipv6, ipv4_net};
@@ -185,6 +185,7 @@ impl Compiler {
     ) -> Result<Tunnel, CompileError> {
         let mut setup = setup(tunnel, info, CounterSlot(id.0));
         setup.shim = shim(tunnel);
+        setup.attach = self.attachment(tunnel);
         if let Kind::Gre(gre) = &mut setup.shim.kind {
             gre.sequences = self.sequences.of(id);
         }
@@ -221,14 +222,15 @@ impl Compiler {
     }
 }
 
-/// Bytes that a tunnel puts in front of each packet.
+/// Bytes that a tunnel puts in front of each packet; the header of the frame that this is in is among them.
 fn overhead_of(tunnel: &config::Tunnel) -> u16 {
     let outer = match tunnel.mode.outer() {
         Family::Ipv4 => ipv4::HEADER_LEN,
         Family::Ipv6 if tunnel.settings.encap_limit.is_some() => ipv6::HEADER_LEN + ENCAP_LIMIT_LEN,
         Family::Ipv6 => ipv6::HEADER_LEN,
     };
-    u16::try_from(outer + shim(tunnel).len()).unwrap_or(u16::MAX)
+    let link = if tunnel.mode.is_of_frames() { ethernet::HEADER_LEN } else { 0 };
+    u16::try_from(outer + shim(tunnel).len() + link).unwrap_or(u16::MAX)
 }
 
 /// The largest inner packet, given the largest outer one.
@@ -262,6 +264,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         takes_any_local: tunnel.local.is_none(),
         remote: tunnel.remote,
         protocols: protocols(tunnel),
+        attach: None,
         up: tunnel.enabled,
         ttl: settings.ttl.map(std::num::NonZeroU8::get),
         min_outer_ttl: settings.min_outer_ttl.get(),
@@ -336,6 +339,9 @@ pub(super) fn protocols(tunnel: &config::Tunnel) -> Protocols {
     }
     if tunnel.carries(Family::Ipv6) {
         protocols = protocols.with(Protocols::IPV6);
+    }
+    if tunnel.mode.is_of_frames() {
+        protocols = protocols.with(Protocols::ETHERNET);
     }
     protocols
 }

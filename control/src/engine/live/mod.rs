@@ -201,6 +201,7 @@ fn worker_cores(config: &Config) -> Result<Vec<u16>, RunError> {
 
 fn start_rim(config: &Config, workers: usize) -> Result<(Rim, Vec<dpdk::WorkerPorts>), RunError> {
     let ports = config.ports.iter().map(|port| PortConfig {
+        takes_all: port.addresses.is_empty(),
         name: port.name.to_string(),
         device: port.device.clone().unwrap_or_default(),
         mac: port.mac_is_configured.then_some(port.mac),

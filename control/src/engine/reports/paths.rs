@@ -74,7 +74,8 @@ impl Controller {
     pub(super) fn effective_mtu(&self, id: TunnelId, tunnel: &config::Tunnel, now: Nanos) -> u16 {
         let configured = self.compiler.info(id).map_or(0, |info| info.mtu);
         let Some(built) = self.pair.live().tunnel(id) else { return configured };
-        let overhead = u16::try_from(built.rewrite.len()).unwrap_or(u16::MAX);
+        let overhead = u16::try_from(built.overhead()).unwrap_or(u16::MAX);
+        let overhead = overhead.saturating_add(built.setup.link_header_len());
         let is_ipv4 = tunnel.carries(Family::Ipv4);
         let learnt = self.paths_of(id).map(|path| {
             let learnt = self.soft_state.mtu(path, now)?;

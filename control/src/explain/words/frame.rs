@@ -1,6 +1,6 @@
 //! A frame that arrives: whom it is for, and what is in it.
 
-use adit_dataplane::interface::PortId;
+use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::wire::ethernet::{MacAddress, ether_type};
 use adit_dataplane::wire::ipv4;
 use adit_dataplane::witness::{Fault, Header};
@@ -24,13 +24,41 @@ pub(super) fn told(port: PortId, frame: &[u8], names: Names<'_>) -> Told {
     Told::new("neighbors", "told", json!({ "port": port, "length": frame.len() }), words)
 }
 
-pub(super) fn ethernet(destination: MacAddress, ours: MacAddress, kind: u16) -> Told {
-    let carried = match kind {
+fn kind_words(kind: u16) -> String {
+    match kind {
         ether_type::IPV4 => "IPv4".to_owned(),
         ether_type::IPV6 => "IPv6".to_owned(),
         ether_type::ARP => "ARP".to_owned(),
+        ether_type::VLAN | ether_type::SERVICE_VLAN => "a VLAN tag".to_owned(),
         other => format!("type {other:#06x}"),
-    };
+    }
+}
+
+/// A frame of a port that is no station.
+pub(super) fn attached(port: PortId, tunnel: TunnelId, names: Names<'_>) -> Told {
+    let (port, tunnel) = (names.port(port), names.tunnel(tunnel));
+    let words = format!("{port} is attached to {tunnel}: all of its frames go there");
+    Told::new("attached", "attached", json!({ "port": port, "tunnel": tunnel }), words)
+}
+
+/// A frame that came out of a tunnel.
+pub(super) fn unwrapped(
+    port: PortId,
+    [destination, source]: [MacAddress; 2],
+    kind: u16,
+    names: Names<'_>,
+) -> Told {
+    let port = names.port(port);
+    let carried = kind_words(kind);
+    let words = format!("a frame {source} > {destination}, {carried}; it leaves by {port}");
+    let values = json!({
+        "destination": destination.to_string(), "source": source.to_string(), "ethertype": kind, "port": port,
+    });
+    Told::new("inside", "unwrapped", values, words)
+}
+
+pub(super) fn ethernet(destination: MacAddress, ours: MacAddress, kind: u16) -> Told {
+    let carried = kind_words(kind);
     let words = if destination == ours {
         format!("for this port, {carried}")
     } else if destination.is_group() {

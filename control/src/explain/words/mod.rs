@@ -24,6 +24,10 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
         Event::Answer { error, to, from } => node::answer(*error, *to, *from),
         Event::Piece(header) => way::piece(header),
         Event::Frame { destination, ours, kind } => frame::ethernet(*destination, *ours, *kind),
+        Event::Attached { port, tunnel } => frame::attached(*port, *tunnel, names),
+        Event::Unwrapped { port, stations, kind, .. } => {
+            frame::unwrapped(*port, *stations, *kind, names)
+        }
         Event::Packet(header) => frame::packet(header),
         Event::Malformed { version, fault } => frame::malformed(*version, *fault),
         Event::Decap { tunnel, outer, from_anyone } => {

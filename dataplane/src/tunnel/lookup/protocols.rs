@@ -14,6 +14,9 @@ impl Protocols {
     /// IPv6 in IP.
     pub const IPV6: Self = Self(2);
 
+    /// Ethernet frames.
+    pub const ETHERNET: Self = Self(8);
+
     /// All there are.
     pub const ALL: Self = Self(u8::MAX);
 

@@ -1,0 +1,94 @@
+//! Tunnels of Ethernet frames, and the ports that they are attached to.
+
+use rustc_hash::FxHashMap;
+
+use super::super::keys::nearest;
+use super::super::mistake::MistakeKind;
+use super::super::report::Report;
+use super::super::tunnels::TunnelDraft;
+use super::{Drafts, Misspelled, Names};
+
+/// What a tunnel's own entry says.
+pub(super) fn check(
+    report: &mut Report,
+    draft: &TunnelDraft<'_>,
+    drafts: &Drafts<'_>,
+    names: &Names<'_>,
+    misspelled: &Misspelled,
+) {
+    let tunnel = &draft.tunnel;
+    if !tunnel.mode.is_of_frames() {
+        return;
+    }
+    let Some(attach) = tunnel.attached_to() else {
+        draft.written.spot(report).at("attach", |place, mark| {
+            let message = "the tunnel carries frames, and has no port for them";
+            report
+                .error(place, mark, MistakeKind::Missing, message)
+                .advise("write attach: and the name of a port without addresses");
+        });
+        return;
+    };
+    if tunnel.settings.unsafe_any_peer {
+        draft.written.spot(report).at("unsafe-any-peer", |place, mark| {
+            let message = "frames are taken from a known peer alone";
+            report
+                .error(place, mark, MistakeKind::DoesNotApply, message)
+                .advise("leave it out, and write `remote`");
+        });
+    }
+    let Some(port) = names.ports.get(&**attach).and_then(|index| drafts.ports.get(*index)) else {
+        if misspelled.has(attach) {
+            return;
+        }
+        draft.written.spot(report).at("attach", |place, mark| {
+            let message = format!("there is no port {attach:?}");
+            let note = report.error(place, mark, MistakeKind::UnknownName, message);
+            if names.tunnels.contains_key(&**attach) {
+                note.advise("it is a tunnel; frames come from a port");
+            } else if let Some(name) = nearest(attach, names.ports.keys().copied()) {
+                note.advise(format!("did you mean {name:?}?"));
+            }
+        });
+        return;
+    };
+    let wrong = if !port.port.addresses.is_empty() {
+        Some("addresses")
+    } else if !port.port.neighbors.is_empty() {
+        Some("neighbors")
+    } else {
+        None
+    };
+    if let Some(what) = wrong {
+        draft.written.spot(report).at("attach", |place, mark| {
+            let message = format!(
+                "port {attach} has {what}, and would be no station any more: all of its frames \
+                 would go into the tunnel"
+            );
+            report
+                .error(place, mark, MistakeKind::Address, message)
+                .advise(format!("take the {what} from the port, or attach another one"));
+        });
+    }
+}
+
+/// Two tunnels attached to one port.
+pub(super) fn check_ports(report: &mut Report, drafts: &Drafts<'_>) {
+    let mut first: FxHashMap<&str, usize> = FxHashMap::default();
+    for (index, draft) in drafts.tunnels.iter().enumerate() {
+        let Some(attach) = draft.tunnel.attached_to().filter(|_| !draft.is_broken) else {
+            continue;
+        };
+        let earlier = *first.entry(attach).or_insert(index);
+        let Some(other) = drafts.tunnels.get(earlier).filter(|_| earlier != index) else {
+            continue;
+        };
+        let (name, location) = (&other.tunnel.name, other.written.location());
+        draft.written.spot(report).at("attach", |place, mark| {
+            let message = format!("port {attach} is attached to tunnel {name} ({location})");
+            report
+                .error(place, mark, MistakeKind::Ambiguous, message)
+                .advise("attach a port of its own to each tunnel");
+        });
+    }
+}

@@ -1,0 +1,116 @@
+//! Ethernet frames in tunnels: what the outer header takes from a frame that goes into one, and what becomes of one
+//! that comes out.
+
+use super::clamp::clamp_in_frame;
+use super::decap::{Outer, inner_tos};
+use super::encap::Inner;
+use super::{Round, Verdict};
+use crate::counters::Counter;
+use crate::interface::{Interface, TunnelId};
+use crate::packet::{Packet, Path};
+use crate::tunnel::Tunnel;
+use crate::wire::ethernet::{self, MacAddress};
+use crate::wire::ipv4::{self, Ipv4};
+use crate::wire::ipv6::{self, Ipv6};
+use crate::wire::{protocol, read_u16};
+use crate::witness::{Event, Header, Witness};
+
+/// The outer TTL around a frame without a packet, where it would be the packet's.
+const TTL_OF_OTHERS: u8 = 64;
+
+/// Reads a frame that goes into a tunnel.
+#[inline]
+pub(super) fn read(frame: &[u8]) -> Inner {
+    let others = Inner {
+        protocol: protocol::ETHERNET,
+        tos: 0,
+        ttl: TTL_OF_OTHERS,
+        dont_fragment: Some(false),
+        ip_at: None,
+    };
+    let ip_at = ethernet::ip_at(frame);
+    let Some(packet) = ip_at.and_then(|at| frame.get(at..)) else { return others };
+    if is_ipv4(packet) {
+        let header = Ipv4::trusted(packet);
+        let dont_fragment = Some(header.dont_fragment());
+        Inner { tos: header.tos(), ttl: header.ttl().max(1), dont_fragment, ip_at, ..others }
+    } else {
+        let header = Ipv6::trusted(packet);
+        let (tos, ttl) = (header.traffic_class(), header.hop_limit().max(1));
+        Inner { tos, ttl, dont_fragment: None, ip_at, ..others }
+    }
+}
+
+/// The hash of a frame that has no flow but what goes on between two stations.
+pub(super) fn hash_of_stations(frame: &[u8], round: &Round<'_, impl Witness>) -> u64 {
+    let stations = frame.iter().take(12).fold(0, |all, &byte| all << 8 | u128::from(byte));
+    round.tables.flow.hash_address(stations)
+}
+
+/// Judges a frame that came out of a tunnel, and lets it go to the port that the tunnel is attached to. The packet
+/// stands at the frame.
+pub(super) fn come_out(
+    packet: &mut Packet,
+    tunnel: &Tunnel,
+    id: TunnelId,
+    outer: Outer,
+    round: &mut Round<'_, impl Witness>,
+) -> Result<Verdict, Counter> {
+    let setup = &tunnel.setup;
+    let Some(header) = packet.data().first_chunk::<{ ethernet::HEADER_LEN }>() else {
+        return Err(Counter::IfRxLengthErr);
+    };
+    let Some(port) = setup.attach else { return Err(Counter::IfRxInnerDstDenied) };
+    let kind = read_u16(header, ethernet::HEADER_LEN - 2);
+    let stations = [&header[..6], &header[6..12]].map(station);
+    round.note(|| Event::Unwrapped { tunnel: id, port, stations, kind });
+    if let Some(at) = ethernet::ip_at(packet.data()) {
+        judge_inside(packet, at, (tunnel, id), outer, round)?;
+    }
+    round.note(|| Event::Accepted { tunnel: id, length: packet.len() });
+    round.count_rx(setup.slot, setup.latency, packet.len());
+    packet.meta.ingress = Interface::tunnel(id);
+    packet.path = Path::Decap;
+    packet.meta.flags.count_decap();
+    Ok(Verdict::TransmitFrame(port))
+}
+
+/// The same for the IP packet in a frame, whose header is at `at`.
+fn judge_inside(
+    packet: &mut Packet,
+    at: usize,
+    (tunnel, id): (&Tunnel, TunnelId),
+    outer: Outer,
+    round: &Round<'_, impl Witness>,
+) -> Result<(), Counter> {
+    let bytes = packet.data_mut().get_mut(at..).unwrap_or(&mut []);
+    round.note(|| Event::Inner(Header::of(bytes)));
+    let is_ipv4 = is_ipv4(bytes);
+    //= RFC 9601 §3: ECN in a frame is treated as that of a packet which is directly inside.
+    if is_ipv4 {
+        let old = Ipv4::trusted(bytes).tos();
+        let tos = inner_tos(tunnel, outer.tos, old, round)?;
+        if tos != old {
+            ipv4::set_tos(bytes, tos);
+        }
+    } else {
+        let old = Ipv6::trusted(bytes).traffic_class();
+        let class = inner_tos(tunnel, outer.tos, old, round)?;
+        if class != old {
+            ipv6::set_traffic_class(bytes, class);
+        }
+    }
+    let overhead = u16::try_from(tunnel.overhead()).unwrap_or(u16::MAX);
+    let around = overhead.saturating_add(tunnel.setup.link_header_len());
+    let mtu = tunnel.setup.effective_mtu(around, is_ipv4, round.learnt(tunnel.plain.path));
+    clamp_in_frame(packet, at, (tunnel, id), mtu, round);
+    Ok(())
+}
+
+fn is_ipv4(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first >> 4 == 4)
+}
+
+fn station(bytes: &[u8]) -> MacAddress {
+    bytes.first_chunk().map_or(MacAddress::default(), |mac| MacAddress(*mac))
+}
