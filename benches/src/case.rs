@@ -90,6 +90,8 @@ impl Case {
             };
             cases.extend([of(0, Between::Gre), of(0, Between::KeyedGre), of(1, Between::Gre)]);
             cases.extend([of(2, Between::Gre), of(3, Between::KeyedGre), of(0, Between::Fou)]);
+            cases.extend([of(0, Between::BareFou), of(2, Between::Fou), of(0, Between::Gue)]);
+            cases.push(of(3, Between::Gue));
         }
         cases
     }
@@ -237,14 +239,19 @@ impl Case {
                 let key = Some(Between::KEY);
                 Kind::Gre(Gre { output_key: key, input_key: key, ..Gre::default() }).into()
             }
-            Between::Fou => {
+            Between::Fou | Between::BareFou | Between::Gue => {
+                let header = if self.between == Between::Gue {
+                    UdpHeader::Gue
+                } else {
+                    UdpHeader::Fou { carries: protocol::IPV4 }
+                };
                 let udp = Udp {
-                    listens_at: Between::FOU_PORT,
-                    sends_to: Between::FOU_PORT,
+                    listens_at: Between::UDP_PORT,
+                    sends_to: Between::UDP_PORT,
                     sends_from: None,
-                    has_checksum: true,
+                    has_checksum: self.between != Between::BareFou,
                     needs_no_checksum: false,
-                    header: UdpHeader::Fou { carries: protocol::IPV4 },
+                    header,
                 };
                 Shim { udp: Some(udp), kind: Kind::None }
             }

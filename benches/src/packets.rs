@@ -6,6 +6,7 @@ use adit_dataplane::interface::PortId;
 use adit_dataplane::wire::ethernet::MacAddress;
 use adit_dataplane::wire::ipv4::Ipv4Fields;
 use adit_dataplane::wire::ipv6::Ipv6Fields;
+use adit_dataplane::wire::udp::set_checksum;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::treadmill::{FRAME_MAX, Frame};
@@ -65,13 +66,17 @@ pub enum Between {
     KeyedGre,
     /// UDP, which says by its port what follows.
     Fou,
+    /// The same without a checksum.
+    BareFou,
+    /// UDP, and a GUE header that says what follows.
+    Gue,
 }
 
 impl Between {
     /// The key of [`Self::KeyedGre`].
     pub const KEY: u32 = 7;
-    /// The port of [`Self::Fou`], which carries IPv4.
-    pub const FOU_PORT: u16 = 5555;
+    /// The port of what is in UDP; of FOU it is one that carries IPv4.
+    pub const UDP_PORT: u16 = 5555;
 
     /// As one says it, with a blank behind.
     pub const fn name(self) -> &'static str {
@@ -80,21 +85,28 @@ impl Between {
             Self::Gre => "gre ",
             Self::KeyedGre => "gre key ",
             Self::Fou => "fou ",
+            Self::BareFou => "fou no sum ",
+            Self::Gue => "gue ",
         }
     }
 
     /// What a peer puts in front of a packet of an IP protocol, and the IP protocol of that.
     fn wrap(self, protocol: u8, packet: Vec<u8>) -> (u8, Vec<u8>) {
         let kind = if protocol == 4 { [8, 0] } else { [0x86, 0xdd] };
-        let len = u16::try_from(packet.len() + 8).unwrap_or(0).to_be_bytes();
-        let port = Self::FOU_PORT.to_be_bytes();
+        let port = Self::UDP_PORT.to_be_bytes();
         let (outer, header) = match self {
             Self::Nothing => return (protocol, packet),
             Self::Gre => (47, vec![0, 0, kind[0], kind[1]]),
             Self::KeyedGre => (47, vec![0x20, 0, kind[0], kind[1], 0, 0, 0, 7]),
-            Self::Fou => (17, vec![0xc0, 1, port[0], port[1], len[0], len[1], 0, 0]),
+            Self::Fou | Self::BareFou => (17, vec![0xc0, 1, port[0], port[1], 0, 0, 0, 0]),
+            Self::Gue => (17, vec![0xc0, 1, port[0], port[1], 0, 0, 0, 0, 0, protocol, 0, 0]),
         };
-        (outer, [header, packet].concat())
+        let mut payload = [header, packet].concat();
+        if outer == 17 {
+            let len = u16::try_from(payload.len()).expect("a short frame");
+            payload[4..6].copy_from_slice(&len.to_be_bytes());
+        }
+        (outer, payload)
     }
 }
 
@@ -144,11 +156,15 @@ pub fn outward(families: Families, between: Between, number: u32) -> Vec<u8> {
         (41, packet6(behind6(number).0, HOST6, 17, &[0; FRAME_LEN - 14 - 40]))
     };
     let (protocol, inside) = between.wrap(protocol, inside);
-    if families.outer_is_ipv4 {
-        packet4(remote4(number), LOCAL4, protocol, &inside)
+    let (mut packet, at) = if families.outer_is_ipv4 {
+        (packet4(remote4(number), LOCAL4, protocol, &inside), 20)
     } else {
-        packet6(remote6(number), LOCAL6, protocol, &inside)
+        (packet6(remote6(number), LOCAL6, protocol, &inside), 40)
+    };
+    if matches!(between, Between::Fou | Between::Gue) {
+        set_checksum(&mut packet, at);
     }
+    packet
 }
 
 /// As it arrives on `port`.

@@ -172,6 +172,12 @@ impl PlainIpv4 {
         self.third.swap_bytes()
     }
 
+    /// The sum of its addresses as stored, not folded.
+    #[inline]
+    pub(super) const fn sum_of_addresses(self) -> u64 {
+        (self.second >> 32) + self.third as u64
+    }
+
     /// Whether it is a piece of a packet.
     #[inline]
     pub(super) const fn is_fragment(self) -> bool {
@@ -279,6 +285,13 @@ impl PlainIpv6 {
     #[inline]
     pub(super) const fn destination(self) -> u128 {
         address(self.destination)
+    }
+
+    /// The sum of its addresses as stored, not folded.
+    #[inline]
+    pub(super) const fn sum_of_addresses(self) -> u128 {
+        let ([a, b], [c, d]) = (self.source, self.destination);
+        (a as u128 + b as u128) + (c as u128 + d as u128)
     }
 
     /// Whether it may be forwarded: its hop limit lasts, and both addresses are of a kind that is

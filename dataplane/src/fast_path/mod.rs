@@ -17,15 +17,16 @@
 
 mod arrive;
 mod counting;
+mod cover;
 mod ends;
 mod enter;
 mod forward;
-mod gre;
 mod header;
 mod leave;
 mod link;
 mod list;
 mod lookups;
+mod shim;
 mod sort;
 
 use crate::interface::{PORTS_MAX, PortId};
@@ -41,10 +42,10 @@ use arrive::Insides;
 use ends::{end_ipv4, end_ipv6};
 use enter::{enter_ipv4, enter_ipv6};
 use forward::{forward_ipv4, forward_ipv6};
-use gre::GreArrivals;
 use link::LastLink;
 use list::List;
 use lookups::Lookups;
+use shim::ShimArrivals;
 use sort::Sorted;
 
 /// What became of a packet, in the two upper bits. It was taken: its path and the port that it leaves by,
@@ -175,8 +176,8 @@ pub struct FastPath {
     /// Those that are of no tunnel, and what was found instead.
     strangers4: List<(u16, Found)>,
     strangers6: List<(u16, Found)>,
-    gre4: GreArrivals,
-    gre6: GreArrivals,
+    shims4: ShimArrivals,
+    shims6: ShimArrivals,
     insides: Insides,
     /// Sound packets that may not go on.
     odd4: List<u16>,
@@ -196,8 +197,8 @@ impl Default for FastPath {
             arrivals6: List::new((0, Home::default())),
             strangers4: List::new((0, Found::Nothing)),
             strangers6: List::new((0, Found::Nothing)),
-            gre4: GreArrivals::default(),
-            gre6: GreArrivals::default(),
+            shims4: ShimArrivals::default(),
+            shims6: ShimArrivals::default(),
             insides: Insides::default(),
             odd4: List::new(0),
             odd6: List::new(0),
@@ -222,6 +223,7 @@ impl FastPath {
         let packets = burst.packets_mut();
         let count = packets.len();
         self.outcomes.get_mut(..count)?.fill(Outcome::NOT_TAKEN);
+        self.clear();
         self.sort(packets, header::mac_word(port.mac), round.tables);
         let mut last = LastLink::default();
         if !self.arrivals4.is_empty() {
@@ -230,8 +232,8 @@ impl FastPath {
         if !self.arrivals6.is_empty() {
             self.arrive_in_ipv6(packets, port_id, &mut last, round);
         }
-        if !(self.gre4.all.is_empty() && self.gre6.all.is_empty()) {
-            self.arrive_in_gre(packets, port_id, &mut last, round);
+        if !(self.shims4.all.is_empty() && self.shims6.all.is_empty()) {
+            self.arrive_behind_shims(packets, port_id, &mut last, round);
         }
         let Self { ipv4, ipv6, outcomes, .. } = self;
         let outcomes = outcomes.get_mut(..count)?;

@@ -4,6 +4,7 @@
 use super::FastPath;
 use super::header::{self, Carried, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::list::List;
+use super::shim::TunnelProtocols;
 use crate::fib::NextHopId;
 use crate::interface::TunnelId;
 use crate::packet::{Flags, Packet};
@@ -49,11 +50,9 @@ impl FastPath {
     /// Sorts the plain packets of a burst. `own`: see [`header::mac_word`].
     #[inline]
     pub(super) fn sort(&mut self, packets: &[Packet], own: u64, tables: &Tables) {
-        self.clear();
         let Self { ipv4, arrivals4, arrivals6, transits6, destinations6, .. } = self;
-        let Self { odd4, odd6, gre4, gre6, .. } = self;
-        let has_gre4 = !tables.labelled_by_ipv4.is_empty();
-        let has_gre6 = !tables.labelled_by_ipv6.is_empty();
+        let Self { odd4, odd6, shims4, shims6, .. } = self;
+        let (tunnels4, tunnels6) = (TunnelProtocols::ipv4(tables), TunnelProtocols::ipv6(tables));
         prefetch_routes(packets, tables);
         for (at, packet) in (0_u16..).zip(packets) {
             let frame = packet.data();
@@ -66,14 +65,16 @@ impl FastPath {
                     if !(is_sound && plain.is_sound(room)) {
                         continue;
                     }
-                    if header::is_tunnels(plain.protocol()) && plain.is_fragment() {
+                    let (carried, is_fragment) = (plain.protocol(), plain.is_fragment());
+                    if tunnels4.may_have::<IPV4_END>(carried, is_fragment, frame, tables) {
+                        if header::is_tunnels(carried) {
+                            let (local, remote) = (plain.destination(), plain.source());
+                            arrivals4.push((at, tables.tunnels_by_ipv4.ask(local, remote)));
+                        } else {
+                            shims4.all.push(at);
+                        }
+                    } else if is_fragment && header::is_tunnels(carried) {
                         odd4.push(at);
-                    } else if header::is_tunnels(plain.protocol()) {
-                        let (local, remote) = (plain.destination(), plain.source());
-                        arrivals4.push((at, tables.tunnels_by_ipv4.ask(local, remote)));
-                    } else if plain.protocol() == protocol::GRE && has_gre4 && !plain.is_fragment()
-                    {
-                        gre4.all.push(at);
                     } else if may_pass_ipv4(plain, tables) {
                         ipv4.push(at, tables.fib4.lookup(plain.destination()), tables);
                     } else {
@@ -90,11 +91,14 @@ impl FastPath {
                         }
                         continue;
                     }
-                    if header::is_tunnels(plain.next_header()) {
-                        let (local, remote) = (plain.destination(), plain.source());
-                        arrivals6.push((at, tables.tunnels_by_ipv6.ask(local, remote)));
-                    } else if plain.next_header() == protocol::GRE && has_gre6 {
-                        gre6.all.push(at);
+                    let carried = plain.next_header();
+                    if tunnels6.may_have::<IPV6_END>(carried, false, frame, tables) {
+                        if header::is_tunnels(carried) {
+                            let (local, remote) = (plain.destination(), plain.source());
+                            arrivals6.push((at, tables.tunnels_by_ipv6.ask(local, remote)));
+                        } else {
+                            shims6.all.push(at);
+                        }
                     } else if may_pass_ipv6(plain, tables) {
                         transits6.push(at);
                         destinations6.push(plain.destination());
@@ -105,21 +109,19 @@ impl FastPath {
                 Carried::Other => {}
             }
         }
-        if !transits6.is_empty() {
-            self.sort_ipv6(tables);
-        }
+        self.sort_ipv6(tables);
     }
 
     #[inline]
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.ipv4.clear();
         self.ipv6.clear();
         self.odd4.clear();
         self.odd6.clear();
         self.arrivals4.clear();
         self.arrivals6.clear();
-        self.gre4.all.clear();
-        self.gre6.all.clear();
+        self.shims4.all.clear();
+        self.shims6.all.clear();
         self.transits6.clear();
         self.destinations6.clear();
     }
@@ -127,6 +129,9 @@ impl FastPath {
     /// Looks up the destinations of IPv6 together, and sorts by them.
     fn sort_ipv6(&mut self, tables: &Tables) {
         let Self { ipv6, transits6, destinations6, .. } = self;
+        if transits6.is_empty() {
+            return;
+        }
         let next_hops = destinations6.look_up(&tables.fib6);
         for (&at, &next_hop) in transits6.items().iter().zip(next_hops) {
             ipv6.push(at, next_hop, tables);

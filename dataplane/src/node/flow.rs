@@ -76,8 +76,9 @@ impl FlowKey {
         }
     }
 
+    /// The same of a packet that is known to be IPv4.
     #[inline]
-    fn hash_ipv4(&self, packet: &[u8]) -> u64 {
+    pub fn hash_ipv4(&self, packet: &[u8]) -> u64 {
         let ip = Ipv4::trusted(packet);
         let ports = if has_ports(ip.protocol()) && !ip.is_fragment() {
             read_u32(packet, ip.header_len())
@@ -94,8 +95,9 @@ impl FlowKey {
         self.finish(fold_multiply(addresses ^ self.words[0], upper ^ self.words[1]), 0)
     }
 
+    /// The same of a packet that is known to be IPv6.
     #[inline]
-    fn hash_ipv6(&self, packet: &[u8]) -> u64 {
+    pub fn hash_ipv6(&self, packet: &[u8]) -> u64 {
         let ip = Ipv6::trusted(packet);
         let (protocol, at) = match ip.next_header() {
             next if is_extension(next) => upper_layer(packet),

@@ -6,7 +6,7 @@
 
 pub mod ecn;
 pub mod gre;
-mod gue;
+pub(crate) mod gue;
 pub mod lookup;
 mod outer;
 pub mod plain;

@@ -47,8 +47,20 @@ impl Facts {
     /// The same, eight bytes.
     pub const SHIM_OF_8: Self = Self(1024);
 
-    /// Either.
-    pub const ANY_SHIM: Self = Self(512 | 1024);
+    /// The same, twelve bytes.
+    pub const SHIM_OF_12: Self = Self(512 | 1024);
+
+    /// Any of these.
+    pub const ANY_SHIM: Self = Self::SHIM_OF_12;
+
+    /// Those bytes begin with a UDP header.
+    pub const IN_UDP: Self = Self(2048);
+
+    /// That has a checksum.
+    pub const UDP_CHECKSUM: Self = Self(4096);
+
+    /// UDP that arrives in IPv6 needs no checksum.
+    pub const NEEDS_NO_CHECKSUM: Self = Self(8192);
 
     /// Whether a bit of `other` is set.
     #[inline]
@@ -259,6 +271,7 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         SourceFilter::Listed { routed_is_listed, .. } => *routed_is_listed,
         SourceFilter::Off | SourceFilter::Loose => false,
     };
+    let udp = setup.shim.udp.as_ref();
     Facts(0)
         .with(Facts::ENCAP_IPV4, sends && carries(protocol::IPV4))
         .with(Facts::ENCAP_IPV6, sends && carries(protocol::IPV6))
@@ -269,6 +282,10 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         .with(Facts::MEASURED, setup.latency.is_some())
         .with(Facts::SHIM_OF_4, shim_len == Some(4))
         .with(Facts::SHIM_OF_8, shim_len == Some(8))
+        .with(Facts::SHIM_OF_12, shim_len == Some(12))
+        .with(Facts::IN_UDP, udp.is_some())
+        .with(Facts::UDP_CHECKSUM, udp.is_some_and(|udp| udp.has_checksum))
+        .with(Facts::NEEDS_NO_CHECKSUM, udp.is_some_and(|udp| udp.needs_no_checksum))
         .with(Facts::CLAMPS_MSS, setup.mss != MssClamp::Off)
         .with(Facts::IPV6_OUTSIDE, setup.outer == Family::Ipv6)
 }

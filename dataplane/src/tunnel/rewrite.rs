@@ -129,8 +129,8 @@ impl Rewrite {
         usize::from(self.len)
     }
 
-    /// Puts bytes behind the outer header that every packet has there, but for the protocol type in them: a
-    /// plain GRE header. No room is left for them where there is an encapsulation limit.
+    /// Puts bytes behind the outer header that every packet has there, but for what a plain
+    /// [`Shim`](super::shim::Shim::plain) says. No room is left for them where there is an encapsulation limit.
     pub(super) fn put_shim(&mut self, shim: [u8; PLAIN_SHIM_MAX]) {
         let at = self.len();
         if let Some(place) = self.bytes.get_mut(at..at + PLAIN_SHIM_MAX) {
@@ -138,12 +138,12 @@ impl Rewrite {
         }
     }
 
-    /// The first `N` of those bytes, behind an outer header of `OUTER` bytes.
+    /// Those bytes, behind an outer header of `OUTER` bytes.
     #[inline]
-    pub fn shim<const OUTER: usize, const N: usize>(&self) -> [u8; N] {
-        const { assert!(OUTER + N <= REWRITE_MAX) };
-        let mut shim = [0; N];
-        shim.copy_from_slice(&self.bytes[OUTER..OUTER + N]);
+    pub fn shim<const OUTER: usize>(&self) -> [u8; PLAIN_SHIM_MAX] {
+        const { assert!(OUTER + PLAIN_SHIM_MAX <= REWRITE_MAX) };
+        let mut shim = [0; PLAIN_SHIM_MAX];
+        shim.copy_from_slice(&self.bytes[OUTER..OUTER + PLAIN_SHIM_MAX]);
         shim
     }
 
@@ -154,6 +154,27 @@ impl Rewrite {
     #[inline]
     pub fn local_ipv4(&self) -> u32 {
         read_u32(&self.bytes, ipv4::offset::SOURCE)
+    }
+
+    /// The sum of the addresses in an outer IPv4 header, as stored (see
+    /// [`sum_as_stored`](crate::wire::checksum::sum_as_stored)).
+    #[inline]
+    pub fn addresses_ipv4(&self) -> u128 {
+        self.eight::<{ ipv4::offset::SOURCE }>()
+    }
+
+    /// The same in an outer IPv6 header.
+    #[inline]
+    pub fn addresses_ipv6(&self) -> u128 {
+        self.eight::<8>() + self.eight::<16>() + self.eight::<24>() + self.eight::<32>()
+    }
+
+    #[inline]
+    fn eight<const AT: usize>(&self) -> u128 {
+        const { assert!(AT + 8 <= REWRITE_MAX) };
+        let mut word = [0; 8];
+        word.copy_from_slice(&self.bytes[AT..AT + 8]);
+        u64::from_le_bytes(word).into()
     }
 
     /// The destination in an outer IPv4 header.

@@ -41,11 +41,13 @@ impl Shim {
         self.udp.is_none() && matches!(self.kind, Kind::None)
     }
 
-    /// What every packet has, and how many bytes that is, if nothing in it differs from packet to packet but
-    /// the protocol type in its third and fourth bytes.
+    /// What every packet has, and how many bytes that is, if no more differs from packet to packet than this: in
+    /// GRE the protocol type; in UDP the source port, where it is 0, the length and the checksum, and a GUE header
+    /// behind it is nothing but the protocol.
     pub fn plain(&self) -> Option<([u8; PLAIN_SHIM_MAX], usize)> {
         match (&self.udp, &self.kind) {
             (None, Kind::Gre(gre)) => gre.plain(),
+            (Some(udp), Kind::None) => udp.plain(),
             _ => None,
         }
     }
@@ -53,7 +55,8 @@ impl Shim {
     /// Whether what arrives is judged by nothing but whose it is.
     pub(super) const fn takes_plain(&self) -> bool {
         match (&self.udp, &self.kind) {
-            (None, Kind::None) => true,
+            // What has no checksum in IPv6 is for the fast path to ask about.
+            (_, Kind::None) => true,
             (None, Kind::Gre(gre)) => gre.takes_plain(),
             _ => false,
         }

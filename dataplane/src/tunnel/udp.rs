@@ -11,6 +11,7 @@
 
 use super::gue;
 use super::lookup::Class;
+use super::rewrite::PLAIN_SHIM_MAX;
 use crate::counters::Counter;
 use crate::wire::udp::{self, offset};
 use crate::wire::{protocol, read_u16, write_u16};
@@ -53,6 +54,18 @@ impl Udp {
             UdpHeader::Fou { .. } | UdpHeader::GueDirect => udp::HEADER_LEN,
             UdpHeader::Gue => udp::HEADER_LEN + gue::HEADER_LEN,
         }
+    }
+
+    /// The header with what is the same in all packets, and how many bytes it has, and what says what follows. A
+    /// source port of 0 stands for one by the flow.
+    pub(super) fn plain(&self) -> Option<([u8; PLAIN_SHIM_MAX], usize)> {
+        if self.sends_from == Some(0) {
+            return None;
+        }
+        let mut header = [0; PLAIN_SHIM_MAX];
+        write_u16(&mut header, offset::SOURCE, self.sends_from.unwrap_or(0));
+        write_u16(&mut header, offset::DESTINATION, self.sends_to);
+        Some((header, self.len()))
     }
 
     /// Writes them to the start of `bytes`, whose rest is what is carried: something of IP protocol
@@ -108,7 +121,7 @@ impl Udp {
 
 /// A source port of the dynamic range for a flow (RFC 8086 §3.2, RFC 7510 §3).
 #[inline]
-pub(super) const fn port_of(hash: u64) -> u16 {
+pub(crate) const fn port_of(hash: u64) -> u16 {
     // Other bits than flow labels and next hops go by.
     0xc000 | (hash >> 40 & 0x3fff) as u16
 }
@@ -155,13 +168,20 @@ pub(super) const fn is_allowed(carried: u8) -> bool {
 
 /// The UDP ports that tunnels listen at, and what for. There are few.
 #[derive(Clone, Debug, Default)]
-pub struct UdpPorts(Vec<(u16, Service)>);
+pub struct UdpPorts {
+    /// A bit for the last six bits of each: other people's datagrams are told by it.
+    marks: u64,
+    all: Vec<(u16, Service)>,
+}
 
 impl UdpPorts {
     /// What a port is for; `None`: no tunnel listens there.
     #[inline]
     pub fn get(&self, port: u16) -> Option<Service> {
-        self.0.iter().find(|(known, _)| *known == port).map(|(_, service)| *service)
+        if self.marks & mark(port) == 0 {
+            return None;
+        }
+        self.all.iter().find(|(known, _)| *known == port).map(|(_, service)| *service)
     }
 
     /// Whether a datagram at `at` of a packet may be for one of them; of a piece nobody knows.
@@ -174,12 +194,18 @@ impl UdpPorts {
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.marks == 0
     }
 
     /// Opens a port, or closes it.
     pub fn put(&mut self, port: u16, service: Option<Service>) {
-        self.0.retain(|(known, _)| *known != port);
-        self.0.extend(service.map(|service| (port, service)));
+        self.all.retain(|(known, _)| *known != port);
+        self.all.extend(service.map(|service| (port, service)));
+        self.marks = self.all.iter().fold(0, |marks, (port, _)| marks | mark(*port));
     }
+}
+
+/// See [`UdpPorts`].
+const fn mark(port: u16) -> u64 {
+    1 << (port & 63)
 }

@@ -4,17 +4,28 @@
 /// odd last byte counts as if a zero followed.
 #[inline]
 pub fn sum(start: u64, bytes: &[u8]) -> u64 {
-    let mut total = start;
-    let mut words = bytes.chunks_exact(4);
-    for word in &mut words {
-        total += u64::from(super::read_u32(word, 0));
-    }
-    match *words.remainder() {
-        [a] => total + (u64::from(a) << 8),
-        [a, b] => total + u64::from(u16::from_be_bytes([a, b])),
-        [a, b, c] => total + u64::from(u16::from_be_bytes([a, b])) + (u64::from(c) << 8),
-        _ => total,
-    }
+    start + u64::from(sum_as_stored(0, bytes).swap_bytes())
+}
+
+/// The ones-complement sum of `bytes`, added to `start`, folded: eight bytes at a time, as they stand in
+/// memory. Its bytes, and those of `start`, are in memory's order too: the sum does not care (RFC 1071 §2).
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "both halves of the total are added")]
+pub fn sum_as_stored(start: u128, bytes: &[u8]) -> u16 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let add = |total, word: &[u8; 8]| total + u128::from(u64::from_le_bytes(*word));
+    let total = words.iter().fold(start, add);
+    // What is left are the last bytes of the last eight, if there are so many.
+    let last = match bytes.last_chunk() {
+        Some(last) => {
+            let counted = 64 - 8 * (bytes.len() as u32 % 8);
+            u64::from_le_bytes(*last).checked_shr(counted).unwrap_or(0)
+        }
+        None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    };
+    let total = total + u128::from(last);
+    let (sum, carry) = (total as u64).overflowing_add((total >> 64) as u64);
+    fold_as_stored(sum.wrapping_add(carry.into()))
 }
 
 /// Folds a sum into 16 bits.
@@ -33,7 +44,12 @@ pub const fn fold(sum: u64) -> u16 {
 pub const fn sum_of_20(words: [u64; 2], last: u32) -> u16 {
     let (sum, carry) = words[0].overflowing_add(words[1]);
     let (sum, more) = sum.overflowing_add(last as u64 + carry as u64);
-    let sum = sum.wrapping_add(more as u64);
+    fold_as_stored(sum.wrapping_add(more as u64))
+}
+
+/// Folds a sum of eight bytes into 16 bits.
+#[inline]
+pub const fn fold_as_stored(sum: u64) -> u16 {
     // Added to itself with the halves exchanged, the upper half is the sum of both, carry included.
     let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
     (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16

@@ -6,6 +6,11 @@ use super::{ipv4, ipv6, protocol, read_u16, write_u16};
 /// Bytes of the header: source port, destination port, length, checksum.
 pub const HEADER_LEN: usize = 8;
 
+/// The same.
+pub const HEADER_LEN_U16: u16 = 8;
+
+const _: () = assert!(HEADER_LEN == HEADER_LEN_U16 as usize);
+
 /// Where the fields are.
 pub mod offset {
     /// Source port.

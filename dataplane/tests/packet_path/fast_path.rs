@@ -10,10 +10,9 @@ use adit_dataplane::node::rate_limit::{Limits, Rate};
 use adit_dataplane::tables::NextHop;
 use adit_dataplane::tables::soft_state::{PathMtu, TunnelPath};
 use adit_dataplane::tunnel::ecn::EcnEncap;
-use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
-use adit_dataplane::tunnel::shim::Kind;
+use adit_dataplane::tunnel::shim::Shim;
 use adit_dataplane::tunnel::{DontFragment, MssClamp, TunnelSetup};
 use adit_dataplane::worker::WorkerSettings;
 use proptest::collection::vec;
@@ -22,6 +21,7 @@ use proptest::prelude::*;
 use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, SLOTS, U, U_MAC, settings};
 use super::frames::{Ip, as_piece, frame, ip, with_extension};
 use super::mutation::{SPECIMENS, mutation};
+use super::shims::{between, shim};
 use super::specimens::{ACK, PEERS, SYN, crowded};
 
 /// What each tunnel of an appliance is changed to.
@@ -43,7 +43,7 @@ struct Tweak {
     reassembly_seconds: Option<u8>,
     mss: MssClamp,
     learnt: Learnt,
-    gre: Option<Gre>,
+    shim: Option<Shim>,
 }
 
 /// What is known about a tunnel's path.
@@ -114,12 +114,12 @@ fn tweak() -> impl Strategy<Value = Tweak> {
         prop::option::of(1_u8..=120),
         prop_oneof![Just(MssClamp::Off), Just(MssClamp::Lower), Just(MssClamp::LowerOrInsert)],
         learnt(),
-        prop::option::weighted(0.4, gre()),
+        prop::option::weighted(0.6, shim()),
     );
     (looks, any::<bool>(), ecn, dont_fragment, protocols, inner_source, more).prop_map(
         |(looks, copies_dscp, ecn, dont_fragment, protocols, inner_source, more)| {
             let (ttl, min_outer_ttl, dscp, has_dscp) = looks;
-            let (flow_label, up, hairpin, mtu, latency, reassembly_seconds, mss, learnt, gre) =
+            let (flow_label, up, hairpin, mtu, latency, reassembly_seconds, mss, learnt, shim) =
                 more;
             Tweak {
                 ttl,
@@ -138,47 +138,16 @@ fn tweak() -> impl Strategy<Value = Tweak> {
                 reassembly_seconds,
                 mss,
                 learnt,
-                gre,
+                shim,
             }
         },
     )
 }
 
-/// Keys that tunnels and frames have.
-fn key() -> impl Strategy<Value = Option<u32>> {
-    prop_oneof![2 => Just(None), 2 => Just(Some(7)), 1 => Just(Some(0))]
-}
-
-/// A GRE header's rules: mostly plain ones.
-fn gre() -> impl Strategy<Value = Gre> {
-    let rarely = || prop::bool::weighted(0.1);
-    (key(), key(), (rarely(), rarely(), rarely(), rarely())).prop_map(
-        |(output_key, input_key, (has_checksum, requires_checksum, has_sequence, requires))| Gre {
-            output_key,
-            input_key,
-            has_checksum,
-            requires_checksum,
-            has_sequence,
-            requires_sequence: requires,
-            ..Gre::default()
-        },
-    )
-}
-
-/// A GRE header in front of a packet: the key, and another bit, as bytes say it.
-fn behind_gre(key: Option<u32>, bit: u8, inner: &[u8]) -> Vec<u8> {
-    let bits = if key.is_some() { 0x20 } else { 0 } | if bit < 8 { 0x80 >> bit } else { 0 };
-    let kind = if inner[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
-    let mut bytes = vec![bits, 0, kind[0], kind[1]];
-    bytes.extend(key.map(u32::to_be_bytes).into_iter().flatten());
-    bytes.extend(inner);
-    bytes
-}
-
 impl Tweak {
     fn apply(self, setup: &mut TunnelSetup) {
-        if let Some(gre) = self.gre {
-            setup.put_shim(Kind::Gre(gre).into());
+        if let Some(shim) = self.shim {
+            setup.put_shim(shim);
         }
         setup.ttl = self.ttl;
         setup.min_outer_ttl = self.min_outer_ttl;
@@ -318,15 +287,13 @@ fn ordinary_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let tos_alike = any::<bool>();
     let outer_ttl = prop_oneof![Just(64_u8), any::<u8>()];
     let piece = prop::option::weighted(0.1, (0_u16..4, any::<bool>()));
-    // Of the bits, most are none.
-    let gre = prop::option::weighted(0.4, (key(), prop_oneof![9 => Just(8_u8), 1 => 0_u8..8]));
-    let looks = (outer_ttl, gre);
+    let looks = (outer_ttl, prop::option::weighted(0.6, between()));
     let arrived = (ordinary(&THERE, &HERE), ends(), any::<u8>(), tos_alike, looks, piece).prop_map(
-        |(packet, (local, remote), tos, tos_alike, (ttl, gre), piece)| {
+        |(packet, (local, remote), tos, tos_alike, (ttl, between), piece)| {
             let tos = if tos_alike { packet.tos } else { tos };
             let (outer, inner) = (ip(remote, local).tos(tos).ttl(ttl), packet.packet());
-            let mut outer = match gre {
-                Some((key, bit)) => outer.carrying(47, &behind_gre(key, bit, &inner)),
+            let mut outer = match between {
+                Some(between) => between.put_around(&inner, outer),
                 None => outer.around(&inner),
             };
             if let Some((offset, more)) = piece {

@@ -21,4 +21,5 @@ mod reassembly;
 mod reassembly_limits;
 mod relay;
 mod round_trip;
+mod shims;
 mod specimens;

@@ -1,0 +1,261 @@
+//! What goes in front of a plain packet that enters a tunnel: a new Ethernet header, the outer header, and what
+//! the tunnel has behind that.
+
+use super::header::{decrement_hop_limit, decrement_ttl};
+use super::link::Link;
+use crate::node::flow::flow_label;
+use crate::packet::Packet;
+use crate::stage::Round;
+use crate::tunnel::Tunnel;
+use crate::tunnel::plain::Facts;
+use crate::tunnel::rewrite::{OuterIpv4, OuterIpv6, PLAIN_SHIM_MAX};
+use crate::tunnel::udp::port_of;
+use crate::wire::checksum::sum_as_stored;
+use crate::wire::ethernet::{self, ether_type};
+use crate::wire::{ipv4, protocol, udp, write_u16};
+
+/// What the outer header takes from the inner one.
+#[derive(Clone, Copy)]
+pub(super) struct Inner {
+    pub(super) total_len: u16,
+    pub(super) protocol: u8,
+    pub(super) tos: u8,
+    /// As it is inside, one less than it came.
+    pub(super) ttl: u8,
+    /// The outer flags, where the outer header is IPv4.
+    pub(super) fragment: u16,
+}
+
+/// Puts an IPv4 header, and what the tunnel has behind it, in front of a packet whose header has `INNER` bytes, and
+/// takes one off its TTL. `None`: there is no room; then nothing has changed.
+#[inline]
+pub(super) fn cover_ipv4<const INNER: usize, const BEHIND: u8>(
+    packet: &mut Packet,
+    tunnel: &Tunnel,
+    inner: Inner,
+    link: &Link,
+    round: &mut Round<'_>,
+) -> Option<()> {
+    let facts = tunnel.plain.facts;
+    if BEHIND == NOTHING {
+        with_ipv4::<INNER, NOTHING, 0, 20>(packet, tunnel, inner, link, round)
+    } else if BEHIND == UDP && facts.has(Facts::SHIM_OF_12) {
+        with_ipv4::<INNER, UDP, 12, 32>(packet, tunnel, inner, link, round)
+    } else if BEHIND == UDP {
+        with_ipv4::<INNER, UDP, 8, 28>(packet, tunnel, inner, link, round)
+    } else if facts.has(Facts::SHIM_OF_4) {
+        with_ipv4::<INNER, GRE, 4, 24>(packet, tunnel, inner, link, round)
+    } else {
+        with_ipv4::<INNER, GRE, 8, 28>(packet, tunnel, inner, link, round)
+    }
+}
+
+/// The same with IPv6.
+#[inline]
+pub(super) fn cover_ipv6<const INNER: usize, const BEHIND: u8>(
+    packet: &mut Packet,
+    tunnel: &Tunnel,
+    inner: Inner,
+    link: &Link,
+    round: &Round<'_>,
+) -> Option<()> {
+    let facts = tunnel.plain.facts;
+    if BEHIND == NOTHING {
+        with_ipv6::<INNER, NOTHING, 0, 40>(packet, tunnel, inner, link, round)
+    } else if BEHIND == UDP && facts.has(Facts::SHIM_OF_12) {
+        with_ipv6::<INNER, UDP, 12, 52>(packet, tunnel, inner, link, round)
+    } else if BEHIND == UDP {
+        with_ipv6::<INNER, UDP, 8, 48>(packet, tunnel, inner, link, round)
+    } else if facts.has(Facts::SHIM_OF_4) {
+        with_ipv6::<INNER, GRE, 4, 44>(packet, tunnel, inner, link, round)
+    } else {
+        with_ipv6::<INNER, GRE, 8, 48>(packet, tunnel, inner, link, round)
+    }
+}
+
+/// What is behind the outer header: the packet inside.
+pub(super) const NOTHING: u8 = 0;
+pub(super) const GRE: u8 = protocol::GRE;
+pub(super) const UDP: u8 = protocol::UDP;
+
+/// Puts a new Ethernet header, an IPv4 header and `SHIM` bytes of `BEHIND`, together with IPv4 `FRONT`, in front of a
+/// packet that stands at its old Ethernet header.
+#[inline]
+fn with_ipv4<const INNER: usize, const BEHIND: u8, const SHIM: usize, const FRONT: usize>(
+    packet: &mut Packet,
+    tunnel: &Tunnel,
+    inner: Inner,
+    link: &Link,
+    round: &mut Round<'_>,
+) -> Option<()> {
+    let plain = &tunnel.plain;
+    let (front, rest) = link_header::<FRONT>(packet, inner, link, ether_type::IPV4)?;
+    let (outer, shim) = front.split_first_chunk_mut()?;
+    let mut identification = 0;
+    if inner.fragment == 0 {
+        //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
+        identification = round.identification(plain.path);
+    }
+    tunnel.rewrite.write_plain_ipv4(
+        outer,
+        OuterIpv4 {
+            inner_len: inner.total_len + shim_len::<SHIM>(),
+            tos: plain.tos.apply(inner.tos),
+            ttl: plain.ttl.apply(inner.ttl),
+            protocol: if BEHIND == NOTHING { inner.protocol } else { BEHIND },
+            identification,
+            fragment: inner.fragment,
+        },
+    );
+    decrement::<INNER>(rest);
+    if BEHIND == GRE {
+        shim.copy_from_slice(gre_header::<INNER, SHIM>(&mut tunnel.rewrite.shim::<20>()));
+    } else if BEHIND == UDP {
+        let template = tunnel.rewrite.shim::<20>();
+        let hash = if has_source(template) { 0 } else { hash::<INNER>(rest, round) };
+        let datagram = Datagram { template, hash, addresses: tunnel.rewrite.addresses_ipv4() };
+        shim.copy_from_slice(&datagram.header::<INNER, SHIM>(rest, inner, plain.facts));
+    }
+    Some(())
+}
+
+/// The same with an IPv6 header.
+#[inline]
+fn with_ipv6<const INNER: usize, const BEHIND: u8, const SHIM: usize, const FRONT: usize>(
+    packet: &mut Packet,
+    tunnel: &Tunnel,
+    inner: Inner,
+    link: &Link,
+    round: &Round<'_>,
+) -> Option<()> {
+    let plain = &tunnel.plain;
+    let (front, rest) = link_header::<FRONT>(packet, inner, link, ether_type::IPV6)?;
+    let (outer, shim) = front.split_first_chunk_mut()?;
+    let flow = if BEHIND == UDP { hash::<INNER>(rest, round) } else { 0 };
+    let label = || flow_label(if BEHIND == UDP { flow } else { hash::<INNER>(rest, round) });
+    tunnel.rewrite.write_plain_ipv6(
+        outer,
+        OuterIpv6 {
+            inner_len: inner.total_len + shim_len::<SHIM>(),
+            traffic_class: plain.tos.apply(inner.tos),
+            hop_limit: plain.ttl.apply(inner.ttl),
+            next_header: if BEHIND == NOTHING { inner.protocol } else { BEHIND },
+            flow_label: plain.outer_flow_label(label),
+        },
+    );
+    decrement::<INNER>(rest);
+    if BEHIND == GRE {
+        shim.copy_from_slice(gre_header::<INNER, SHIM>(&mut tunnel.rewrite.shim::<40>()));
+    } else if BEHIND == UDP {
+        let template = tunnel.rewrite.shim::<40>();
+        let datagram =
+            Datagram { template, hash: flow, addresses: tunnel.rewrite.addresses_ipv6() };
+        shim.copy_from_slice(&datagram.header::<INNER, SHIM>(rest, inner, plain.facts));
+    }
+    Some(())
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "at most 12")]
+const fn shim_len<const SHIM: usize>() -> u16 {
+    SHIM as u16
+}
+
+/// Takes one off the TTL or hop limit of a packet whose header has `INNER` bytes.
+#[inline]
+fn decrement<const INNER: usize>(packet: &mut [u8]) {
+    if INNER == ipv4::HEADER_LEN {
+        packet.first_chunk_mut().map(decrement_ttl);
+    } else {
+        packet.first_chunk_mut().map(decrement_hop_limit);
+    }
+}
+
+/// The hash of the flow of a packet whose header has `INNER` bytes.
+#[inline]
+fn hash<const INNER: usize>(packet: &[u8], round: &Round<'_>) -> u64 {
+    let flow = &round.tables.flow;
+    if INNER == ipv4::HEADER_LEN { flow.hash_ipv4(packet) } else { flow.hash_ipv6(packet) }
+}
+
+/// A GRE header from its template, around a packet whose header has `INNER` bytes.
+#[inline]
+fn gre_header<const INNER: usize, const SHIM: usize>(template: &mut [u8; PLAIN_SHIM_MAX]) -> &[u8] {
+    let kind = if INNER == ipv4::HEADER_LEN { ether_type::IPV4 } else { ether_type::IPV6 };
+    write_u16(template, 2, kind);
+    template.get(..SHIM).unwrap_or(&[])
+}
+
+/// Whether a template of a UDP header says what port its packets are sent from.
+#[inline]
+const fn has_source(template: [u8; PLAIN_SHIM_MAX]) -> bool {
+    template[0] | template[1] != 0
+}
+
+/// What a UDP header is made of.
+struct Datagram {
+    template: [u8; PLAIN_SHIM_MAX],
+    /// Of the flow inside, where no port is given.
+    hash: u64,
+    /// The sum of the outer addresses, as stored.
+    addresses: u128,
+}
+
+impl Datagram {
+    /// The header in front of a packet that is as it is to be sent, and whose header has `INNER` bytes; with a GUE
+    /// header where there is room for one.
+    #[inline]
+    fn header<const INNER: usize, const SHIM: usize>(
+        &self,
+        packet: &[u8],
+        inner: Inner,
+        facts: Facts,
+    ) -> [u8; SHIM] {
+        let len = (inner.total_len + shim_len::<SHIM>()).swap_bytes();
+        let mut header = u64::from_le_bytes(self.template) | u64::from(len) << 32;
+        if !has_source(self.template) {
+            header |= u64::from(port_of(self.hash).swap_bytes());
+        }
+        let gue = [0, inner.protocol, 0, 0];
+        if facts.has(Facts::UDP_CHECKSUM) {
+            let gue = if SHIM > udp::HEADER_LEN { u32::from_le_bytes(gue) } else { 0 };
+            let protocol = u16::from(protocol::UDP).swap_bytes();
+            let start = self.addresses
+                + u128::from(header)
+                + u128::from(gue)
+                + u128::from(protocol)
+                + u128::from(len);
+            // A sound IPv4 header sums to nothing.
+            let counted =
+                if INNER == ipv4::HEADER_LEN { packet.get(INNER..) } else { Some(packet) };
+            let checksum = !sum_as_stored(start, counted.unwrap_or(&[]));
+            //= RFC 768: a checksum that comes to 0 is sent as all ones.
+            let sent = if checksum == 0 { u16::MAX } else { checksum };
+            header |= u64::from(sent) << 48;
+        }
+        let mut bytes = [0; SHIM];
+        let (first, behind) = bytes.split_at_mut(udp::HEADER_LEN);
+        first.copy_from_slice(&header.to_le_bytes());
+        if SHIM > udp::HEADER_LEN {
+            behind.copy_from_slice(&gue);
+        }
+        bytes
+    }
+}
+
+/// Makes room for an outer header, cuts the packet to what belongs to it and writes its Ethernet
+/// header. Returns the room for the outer header, and what is behind that.
+#[inline]
+fn link_header<'p, const OUTER: usize>(
+    packet: &'p mut Packet,
+    inner: Inner,
+    link: &Link,
+    kind: u16,
+) -> Option<(&'p mut [u8; OUTER], &'p mut [u8])> {
+    let len = ethernet::HEADER_LEN + OUTER + usize::from(inner.total_len);
+    let frame = packet.reframe(packet.headroom().checked_sub(OUTER)?, len)?;
+    let (header, rest) = frame.split_first_chunk_mut::<{ ethernet::HEADER_LEN }>()?;
+    header[..12].copy_from_slice(&link.macs);
+    header[12..].copy_from_slice(&kind.to_be_bytes());
+    rest.split_first_chunk_mut()
+}

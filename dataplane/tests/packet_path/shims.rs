@@ -1,0 +1,150 @@
+//! Headers between the outer one and the packet inside, at random: what tunnels say of them, and what peers and others
+//! send.
+
+use adit_dataplane::tunnel::gre::Gre;
+use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
+use adit_dataplane::wire::udp::set_checksum;
+use proptest::prelude::*;
+
+use super::frames::Ip;
+
+/// What tunnels in UDP have behind it, and the ports for it, which their peers have, too.
+const SERVICES: [(u16, UdpHeader); 5] = [
+    (5555, UdpHeader::Fou { carries: 4 }),
+    (5556, UdpHeader::Fou { carries: 41 }),
+    (5557, UdpHeader::Fou { carries: 47 }),
+    (6080, UdpHeader::Gue),
+    (6080, UdpHeader::GueDirect),
+];
+
+/// Keys that tunnels and frames have.
+fn key() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![2 => Just(None), 2 => Just(Some(7)), 1 => Just(Some(0))]
+}
+
+/// A GRE header's rules: mostly plain ones.
+fn gre() -> impl Strategy<Value = Gre> {
+    let rarely = || prop::bool::weighted(0.1);
+    (key(), key(), (rarely(), rarely(), rarely(), rarely())).prop_map(
+        |(output_key, input_key, (has_checksum, requires_checksum, has_sequence, requires))| Gre {
+            output_key,
+            input_key,
+            has_checksum,
+            requires_checksum,
+            has_sequence,
+            requires_sequence: requires,
+            ..Gre::default()
+        },
+    )
+}
+
+/// Rules about UDP.
+fn udp() -> impl Strategy<Value = Udp> {
+    let source = prop::option::weighted(0.3, prop_oneof![Just(4000_u16), Just(0)]);
+    (prop::sample::select(SERVICES.to_vec()), source, any::<bool>(), any::<bool>()).prop_map(
+        |((port, header), sends_from, has_checksum, needs_no_checksum)| Udp {
+            listens_at: port,
+            sends_to: port,
+            sends_from,
+            has_checksum,
+            needs_no_checksum,
+            header,
+        },
+    )
+}
+
+/// What a tunnel has between the headers: GRE, UDP, or one in the other.
+pub(crate) fn shim() -> impl Strategy<Value = Shim> {
+    (prop::option::weighted(0.6, udp()), gre(), any::<bool>()).prop_map(|(udp, gre, has_gre)| {
+        let must_have = |udp: &Udp| match udp.header {
+            UdpHeader::Fou { carries } => Some(carries == 47),
+            UdpHeader::GueDirect => Some(false),
+            UdpHeader::Gue => None,
+        };
+        let has_gre = udp.as_ref().map_or(Some(true), must_have).unwrap_or(has_gre);
+        Shim { udp, kind: if has_gre { Kind::Gre(gre) } else { Kind::None } }
+    })
+}
+
+/// What a peer puts between the headers.
+#[derive(Clone, Debug)]
+pub(crate) struct Between {
+    gre: Option<(Option<u32>, u8)>,
+    udp: Option<(u16, UdpHeader)>,
+    /// What is added to the length of UDP.
+    longer: i8,
+    sum: Sum,
+    /// A bit of a GUE header is changed.
+    bit: Option<usize>,
+    /// Bytes behind the packet inside.
+    behind: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Sum {
+    Right,
+    Absent,
+    Wrong,
+}
+
+/// Mostly what is right.
+pub(crate) fn between() -> impl Strategy<Value = Between> {
+    // Of the bits, most are none.
+    let gre = (key(), prop_oneof![9 => Just(8_u8), 1 => 0_u8..8]);
+    let sum = prop_oneof![5 => Just(Sum::Right), 3 => Just(Sum::Absent), 1 => Just(Sum::Wrong)];
+    let longer = prop_oneof![8 => Just(0_i8), 1 => -60_i8..20];
+    let udp = prop::option::weighted(0.7, prop::sample::select(SERVICES.to_vec()));
+    let bit = prop::option::weighted(0.1, 0_usize..32);
+    let behind = prop_oneof![8 => Just(0_usize), 1 => 1_usize..9];
+    (gre, prop::bool::weighted(0.3), udp, longer, sum, bit, behind).prop_map(
+        |(gre, has_gre, udp, longer, sum, bit, behind)| {
+            let gre = (has_gre || udp.is_none()).then_some(gre);
+            Between { gre, udp, longer, sum, bit, behind }
+        },
+    )
+}
+
+impl Between {
+    /// A packet inside `outer`, with the headers between them.
+    pub(crate) fn put_around(&self, inner: &[u8], outer: Ip) -> Vec<u8> {
+        let is_ipv4 = inner[0] >> 4 == 4;
+        let (carried, mut bytes) = match self.gre {
+            Some((key, bit)) => (47, behind_gre(key, bit, inner)),
+            None => (if is_ipv4 { 4 } else { 41 }, inner.to_vec()),
+        };
+        bytes.resize(bytes.len() + self.behind, 0x55);
+        let Some((port, header)) = self.udp else { return outer.carrying(carried, &bytes) };
+        let mut gue = if header == UdpHeader::Gue { vec![0, carried, 0, 0] } else { Vec::new() };
+        if let (Some(bit), false) = (self.bit, gue.is_empty()) {
+            gue[bit / 8] ^= 0x80 >> (bit % 8);
+        }
+        let len = u16::try_from(8 + gue.len() + bytes.len()).unwrap();
+        let mut udp = vec![0xc0, 7];
+        udp.extend(port.to_be_bytes());
+        udp.extend(len.wrapping_add_signed(self.longer.into()).to_be_bytes());
+        udp.extend([0, 0]);
+        let mut packet = outer.carrying(17, &[udp, gue, bytes].concat());
+        let at = packet.len() - usize::from(len);
+        if !matches!(self.sum, Sum::Absent) {
+            // Of the datagram as long as it says, if there is so much.
+            let said = usize::from(len.wrapping_add_signed(self.longer.into()));
+            let end = (at + said).min(packet.len());
+            set_checksum(&mut packet[..end], at);
+        }
+        if matches!(self.sum, Sum::Wrong) {
+            packet[at + 6] ^= 4;
+        }
+        packet
+    }
+}
+
+/// A GRE header in front of a packet: the key, and another bit, as bytes say it.
+fn behind_gre(key: Option<u32>, bit: u8, inner: &[u8]) -> Vec<u8> {
+    let bits = if key.is_some() { 0x20 } else { 0 } | if bit < 8 { 0x80 >> bit } else { 0 };
+    let kind = if inner[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
+    let mut bytes = vec![bits, 0, kind[0], kind[1]];
+    bytes.extend(key.map(u32::to_be_bytes).into_iter().flatten());
+    bytes.extend(inner);
+    bytes
+}
