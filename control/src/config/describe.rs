@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::model::{Api, Config, Dataplane, Limits, Port, Route, RouteAction, Via};
 use super::read::as_boolean;
-use super::tunnel::{Encap, Family, InnerSource, Keys, Settings, Tunnel};
+use super::tunnel::{Encap, Family, InnerSource, Keys, Overlay, Settings, Tunnel};
 use super::vocabulary::{self, Support};
 use super::words::Mode;
 
@@ -97,7 +97,7 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     let mut map = Map::new();
     map.insert("profile".into(), tunnel.settings.profile.as_str().into());
     map.insert("mode".into(), tunnel.mode.as_str().into());
-    if matches!(tunnel.mode, Mode::Sit | Mode::Any) {
+    if matches!(tunnel.mode, Mode::Sit | Mode::Any | Mode::Geneve) {
         map.insert("payload".into(), tunnel.payload.as_str().into());
     }
     let locals: Vec<String> = tunnel.locals().map(|local| local.to_string()).collect();
@@ -124,6 +124,9 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     if let Some(encap) = tunnel.encap.as_deref() {
         map.insert("encap".into(), describe_encap(encap));
     }
+    if let Some(overlay) = tunnel.overlay.as_deref() {
+        describe_overlay(&mut map, tunnel.mode, overlay);
+    }
     if let Some(port) = tunnel.attached_to() {
         map.insert("attach".into(), (&**port).into());
     }
@@ -135,10 +138,10 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     map.insert("enabled".into(), tunnel.enabled.into());
     map.insert("latency".into(), tunnel.latency.into());
     map.insert("comment".into(), (&*tunnel.comment).into());
-    let settings = outer_settings(tunnel.mode, &tunnel.settings);
+    let settings = outer_settings(tunnel.outer, &tunnel.settings);
     let gre = if tunnel.mode.is_gre() { gre_settings(&tunnel.settings) } else { Vec::new() };
     let inner = inner_settings(&tunnel.settings);
-    let inner = if tunnel.mode.is_of_frames() { Vec::new() } else { inner };
+    let inner = if tunnel.is_of_frames() { Vec::new() } else { inner };
     let always = common_settings(&tunnel.settings);
     let settings = settings.into_iter().chain(gre).chain(always).chain(inner);
     for (key, value) in settings.filter(|(key, value)| is_in_force(key, value)) {
@@ -147,13 +150,13 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     Value::Object(map)
 }
 
-fn outer_settings(mode: Mode, settings: &Settings) -> Vec<(&'static str, Value)> {
+fn outer_settings(outer: Family, settings: &Settings) -> Vec<(&'static str, Value)> {
     let mut list = Vec::new();
     if settings.static_mtu {
         list.push(("static-mtu", settings.mtu.into()));
     } else {
         list.push(("mtu", number_or("auto", settings.mtu)));
-        if mode.outer() == Family::Ipv4 {
+        if outer == Family::Ipv4 {
             list.push(("dont-fragment", settings.dont_fragment.as_str().into()));
         }
     }
@@ -162,13 +165,23 @@ fn outer_settings(mode: Mode, settings: &Settings) -> Vec<(&'static str, Value)>
     list.push(("dscp", number_or("inherit", settings.dscp)));
     list.push(("dscp-decap", settings.dscp_decap.as_str().into()));
     list.push(("ecn", settings.ecn.as_str().into()));
-    if mode.outer() == Family::Ipv6 {
+    if outer == Family::Ipv6 {
         list.push(("encap-limit", number_or("none", settings.encap_limit)));
         list.push(("flow-label", number_or("hash", settings.flow_label)));
         list.push(("udp6-zero-tx", settings.udp6_zero_tx.into()));
         list.push(("udp6-zero-rx", settings.udp6_zero_rx.into()));
     }
     list
+}
+
+fn describe_overlay(map: &mut Map<String, Value>, mode: Mode, overlay: &Overlay) {
+    map.insert("id".into(), overlay.id.into());
+    map.insert("port".into(), overlay.port.into());
+    map.insert("udp-checksum".into(), overlay.checksum.into());
+    if mode == Mode::Vxlan {
+        map.insert("strict-reserved".into(), overlay.is_strict.into());
+        map.insert("vlan-tags".into(), overlay.takes_tags.into());
+    }
 }
 
 fn describe_encap(encap: &Encap) -> Value {

@@ -14,6 +14,7 @@ mod gre_keys;
 mod keys;
 pub mod mistake;
 pub mod model;
+mod overlay;
 mod pieces;
 mod ports;
 pub mod prefixes;
@@ -44,7 +45,7 @@ pub use model::{
 pub use propose::{Change, Proposal, Refused, Subject, Verb, propose};
 pub use store::{Edit, Ids, Store, Touched};
 
-pub use tunnel::{Encap, Family, Frames, InnerSource, Keys, Settings, Tunnel};
+pub use tunnel::{Encap, Family, Frames, InnerSource, Keys, Overlay, Settings, Tunnel};
 pub use words::{
     DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Offloads, Payload,
     Profile, ReceiveSequence, Refusal, Rss, Spread, UdpEncap, UnmatchedIcmp, Word,

@@ -136,8 +136,8 @@ impl Setting {
         settings.sort_by_key(Self::rank);
     }
 
-    fn apply(&self, settings: &mut Settings, mode: Mode) {
-        let (is_ipv6, is_gre) = (mode.outer() == Family::Ipv6, mode.is_gre());
+    fn apply(&self, settings: &mut Settings, mode: Mode, outer: Family) {
+        let (is_ipv6, is_gre) = (outer == Family::Ipv6, mode.is_gre());
         match self {
             Self::Mtu(mtu) => {
                 settings.mtu = mtu.number();
@@ -199,7 +199,7 @@ pub(super) struct SharedSettings<'d> {
     /// For every tunnel, before its own.
     defaults: &'d [Setting],
     /// Of tunnels without settings of their own.
-    plain: FxHashMap<(Profile, Mode), Arc<Settings>>,
+    plain: FxHashMap<(Profile, Mode, Family), Arc<Settings>>,
     others: FxHashMap<Settings, Arc<Settings>>,
 }
 
@@ -212,14 +212,14 @@ impl<'d> SharedSettings<'d> {
     pub(super) fn resolve(
         &mut self,
         profile: Profile,
-        mode: Mode,
+        (mode, outer): (Mode, Family),
         own: &[Setting],
     ) -> Arc<Settings> {
         let defaults = self.defaults;
-        let plain = self.plain.entry((profile, mode)).or_insert_with(|| {
-            let mut settings = Settings::of(profile, mode);
+        let plain = self.plain.entry((profile, mode, outer)).or_insert_with(|| {
+            let mut settings = Settings::of(profile, mode, outer);
             for setting in defaults {
-                setting.apply(&mut settings, mode);
+                setting.apply(&mut settings, mode, outer);
             }
             Arc::new(settings)
         });
@@ -228,7 +228,7 @@ impl<'d> SharedSettings<'d> {
         }
         let mut settings = Settings::clone(plain);
         for setting in own {
-            setting.apply(&mut settings, mode);
+            setting.apply(&mut settings, mode, outer);
         }
         if let Some(known) = self.others.get(&settings) {
             return Arc::clone(known);

@@ -22,6 +22,8 @@ pub struct Tunnel {
     pub name: Name,
     /// The encapsulation.
     pub mode: Mode,
+    /// The family of the outer header.
+    pub outer: Family,
     /// What it carries. For modes that leave no choice, what the mode says.
     pub payload: Payload,
     /// The outer source, one of our addresses; `None`: the address the outer route picks.
@@ -34,6 +36,8 @@ pub struct Tunnel {
     pub keys: Option<Box<Keys>>,
     /// Its packets go in UDP.
     pub encap: Option<Box<Encap>>,
+    /// It goes in VXLAN or GENEVE.
+    pub overlay: Option<Box<Overlay>>,
     /// It carries Ethernet frames.
     pub frames: Option<Box<Frames>>,
     /// The only port it is decapsulated from and encapsulated through.
@@ -78,6 +82,21 @@ pub struct Encap {
     pub variant: u8,
 }
 
+/// How packets go in VXLAN or GENEVE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Overlay {
+    /// The network identifier, 24 bits.
+    pub id: u32,
+    /// The UDP port, ours and the peer's.
+    pub port: u16,
+    /// What is sent has a checksum.
+    pub checksum: bool,
+    /// VXLAN: what arrives may have nothing in reserved bits.
+    pub is_strict: bool,
+    /// VXLAN: frames may have VLAN tags.
+    pub takes_tags: bool,
+}
+
 /// What a tunnel of Ethernet frames has beyond others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Frames {
@@ -86,11 +105,14 @@ pub struct Frames {
 }
 
 impl Mode {
-    /// The family of the outer header.
-    pub const fn outer(self) -> Family {
+    /// The family of the outer header; `None`: that of the peer's address.
+    pub const fn outer(self) -> Option<Family> {
         match self {
-            Self::Ipip | Self::Sit | Self::Gre | Self::Gretap => Family::Ipv4,
-            Self::Ip6ip6 | Self::Ipip6 | Self::Any | Self::Ip6gre | Self::Ip6gretap => Family::Ipv6,
+            Self::Ipip | Self::Sit | Self::Gre | Self::Gretap => Some(Family::Ipv4),
+            Self::Ip6ip6 | Self::Ipip6 | Self::Any | Self::Ip6gre | Self::Ip6gretap => {
+                Some(Family::Ipv6)
+            }
+            Self::Vxlan | Self::Geneve => None,
         }
     }
 
@@ -99,9 +121,9 @@ impl Mode {
         matches!(self, Self::Gre | Self::Ip6gre | Self::Gretap | Self::Ip6gretap)
     }
 
-    /// Whether it carries Ethernet frames.
-    pub const fn is_of_frames(self) -> bool {
-        matches!(self, Self::Gretap | Self::Ip6gretap)
+    /// Whether it goes in VXLAN or GENEVE, which have UDP and an identifier.
+    pub const fn is_overlay(self) -> bool {
+        matches!(self, Self::Vxlan | Self::Geneve)
     }
 }
 
@@ -118,6 +140,17 @@ impl Tunnel {
     pub fn found_by(&self) -> impl Iterator<Item = Option<IpAddr>> {
         let any = self.local.is_none().then_some(None);
         any.into_iter().chain(self.locals().map(Some))
+    }
+
+    /// Whether it carries Ethernet frames.
+    pub fn is_of_frames(&self) -> bool {
+        self.payload == Payload::Ethernet
+    }
+
+    /// The UDP port that it listens at.
+    pub fn udp_port(&self) -> Option<u16> {
+        let of_overlay = self.overlay.as_deref().map(|overlay| overlay.port);
+        of_overlay.or(self.encap.as_deref().map(|encap| encap.port))
     }
 
     /// The port that it is attached to, if it carries frames.
@@ -141,8 +174,8 @@ impl Tunnel {
     /// Whether inner packets of this family may enter and leave.
     pub const fn carries(&self, inner: Family) -> bool {
         match inner {
-            Family::Ipv4 => matches!(self.payload, Payload::Ipip | Payload::Any),
-            Family::Ipv6 => matches!(self.payload, Payload::Ip6ip | Payload::Any),
+            Family::Ipv4 => matches!(self.payload, Payload::Ipip | Payload::Any | Payload::Ip),
+            Family::Ipv6 => matches!(self.payload, Payload::Ip6ip | Payload::Any | Payload::Ip),
         }
     }
 }
@@ -236,9 +269,8 @@ pub enum InnerSource {
 
 /// The profile's value for everything the file does not say.
 impl Settings {
-    /// Semantics of the profiles, one column each. The mode matters where the kernel's own kinds differ.
-    pub fn of(profile: Profile, mode: Mode) -> Self {
-        let outer = mode.outer();
+    /// Semantics of the profiles, one column each, for tunnels of a mode with `outer` outside.
+    pub fn of(profile: Profile, mode: Mode, outer: Family) -> Self {
         let default_ttl = NonZeroU8::new(64);
         let native = Self {
             profile,
@@ -285,6 +317,8 @@ impl Settings {
                 reassembly_timeout: Duration::from_secs(30),
                 ..Self::linux(native)
             },
+            // Linux's VXLAN and GENEVE add no such option.
+            (Profile::Linux, Family::Ipv6) if mode.is_overlay() => Self::linux(native),
             (Profile::Linux, Family::Ipv6) => Self { encap_limit: Some(4), ..Self::linux(native) },
             (Profile::Routeros, _) => {
                 Self { dont_fragment: DontFragment::No, inner_source: InnerSource::Off, ..native }

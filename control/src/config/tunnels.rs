@@ -11,6 +11,7 @@ use super::gre_keys;
 use super::keys::known_entries;
 use super::mistake::MistakeKind;
 use super::model::Name;
+use super::overlay::{self, WrittenOverlay};
 use super::pieces::Written;
 use super::read::{self, quoted};
 use super::report::{Field, Part, Place, Report, Spot};
@@ -37,7 +38,7 @@ pub(super) struct TunnelDraft<'t> {
 pub(super) type TunnelNames = FxHashMap<Name, usize>;
 
 /// Keys whose being there matters when the mode is known.
-const MINDED: [&str; 23] = [
+const MINDED: [&str; 28] = [
     "mode",
     "payload",
     "mtu",
@@ -61,6 +62,11 @@ const MINDED: [&str; 23] = [
     "hairpin",
     "icmp-relay",
     "relay-admin",
+    "id",
+    "port",
+    "udp-checksum",
+    "strict-reserved",
+    "vlan-tags",
 ];
 
 /// What was written for a tunnel, or for all of them; `None` is not mentioned.
@@ -74,6 +80,7 @@ pub(super) struct Said {
     remote: Option<IpAddr>,
     keys: Option<Box<Keys>>,
     encap: Option<Box<WrittenEncap>>,
+    overlay: WrittenOverlay,
     attach: Option<Name>,
     link: Option<Name>,
     addresses: Box<[IpNet]>,
@@ -85,7 +92,7 @@ pub(super) struct Said {
     /// A key that decides about others was refused.
     is_broken: bool,
     /// One bit for each of `MINDED`: it is there, right or wrong.
-    minded: u32,
+    minded: u64,
 }
 
 /// A tunnel as it was written.
@@ -152,7 +159,8 @@ impl Defaults<'_> {
     /// Points out what is meant for tunnels of a mode that no tunnel has.
     fn warn_of_idle(&self, report: &mut Report, drafts: &[TunnelDraft<'_>]) {
         for &(key, file, mark) in &self.minded {
-            let is_meant = |draft: &TunnelDraft<'_>| why_idle(key, draft.tunnel.mode).is_none();
+            let is_meant =
+                |draft: &TunnelDraft<'_>| why_idle(key, Shape::of(&draft.tunnel)).is_none();
             if drafts.is_empty() || drafts.iter().any(is_meant) {
                 continue;
             }
@@ -166,16 +174,31 @@ impl Defaults<'_> {
     }
 }
 
-/// Why a key means nothing for tunnels of a mode; `None`: it means something.
-fn why_idle(key: &str, mode: Mode) -> Option<&'static str> {
-    let is_ipv4 = mode.outer() == Family::Ipv4;
+/// What decides about which keys mean something.
+#[derive(Clone, Copy)]
+struct Shape {
+    mode: Mode,
+    outer: Family,
+    is_of_frames: bool,
+}
+
+impl Shape {
+    fn of(tunnel: &Tunnel) -> Self {
+        Self { mode: tunnel.mode, outer: tunnel.outer, is_of_frames: tunnel.is_of_frames() }
+    }
+}
+
+/// Why a key means nothing for tunnels of a shape; `None`: it means something.
+fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
+    let Shape { mode, outer, is_of_frames } = shape;
+    let is_ipv4 = outer == Family::Ipv4;
     match key {
         "encap-limit" | "flow-label" | "udp6-zero-tx" | "udp6-zero-rx" if is_ipv4 => {
             Some(": the outer header is IPv4")
         }
         "dont-fragment" if !is_ipv4 => Some(": IPv6 has no such bit"),
         "static-mtu" if mode != Mode::Sit => Some(", only for sit"),
-        "payload" if !matches!(mode, Mode::Sit | Mode::Any) => {
+        "payload" if !matches!(mode, Mode::Sit | Mode::Any | Mode::Geneve | Mode::Vxlan) => {
             Some(", which says itself what it carries")
         }
         "key" | "keys" | "checksum" | "require-checksum" | "sequence" | "receive-sequence"
@@ -184,9 +207,14 @@ fn why_idle(key: &str, mode: Mode) -> Option<&'static str> {
         {
             Some(": it is about GRE headers")
         }
-        "attach" if !mode.is_of_frames() => Some(", which carries packets, no frames"),
+        "id" | "port" | "udp-checksum" if !mode.is_overlay() => {
+            Some(": it is about VXLAN and GENEVE")
+        }
+        "strict-reserved" | "vlan-tags" if mode != Mode::Vxlan => Some(": it is about VXLAN"),
+        "encap" if mode.is_overlay() => Some(", which is in UDP anyway"),
+        "attach" if !is_of_frames => Some(", which carries packets, no frames"),
         "inner-source" | "inner-destination" | "hairpin" | "icmp-relay" | "relay-admin"
-            if mode.is_of_frames() =>
+            if is_of_frames =>
         {
             Some(": it carries frames, and looks at no addresses in them")
         }
@@ -247,11 +275,22 @@ impl<'t> WrittenTunnel<'t> {
             miss_mode(report, &written.spot(report));
         }
         if let Some(mode) = explicit_mode.filter(|_| said.minds_more_than_mode()) {
-            refuse_keys_of_other_modes(report, &said, &written, mode);
+            let outer = said.outer(defaults, mode);
+            let profile = said.profile.or(defaults.profile).unwrap_or(Profile::Native);
+            let payload = resolve_payload(mode, profile, said.payload.or(defaults.payload));
+            let is_of_frames = payload == Payload::Ethernet;
+            let shape = Shape { mode, outer, is_of_frames };
+            refuse_keys_of_other_modes(report, &said, &written, shape);
+            refuse_payload(report, said.payload, &written, mode);
             refuse_static_mtu_with_others(report, &said, &written);
             refuse_key_with_keys(report, &said, &written);
         }
-        let is_broken = said.is_broken || defaults.is_broken || explicit_mode.is_none();
+        let mut is_broken = said.is_broken || defaults.is_broken || explicit_mode.is_none();
+        let has_id = said.overlay.id.is_some();
+        if explicit_mode.is_some_and(Mode::is_overlay) && !has_id && !said.minds("id") {
+            overlay::miss_id(report, &written.spot(report));
+            is_broken = true;
+        }
         let mode = explicit_mode.unwrap_or(Mode::Ipip);
         let tunnel = said.resolve(defaults, shared, mode, name);
         if tunnel.settings.mss_insert && !tunnel.settings.clamp_tcp_mss {
@@ -272,10 +311,11 @@ fn miss_mode(report: &mut Report, spot: &Spot<'_>) {
 
 /// Whether a key tells the tunnel from others.
 fn decides(key: &str) -> bool {
-    matches!(
-        key,
-        "mode" | "payload" | "local" | "remote" | "link" | "key" | "keys" | "encap" | "attach"
-    )
+    overlay::KEYS.contains(&key)
+        || matches!(
+            key,
+            "mode" | "payload" | "local" | "remote" | "link" | "key" | "keys" | "encap" | "attach"
+        )
 }
 
 impl Said {
@@ -315,6 +355,7 @@ impl Said {
             "remote" => self.remote = Some(read::address(report, field)?),
             "key" => self.keys = Some(Box::new(gre_keys::both(report, field)?)),
             "encap" => self.encap = Some(Box::new(udp_encap::read(report, field)?)),
+            key if overlay::KEYS.contains(&key) => self.overlay.read(report, key, field)?,
             "attach" => self.attach = Some(Arc::from(read::text(report, field)?)),
             "keys" => self.keys = Some(Box::new(gre_keys::each(report, field)?)),
             _ => self.link = Some(Arc::from(read::text(report, field)?)),
@@ -338,6 +379,12 @@ impl Said {
         self.minded > 1
     }
 
+    /// The family of the outer header.
+    fn outer(&self, defaults: &Self, mode: Mode) -> Family {
+        let end = self.remote.or(defaults.remote).or(self.local).or(defaults.local);
+        mode.outer().or(end.map(Family::of)).unwrap_or(Family::Ipv4)
+    }
+
     /// The tunnel: what it says itself, else what is said for all, else what its profile says.
     fn resolve(
         self,
@@ -348,6 +395,11 @@ impl Said {
     ) -> Tunnel {
         let profile = self.profile.or(defaults.profile).unwrap_or(Profile::Native);
         let payload = self.payload.or(defaults.payload);
+        let payload = resolve_payload(mode, profile, payload);
+        let outer = self.outer(defaults, mode);
+        let overlay = mode
+            .is_overlay()
+            .then(|| Box::new(self.overlay.resolve(&defaults.overlay, (mode, outer), profile)));
         let (local, more_locals) = match self.local {
             Some(local) => (Some(local), self.more_locals),
             None => (defaults.local, defaults.more_locals.clone()),
@@ -355,7 +407,8 @@ impl Said {
         Tunnel {
             name,
             mode,
-            payload: resolve_payload(mode, profile, payload),
+            outer,
+            payload,
             local,
             more_locals,
             remote: self.remote.or(defaults.remote),
@@ -363,8 +416,10 @@ impl Said {
             encap: self
                 .encap
                 .or_else(|| defaults.encap.clone())
-                .map(|e| Box::new(e.resolve(mode, profile))),
-            frames: mode.is_of_frames().then(|| {
+                .filter(|_| !mode.is_overlay())
+                .map(|e| Box::new(e.resolve(outer, profile))),
+            overlay,
+            frames: (payload == Payload::Ethernet).then(|| {
                 Box::new(Frames { attach: self.attach.or_else(|| defaults.attach.clone()) })
             }),
             link: self.link.or_else(|| defaults.link.clone()),
@@ -373,7 +428,7 @@ impl Said {
             enabled: self.enabled.or(defaults.enabled).unwrap_or(true),
             latency: self.latency.or(defaults.latency).unwrap_or(false),
             comment: self.comment.or_else(|| defaults.comment.clone()).unwrap_or_default(),
-            settings: shared.resolve(profile, mode, &self.settings),
+            settings: shared.resolve(profile, (mode, outer), &self.settings),
         }
     }
 }
@@ -412,14 +467,17 @@ fn read_locals(
 
 /// What a tunnel carries: `payload` where the mode leaves a choice.
 fn resolve_payload(mode: Mode, profile: Profile, payload: Option<Payload>) -> Payload {
+    // Others are refused, and stand for nothing meanwhile.
+    let of_ip = payload.filter(|p| matches!(p, Payload::Ipip | Payload::Ip6ip | Payload::Any));
     match (mode, profile) {
         (Mode::Ipip | Mode::Ipip6, _) => Payload::Ipip,
         (Mode::Ip6ip6, _) => Payload::Ip6ip,
         // iproute2 creates sit tunnels that carry everything.
         (Mode::Gre | Mode::Ip6gre, _) => Payload::Any,
-        (Mode::Gretap | Mode::Ip6gretap, _) => Payload::Ethernet,
-        (Mode::Any, _) | (Mode::Sit, Profile::Linux) => payload.unwrap_or(Payload::Any),
-        (Mode::Sit, _) => payload.unwrap_or(Payload::Ip6ip),
+        (Mode::Geneve, _) if payload == Some(Payload::Ip) => Payload::Ip,
+        (Mode::Gretap | Mode::Ip6gretap | Mode::Vxlan | Mode::Geneve, _) => Payload::Ethernet,
+        (Mode::Any, _) | (Mode::Sit, Profile::Linux) => of_ip.unwrap_or(Payload::Any),
+        (Mode::Sit, _) => of_ip.unwrap_or(Payload::Ip6ip),
     }
 }
 
@@ -437,9 +495,15 @@ fn comment(report: &mut Report, field: Field<'_, '_>) -> Option<Box<str>> {
 }
 
 /// Keys written for this tunnel that mean nothing for its mode. Defaults for all are exempt.
-fn refuse_keys_of_other_modes(report: &mut Report, said: &Said, written: &Written<'_>, mode: Mode) {
+fn refuse_keys_of_other_modes(
+    report: &mut Report,
+    said: &Said,
+    written: &Written<'_>,
+    shape: Shape,
+) {
+    let mode = shape.mode;
     for key in MINDED.iter().filter(|key| said.minds(key)) {
-        let Some(why) = why_idle(key, mode) else { continue };
+        let Some(why) = why_idle(key, shape) else { continue };
         let spot = written.spot(report);
         let Some(entry) = spot.node.entry(key) else { continue };
         spot.at(key, |place, _| {
@@ -449,6 +513,37 @@ fn refuse_keys_of_other_modes(report: &mut Report, said: &Said, written: &Writte
                 .advise("leave it out");
         });
     }
+}
+
+/// What a mode can't carry.
+fn refuse_payload(
+    report: &mut Report,
+    payload: Option<Payload>,
+    written: &Written<'_>,
+    mode: Mode,
+) {
+    let Some(payload) = payload else { return };
+    let (fits, advice) = match mode {
+        Mode::Sit | Mode::Any => (
+            matches!(payload, Payload::Ipip | Payload::Ip6ip | Payload::Any),
+            "write ip6ip, ipip or any",
+        ),
+        Mode::Geneve => {
+            (matches!(payload, Payload::Ip | Payload::Ethernet), "write ethernet or ip")
+        }
+        Mode::Vxlan => {
+            (payload == Payload::Ethernet, "leave it out: VXLAN carries Ethernet frames")
+        }
+        // The key means nothing there, which is said elsewhere.
+        _ => (true, ""),
+    };
+    if fits {
+        return;
+    }
+    written.spot(report).at("payload", |place, mark| {
+        let message = format!("mode {mode} does not carry {payload:?}", payload = payload.as_str());
+        report.error(place, mark, MistakeKind::DoesNotApply, message).advise(advice);
+    });
 }
 
 /// Defaults for all are exempt here, too.

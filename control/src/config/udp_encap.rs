@@ -6,7 +6,7 @@ use super::read::{self, WordOr};
 use super::report::{Field, Report};
 use super::tunnel::{Encap, Family};
 use super::vocabulary;
-use super::words::{Mode, Profile, UdpEncap};
+use super::words::{Profile, UdpEncap};
 use crate::yaml::Value;
 
 /// IANA.
@@ -93,21 +93,21 @@ fn take<T>(place: &mut Option<T>, value: Option<T>) -> bool {
 }
 
 /// Whether datagrams have a checksum where the file does not say.
-pub(super) fn usual_checksum(mode: Mode, profile: Profile) -> bool {
+pub(super) fn usual_checksum(outer: Family, profile: Profile) -> bool {
     // Linux sends none over IPv4.
-    profile != Profile::Linux || mode.outer() == Family::Ipv6
+    profile != Profile::Linux || outer == Family::Ipv6
 }
 
 impl WrittenEncap {
     /// With what the profile says about the rest.
-    pub(super) fn resolve(&self, mode: Mode, profile: Profile) -> Encap {
+    pub(super) fn resolve(&self, outer: Family, profile: Profile) -> Encap {
         let Self { kind, port, dport, sport, checksum, variant } = *self;
         Encap {
             kind,
             port: port.unwrap_or(dport),
             dport,
             sport,
-            checksum: checksum.unwrap_or_else(|| usual_checksum(mode, profile)),
+            checksum: checksum.unwrap_or_else(|| usual_checksum(outer, profile)),
             variant,
         }
     }

@@ -110,24 +110,13 @@ pub(super) const ROUTE: &[Key] = &[
 pub(super) const NEXT_HOP: &[Key] = &[key("via"), key("port"), key("tunnel"), key("weight")];
 
 /// Modes of the vocabulary that this version does not terminate.
-const LATER_MODES: &[&str] = &[
-    "vxlan",
-    "geneve",
-    "erspan",
-    "ip6erspan",
-    "mplsip",
-    "mplsip6",
-    "6rd",
-    "isatap",
-    "vti",
-    "vti6",
-    "minimal",
-];
+const LATER_MODES: &[&str] =
+    &["erspan", "ip6erspan", "mplsip", "mplsip6", "6rd", "isatap", "vti", "vti6", "minimal"];
 
 pub(super) const TUNNEL: &[Key] = &[
     key("profile"),
     except("mode", LATER_MODES),
-    except("payload", &["mplsip", "ip", "ethernet"]),
+    except("payload", &["mplsip"]),
     key("local"),
     key("remote"),
     key("addresses"),
@@ -175,10 +164,11 @@ pub(super) const TUNNEL: &[Key] = &[
     key("encap"),
     key("udp6-zero-tx"),
     key("udp6-zero-rx"),
-    not_yet("id"),
-    not_yet("port"),
-    not_yet("udp-checksum"),
-    not_yet("strict-reserved"),
+    key("id"),
+    key("port"),
+    key("udp-checksum"),
+    key("strict-reserved"),
+    key("vlan-tags"),
     not_yet("l2-pmtu-reply"),
     not_yet("remotes"),
     not_yet("fdb"),
@@ -201,7 +191,7 @@ pub(super) const ENCAP: &[Key] =
 pub(super) const KEYS: &[Key] = &[key("input"), key("output")];
 
 /// Keys that every tunnel needs for itself and that `defaults.tunnels` therefore can't set.
-pub(super) const NOT_IN_DEFAULTS: &[&str] = &["addresses", "routes", "attach"];
+pub(super) const NOT_IN_DEFAULTS: &[&str] = &["addresses", "routes", "attach", "id"];
 
 /// What other systems, or habit, call a key.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[

@@ -130,11 +130,15 @@ words!(
         Gretap = "gretap",
         /// The same in IPv6.
         Ip6gretap = "ip6gretap",
+        /// Ethernet frames in VXLAN (RFC 7348), in the IP version of the peer's address.
+        Vxlan = "vxlan",
+        /// Ethernet frames, or IPv4 and IPv6, in GENEVE (RFC 8926), likewise.
+        Geneve = "geneve",
     }
 );
 
 words!(
-    /// `tunnels.*.payload`: what the modes `sit` and `any` carry.
+    /// `tunnels.*.payload`: what the modes `sit`, `any` and `geneve` carry.
     Payload {
         /// IPv6.
         Ip6ip = "ip6ip",
@@ -144,6 +148,8 @@ words!(
         Any = "any",
         /// Ethernet frames.
         Ethernet = "ethernet",
+        /// IPv4 and IPv6, where they are told apart by another header.
+        Ip = "ip",
     }
 );
 

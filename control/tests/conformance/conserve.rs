@@ -4,7 +4,8 @@
 use crate::run::Outcome;
 
 /// Counters that accompany packets; all others end one (section 0.5).
-const EVENTS: [&str; 22] = [
+const EVENTS: [&str; 23] = [
+    "vxlan.reserved_nonzero",
     "icmp.tx",
     "icmp.ratelimited",
     "icmp.suppressed",

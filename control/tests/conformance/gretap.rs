@@ -10,11 +10,11 @@ use crate::frames::{
 use crate::mss::{mss, syn4};
 
 const GRE: u8 = 47;
-const ONE: [u8; 6] = [2, 0, 0, 0, 1, 1];
-const TWO: [u8; 6] = [2, 0, 0, 0, 2, 2];
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const ARP: u16 = 0x0806;
+pub(crate) const ONE: [u8; 6] = [2, 0, 0, 0, 1, 1];
+pub(crate) const TWO: [u8; 6] = [2, 0, 0, 0, 2, 2];
+pub(crate) const IPV4: u16 = 0x0800;
+pub(crate) const IPV6: u16 = 0x86dd;
+pub(crate) const ARP: u16 = 0x0806;
 
 /// `e0`, with port `a` attached.
 pub(crate) fn attached(mode: &str, local: &str, remote: &str) -> Bench {
@@ -33,12 +33,12 @@ fn ip6gretap() -> Bench {
 }
 
 /// A frame from station one to station two.
-fn frame(kind: u16, payload: impl Into<Vec<u8>>) -> Vec<u8> {
+pub(crate) fn frame(kind: u16, payload: impl Into<Vec<u8>>) -> Vec<u8> {
     ethernet_of(TWO, ONE, kind, payload)
 }
 
 /// A frame with VLAN tags.
-fn tagged(tags: &[[u8; 4]], kind: u16, payload: impl Into<Vec<u8>>) -> Vec<u8> {
+pub(crate) fn tagged(tags: &[[u8; 4]], kind: u16, payload: impl Into<Vec<u8>>) -> Vec<u8> {
     let plain = frame(kind, payload);
     [&plain[..12], &tags.concat(), &plain[12..]].concat()
 }
@@ -48,7 +48,7 @@ fn gre(frame: &[u8]) -> Vec<u8> {
     [&[0, 0, 0x65, 0x58], frame].concat()
 }
 
-fn arp() -> Vec<u8> {
+pub(crate) fn arp() -> Vec<u8> {
     frame(ARP, [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[7; 38]].concat())
 }
 
@@ -225,6 +225,8 @@ fn what_does_not_fit_is_dropped_and_nobody_is_told() {
             frame(IPV4, udp4(H, R, 1463).dont_fragment(false)),
             "C-072 in a frame nothing is cut",
         ),
+        refused(gretap(), frame(IPV6, udp6(H6, R6, 1463)), "C-079 IPv6 of 1463 in a frame"),
+        refused(ip6gretap(), frame(IPV6, udp6(H6, R6, 1443)), "C-083 IPv6 of 1443 in a frame"),
         Case::new("C-071 over IPv6", ip6gretap())
             .input("a", sized(1442))
             .expect("u", Expected::any_flow_label(to_gateway(encap6(GRE, gre(&sized(1442))))))

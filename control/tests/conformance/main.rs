@@ -37,6 +37,7 @@ mod mtu;
 mod neighbor;
 mod node;
 mod outer_fragments;
+mod overlay;
 mod path_mtu;
 mod properties;
 mod reassembly;

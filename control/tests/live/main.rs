@@ -30,4 +30,5 @@ mod node;
 mod offloads;
 mod path_mtu;
 mod queues;
+mod segments;
 mod tunnel;

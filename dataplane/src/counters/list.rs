@@ -145,6 +145,17 @@ counters! {
     GueBadFlags: drop "gue.bad_flags", "GUE packet with options that nothing here can obey";
     GueControl: drop "gue.control", "GUE control message";
     GueProtoDenied: drop "gue.proto_denied", "GUE packet that carries a protocol that no tunnel here can";
+    VxlanNoIFlag: drop "vxlan.no_i_flag", "VXLAN packet without a network identifier";
+    VxlanReservedNonzero: event "vxlan.reserved_nonzero", "VXLAN packets with something in reserved bits, taken all the same";
+    VxlanBadReserved: drop "vxlan.bad_reserved", "VXLAN packet with something in reserved bits, where the tunnel is strict";
+    VxlanSelfMac: drop "vxlan.self_mac", "VXLAN: frame from a station that is one of our own ports";
+    VxlanVlanTag: drop "vxlan.vlan_tag", "VXLAN: frame with a VLAN tag, which the tunnel does not take";
+    VxlanUnlistedPeer: drop "vxlan.unlisted_peer", "VXLAN packet of a known network from somebody who is not among its remotes";
+    GnvBadVersion: drop "gnv.bad_version", "GENEVE version that does not exist";
+    GnvOam: drop "gnv.oam", "GENEVE control packet";
+    GnvCritical: drop "gnv.critical", "GENEVE packet with a critical option, of which none is known";
+    GnvBadOpts: drop "gnv.bad_opts", "GENEVE options whose lengths don't add up";
+    GnvProtoDenied: drop "gnv.proto_denied", "GENEVE packet that carries what the tunnel does not";
     TunIdReuse: event "tun.id_reuse", "identifications used again within 120 s";
     IcmpTx: event "icmp.tx", "ICMP errors sent";
     IcmpRatelimited: event "icmp.ratelimited", "ICMP errors not sent because of a rate limit";

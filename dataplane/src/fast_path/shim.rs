@@ -120,6 +120,7 @@ impl PlainShim {
                 [0, carries, 0, 0] => (Class::Gue, udp::HEADER_LEN_U16 + 4, carries),
                 _ => return None,
             },
+            Service::Vxlan | Service::Geneve => return None,
         };
         let is_plain = Protocols::of(carries) != Protocols::NONE;
         if !is_plain || len < header_len || len != outer.payload_len() {

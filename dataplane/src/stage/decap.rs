@@ -78,6 +78,14 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         Ok(judged) => judged,
         Err(counter) => return Verdict::drop_in(counter, id),
     };
+    match tunnel.setup.shim.judge_reserved(packet.data(), outer.header_len) {
+        Ok(None) => {}
+        Ok(Some(event)) => {
+            round.note(|| Event::Counted { counter: event });
+            round.counters.global(event).add(1);
+        }
+        Err(counter) => return Verdict::drop_in(counter, id),
+    }
     if let Some(end) = tunnel.setup.shim.end(packet.data(), outer.header_len) {
         packet.truncate(end);
     }

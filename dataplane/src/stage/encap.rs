@@ -97,6 +97,10 @@ pub fn encap_frame(
     round.note(|| Event::Encap { tunnel: id, length: packet.len() });
     match may_enter_any(packet, tunnel, id, Protocols::ETHERNET, round) {
         Ok(()) => {
+            let rules = tunnel.setup.frames.as_ref();
+            if rules.is_some_and(|rules| !rules.takes_tags) && frame::is_tagged(packet.data()) {
+                return Verdict::drop_in(Counter::IfTxPayloadUnsupported, id);
+            }
             let inner = frame::read(packet.data());
             // Nobody behind the port is told of errors: a station is no host.
             packet.meta.flags.set(Flags::LOCAL);
@@ -136,7 +140,7 @@ fn put_inside(
         }
     }
     round.note(|| tunnel_size(packet, setup, sizes, learnt, around));
-    let fit = fit(packet, setup, inner, sizes);
+    let fit = fit(packet, setup, inner, sizes, overhead);
     if let Fit::TooBig { mtu } = fit {
         if inner.is_frame() {
             return Verdict::drop_in(Counter::IfTxTooBig, id);
@@ -393,10 +397,21 @@ enum Fit {
 }
 
 #[inline]
-fn fit(packet: &Packet, setup: &TunnelSetup, inner: Inner, sizes: SizeLimits) -> Fit {
+fn fit(
+    packet: &Packet,
+    setup: &TunnelSetup,
+    inner: Inner,
+    sizes: SizeLimits,
+    overhead: u16,
+) -> Fit {
     // In a frame, that of the packet; tags count.
     let len = packet.len().saturating_sub(setup.link_header_len().into());
     let mtu = sizes.inner;
+    if setup.frames.as_ref().is_some_and(|rules| rules.is_never_cut) {
+        //= RFC 7348 §4.3: who encapsulates does not fragment.
+        let outer_fits = packet.len() + usize::from(overhead) <= usize::from(sizes.outer);
+        return if outer_fits && len <= usize::from(mtu) { Fit::Fits } else { Fit::TooBig { mtu } };
+    }
     if len <= usize::from(mtu) {
         return Fit::Fits;
     }
@@ -408,6 +423,7 @@ fn fit(packet: &Packet, setup: &TunnelSetup, inner: Inner, sizes: SizeLimits) ->
         //= RFC 4213 §3.2.2, RFC 2473 §7.1: IPv6 packets up to 1280 bytes always pass; the outer
         //= packet is cut where they must.
         None if len <= usize::from(ipv6::MINIMUM_MTU) => Fit::Fits,
+        None if inner.is_frame() => Fit::TooBig { mtu },
         //= RFC 8200 §5: a source cuts its own packets.
         None if packet.meta.flags.has(Flags::LOCAL) => Fit::Cut { mtu: mtu.max(ipv6::MINIMUM_MTU) },
         None => Fit::TooBig { mtu: mtu.max(ipv6::MINIMUM_MTU) },

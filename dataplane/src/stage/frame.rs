@@ -9,7 +9,7 @@ use crate::counters::Counter;
 use crate::interface::{Interface, TunnelId};
 use crate::packet::{Packet, Path};
 use crate::tunnel::Tunnel;
-use crate::wire::ethernet::{self, MacAddress};
+use crate::wire::ethernet::{self, MacAddress, ether_type};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{protocol, read_u16};
@@ -60,10 +60,21 @@ pub(super) fn come_out(
     let Some(header) = packet.data().first_chunk::<{ ethernet::HEADER_LEN }>() else {
         return Err(Counter::IfRxLengthErr);
     };
-    let Some(port) = setup.attach else { return Err(Counter::IfRxInnerDstDenied) };
+    let Some(rules) = &setup.frames else { return Err(Counter::IfRxInnerDstDenied) };
+    let port = rules.attach;
     let kind = read_u16(header, ethernet::HEADER_LEN - 2);
     let stations = [&header[..6], &header[6..12]].map(station);
     round.note(|| Event::Unwrapped { tunnel: id, port, stations, kind });
+    if !rules.takes_tags && is_tagged(packet.data()) {
+        //= RFC 7348 §6.1: a frame with a tag is discarded, unless it is configured otherwise.
+        return Err(Counter::VxlanVlanTag);
+    }
+    let source = stations[1];
+    if let Some(counter) = rules.own_station
+        && round.tables.ports.iter().any(|port| port.mac == source)
+    {
+        return Err(counter);
+    }
     if let Some(at) = ethernet::ip_at(packet.data()) {
         judge_inside(packet, at, (tunnel, id), outer, round)?;
     }
@@ -105,6 +116,12 @@ fn judge_inside(
     let mtu = tunnel.setup.effective_mtu(around, is_ipv4, round.learnt(tunnel.plain.path));
     clamp_in_frame(packet, at, (tunnel, id), mtu, round);
     Ok(())
+}
+
+/// Whether a frame has a VLAN tag.
+pub(super) fn is_tagged(frame: &[u8]) -> bool {
+    let kind = read_u16(frame, ethernet::HEADER_LEN - 2);
+    matches!(kind, ether_type::VLAN | ether_type::SERVICE_VLAN)
 }
 
 fn is_ipv4(packet: &[u8]) -> bool {

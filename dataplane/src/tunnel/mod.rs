@@ -5,6 +5,8 @@
 //! configuration, writing, reading and judging, tests. `shim` is the one list of kinds.
 
 pub mod ecn;
+pub mod frames;
+mod geneve;
 pub mod gre;
 pub(crate) mod gue;
 pub mod lookup;
@@ -16,6 +18,7 @@ pub mod sequence;
 pub mod shim;
 pub mod size;
 pub mod udp;
+pub mod vxlan;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -23,13 +26,13 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 
 use crate::counters::CounterSlot;
-use crate::interface::PortId;
 use crate::packet::prefetch;
 use crate::reassembly;
 use crate::tables::NextHop;
 use crate::tables::soft_state::TunnelPath;
 use crate::wire::{Family, ethernet, ipv4, ipv6, protocol};
 use ecn::EcnEncap;
+use frames::FrameRules;
 use lookup::Protocols;
 use plain::{Facts, Plain, SourceNet};
 use policy::{AddressSet, SourceFilter};
@@ -76,8 +79,8 @@ pub struct TunnelSetup {
     pub remote: Option<IpAddr>,
     /// The inner protocols it carries.
     pub protocols: Protocols,
-    /// The port where the frames go that come out, if it carries frames.
-    pub attach: Option<PortId>,
+    /// What it has beyond others, if it carries frames.
+    pub frames: Option<FrameRules>,
     /// Administratively up.
     pub up: bool,
     /// The outer TTL or hop limit; `None`: the inner one.
@@ -156,7 +159,7 @@ impl TunnelSetup {
             takes_any_local: false,
             remote: Some(remote),
             protocols: Protocols::IPV4.with(Protocols::IPV6),
-            attach: None,
+            frames: None,
             up: true,
             ttl: Some(64),
             min_outer_ttl: 0,
@@ -196,7 +199,7 @@ impl TunnelSetup {
     pub fn recognise(&self, outer: u8, quoted: &[u8]) -> Option<(usize, u8)> {
         let (len, carried) = self.shim.recognise(outer, quoted)?;
         let is_unknown = carried == protocol::NO_NEXT_HEADER;
-        let is_its = is_unknown || self.protocols.overlaps(Protocols::of(carried));
+        let is_its = is_unknown || self.protocols.overlaps(Protocols::carried(carried));
         is_its.then_some((len, carried))
     }
 

@@ -4,11 +4,11 @@
 use super::gre::{self, Gre};
 use super::lookup::{Class, Label, Protocols};
 use super::rewrite::PLAIN_SHIM_MAX;
-use super::udp::{Udp, UdpPorts};
+use super::udp::{Behind, Udp, UdpPorts};
 use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::wire::udp::{self, Datagram, UdpError};
-use crate::wire::{protocol, read_u16};
+use crate::wire::{ethernet, protocol, read_u16};
 
 /// The headers that a tunnel puts between the outer IP header and the packet inside.
 #[derive(Clone, Debug, Default)]
@@ -99,11 +99,18 @@ impl Shim {
         match (&self.udp, &self.kind) {
             (None, Kind::None) => Label::NONE,
             (None, Kind::Gre(gre)) => Label::new(Class::Gre, 0, gre.input_key),
-            (Some(udp), Kind::None) => Label::new(udp.class(false), udp.listens_at, None),
+            (Some(udp), Kind::None) => Label::new(udp.class(false), udp.listens_at, udp.id()),
             (Some(udp), Kind::Gre(gre)) => {
                 Label::new(udp.class(true), udp.listens_at, gre.input_key)
             }
         }
+    }
+
+    /// What is to be counted about a packet that [`judge`](Self::judge) has let pass; as an error: it is not
+    /// taken after all.
+    pub fn judge_reserved(&self, packet: &[u8], at: usize) -> Result<Option<Counter>, Counter> {
+        let Some(udp) = &self.udp else { return Ok(None) };
+        udp.judge_reserved(packet.get(at..).unwrap_or(&[]))
     }
 
     /// Judges the headers at `at` of an arrived packet, by which the tunnel was found. `outer` is the
@@ -148,8 +155,8 @@ impl Shim {
             //= RFC 8200 §8.1: UDP over IPv6 has a checksum; RFC 6935 §5 excepts tunnels that say so.
             return Err(Counter::UdpZeroCsum6);
         }
-        let (len, carried) = own.service().read(payload.get(udp::HEADER_LEN..).unwrap_or(&[]))?;
-        Ok((udp::HEADER_LEN + len, carried))
+        let behind = own.service().read(payload.get(udp::HEADER_LEN..).unwrap_or(&[]))?;
+        Ok((udp::HEADER_LEN + behind.len, behind.carried))
     }
 
     /// Whether the headers that an ICMP error quotes can be those of a packet with these; `quoted` follows an
@@ -252,10 +259,10 @@ impl Arrival {
             UdpError::Checksum => Counter::UdpBadCsum,
         })?;
         let payload = datagram.bytes.get(udp::HEADER_LEN..).unwrap_or(&[]);
-        let (len, carried) = service.read(payload)?;
+        let Behind { len, carried, id } = service.read(payload)?;
         if carried != protocol::GRE {
-            let label = Label::new(service.class(false), port, None);
-            return Ok(Some(Self { label, carries: Protocols::of(carried) }));
+            let label = Label::new(service.class(false), port, id);
+            return Ok(Some(Self { label, carries: Protocols::carried(carried) }));
         }
         let (header, inner) = gre::read(payload.get(len..).unwrap_or(&[]))?;
         let label = Label::new(service.class(true), port, header.key);
@@ -278,9 +285,13 @@ pub fn inside<'p>(
         protocol::UDP => {
             let service = ports.get(read_u16(payload, udp::offset::DESTINATION))?;
             let payload = payload.get(udp::HEADER_LEN..)?;
-            let (len, carried) = service.read(payload).ok()?;
+            let Behind { len, carried, .. } = service.read(payload).ok()?;
             let behind = payload.get(len..)?;
-            if carried == protocol::GRE { gre::inside(behind) } else { Some(behind) }
+            match carried {
+                protocol::GRE => gre::inside(behind),
+                protocol::ETHERNET => behind.get(ethernet::ip_at(behind)?..),
+                _ => Some(behind),
+            }
         }
         _ => None,
     }

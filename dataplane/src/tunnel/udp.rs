@@ -1,17 +1,19 @@
 //! Tunnels in UDP: FOU, where the port says what follows, and GUE (draft-ietf-intarea-gue), where a header of
-//! four bytes does. Under them are the kinds that have an IP protocol: IP in IP, and GRE.
+//! four bytes does. Under them are the kinds that have an IP protocol: IP in IP, and GRE. VXLAN and GENEVE have
+//! headers of eight bytes, which also say whose network it is.
 //!
 //! ```text
 //!  0                        20 or 40      28 or 48
-//! +------------------------+-------------+------------+---------------------------------
-//! | outer IPv4 or IPv6,    | UDP         | [GUE]      | [GRE header,] inner packet …
-//! | protocol 17            |             |            |
-//! +------------------------+-------------+------------+---------------------------------
+//! +------------------------+-------------+---------------------+---------------------------------
+//! | outer IPv4 or IPv6,    | UDP         | [GUE], VXLAN or     | [GRE header,] inner packet,
+//! | protocol 17            |             | GENEVE              | or frame …
+//! +------------------------+-------------+---------------------+---------------------------------
 //! ```
 
-use super::gue;
 use super::lookup::Class;
 use super::rewrite::PLAIN_SHIM_MAX;
+use super::vxlan::{self, Vxlan};
+use super::{geneve, gue};
 use crate::counters::Counter;
 use crate::wire::udp::{self, offset};
 use crate::wire::{protocol, read_u16, write_u16};
@@ -45,6 +47,24 @@ pub enum UdpHeader {
     Gue,
     /// The packet inside at once: GUE, variant 1.
     GueDirect,
+    /// A VXLAN header.
+    Vxlan(Vxlan),
+    /// A GENEVE header.
+    Geneve {
+        /// The network identifier, 24 bits.
+        id: u32,
+    },
+}
+
+/// What stands behind a UDP header, and says what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Behind {
+    /// Its bytes.
+    pub(super) len: usize,
+    /// The IP protocol of what follows.
+    pub(super) carried: u8,
+    /// Whose network it is.
+    pub(super) id: Option<u32>,
 }
 
 impl Udp {
@@ -53,13 +73,16 @@ impl Udp {
         match self.header {
             UdpHeader::Fou { .. } | UdpHeader::GueDirect => udp::HEADER_LEN,
             UdpHeader::Gue => udp::HEADER_LEN + gue::HEADER_LEN,
+            UdpHeader::Vxlan(_) => udp::HEADER_LEN + vxlan::HEADER_LEN,
+            UdpHeader::Geneve { .. } => udp::HEADER_LEN + geneve::HEADER_LEN,
         }
     }
 
     /// The header with what is the same in all packets, and how many bytes it has, and what says what follows. A
     /// source port of 0 stands for one by the flow.
     pub(super) fn plain(&self) -> Option<([u8; PLAIN_SHIM_MAX], usize)> {
-        if self.sends_from == Some(0) {
+        let has_id = matches!(self.header, UdpHeader::Vxlan(_) | UdpHeader::Geneve { .. });
+        if self.sends_from == Some(0) || has_id {
             return None;
         }
         let mut header = [0; PLAIN_SHIM_MAX];
@@ -76,8 +99,12 @@ impl Udp {
         write_u16(bytes, offset::DESTINATION, self.sends_to);
         write_u16(bytes, offset::LENGTH, u16::try_from(bytes.len()).unwrap_or(u16::MAX));
         write_u16(bytes, offset::CHECKSUM, 0);
-        if self.header == UdpHeader::Gue {
-            gue::write(bytes.get_mut(udp::HEADER_LEN..).unwrap_or(&mut []), carried);
+        let behind = bytes.get_mut(udp::HEADER_LEN..).unwrap_or(&mut []);
+        match self.header {
+            UdpHeader::Fou { .. } | UdpHeader::GueDirect => {}
+            UdpHeader::Gue => gue::write(behind, carried),
+            UdpHeader::Vxlan(Vxlan { id, .. }) => vxlan::write(behind, id),
+            UdpHeader::Geneve { id } => geneve::write(behind, id, carried),
         }
     }
 
@@ -88,8 +115,15 @@ impl Udp {
             // A later piece of a packet, or nearly nothing.
             return quoted.is_empty().then_some((self.len(), protocol::NO_NEXT_HEADER));
         }
+        let behind = quoted.get(udp::HEADER_LEN..).unwrap_or(&[]);
+        let is_id = match self.header {
+            UdpHeader::Vxlan(Vxlan { id, .. }) => behind.len() < 8 || vxlan::id(behind) == id,
+            UdpHeader::Geneve { id } => behind.len() < 8 || geneve::id(behind) == id,
+            _ => true,
+        };
         let is_ours = read_u16(quoted, offset::DESTINATION) == self.sends_to
-            && self.sends_from.is_none_or(|port| port == read_u16(quoted, offset::SOURCE));
+            && self.sends_from.is_none_or(|port| port == read_u16(quoted, offset::SOURCE))
+            && is_id;
         let carried = match self.header {
             UdpHeader::Fou { carries } => carries,
             UdpHeader::Gue => {
@@ -101,6 +135,11 @@ impl Udp {
                 Some(6) => protocol::IPV6,
                 _ => protocol::NO_NEXT_HEADER,
             },
+            UdpHeader::Vxlan(_) => protocol::ETHERNET,
+            UdpHeader::Geneve { .. } => {
+                let carried = geneve::carried(behind);
+                carried.filter(|_| behind.len() >= 8).unwrap_or(protocol::NO_NEXT_HEADER)
+            }
         };
         is_ours.then_some((self.len(), carried))
     }
@@ -115,6 +154,27 @@ impl Udp {
         match self.header {
             UdpHeader::Fou { carries } => Service::Fou { carries },
             UdpHeader::Gue | UdpHeader::GueDirect => Service::Gue,
+            UdpHeader::Vxlan(_) => Service::Vxlan,
+            UdpHeader::Geneve { .. } => Service::Geneve,
+        }
+    }
+
+    /// The number of the network that its packets are of, if their headers say one.
+    pub(super) const fn id(&self) -> Option<u32> {
+        match self.header {
+            UdpHeader::Vxlan(Vxlan { id, .. }) | UdpHeader::Geneve { id } => Some(id),
+            UdpHeader::Fou { .. } | UdpHeader::Gue | UdpHeader::GueDirect => None,
+        }
+    }
+
+    /// What is to be counted about a packet that is taken, or, as an error, dropped; `payload` begins with a whole
+    /// UDP header, and has been read.
+    pub(super) fn judge_reserved(&self, payload: &[u8]) -> Result<Option<Counter>, Counter> {
+        let UdpHeader::Vxlan(Vxlan { is_strict, .. }) = self.header else { return Ok(None) };
+        match payload.get(udp::HEADER_LEN..).is_some_and(vxlan::has_reserved) {
+            false => Ok(None),
+            true if is_strict => Err(Counter::VxlanBadReserved),
+            true => Ok(Some(Counter::VxlanReservedNonzero)),
         }
     }
 }
@@ -136,18 +196,26 @@ pub enum Service {
     },
     /// GUE.
     Gue,
+    /// VXLAN.
+    Vxlan,
+    /// GENEVE.
+    Geneve,
 }
 
 impl Service {
-    /// Reads what says what follows a UDP header, at the start of its payload: its bytes, and the IP protocol
-    /// that follows.
+    /// Reads what says what follows a UDP header, at the start of its payload.
     ///
     /// # Errors
     /// The drop counter, when it must be refused.
-    pub(super) fn read(self, payload: &[u8]) -> Result<(usize, u8), Counter> {
+    pub(super) fn read(self, payload: &[u8]) -> Result<Behind, Counter> {
         match self {
-            Self::Fou { carries } => Ok((0, carries)),
-            Self::Gue => gue::read(payload),
+            Self::Fou { carries } => Ok(Behind { len: 0, carried: carries, id: None }),
+            Self::Gue => {
+                let (len, carried) = gue::read(payload)?;
+                Ok(Behind { len, carried, id: None })
+            }
+            Self::Vxlan => vxlan::read(payload),
+            Self::Geneve => geneve::read(payload),
         }
     }
 
@@ -157,6 +225,8 @@ impl Service {
             (Self::Fou { .. }, true) => Class::FouGre,
             (Self::Gue, false) => Class::Gue,
             (Self::Gue, true) => Class::GueGre,
+            (Self::Vxlan, _) => Class::Vxlan,
+            (Self::Geneve, _) => Class::Geneve,
         }
     }
 }

@@ -131,7 +131,11 @@ fn whose<A: OuterAddress>(
     let carries = arrival.map_or(Protocols::NONE, |arrival| arrival.carries);
     match labelled.find_beside(bare, Pair { local, remote, label }, carries, port) {
         Found::Tunnel(id) => return Ok(id),
+        Found::WrongProtocol if label.class() == Some(Class::Geneve) => {
+            return Err(Counter::GnvProtoDenied);
+        }
         Found::WrongProtocol => return Err(Counter::TunProtoMismatch),
+        Found::Nothing if labelled.knows_network(label) => return Err(Counter::VxlanUnlistedPeer),
         Found::Nothing => {}
     }
     let is_bare_pair = bare.find(local, remote, Protocols::NONE, port) == Found::WrongProtocol;

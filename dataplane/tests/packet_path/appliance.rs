@@ -32,6 +32,8 @@ use super::frames::Mac;
 
 pub(crate) const U: PortId = PortId(0);
 pub(crate) const L: PortId = PortId(1);
+/// A port that is attached to a tunnel, where there is one.
+pub(crate) const A: PortId = PortId(2);
 
 pub(crate) const U_MAC: Mac = [2, 0, 0, 0, 0, 1];
 pub(crate) const L_MAC: Mac = [2, 0, 0, 0, 0, 2];
@@ -61,6 +63,8 @@ pub(crate) struct Blueprint {
     pub(crate) ports: Vec<Port>,
     pub(crate) limits: Limits,
     pub(crate) tunnels: Vec<(TunnelSetup, Option<PortId>)>,
+    /// Ports whose frames go into a tunnel.
+    pub(crate) attached: Vec<(PortId, TunnelId)>,
     own: Vec<IpAddr>,
     rib4: Rib4,
     rib6: Rib6,
@@ -85,6 +89,7 @@ impl Blueprint {
             ],
             limits: Limits::default(),
             tunnels: Vec::new(),
+            attached: Vec::new(),
             own: Vec::new(),
             rib4: Rib4::new(),
             rib6: Rib6::new(),
@@ -217,6 +222,9 @@ impl Blueprint {
                 tables.change(&operation).unwrap();
             }
         }
+        for &(port, tunnel) in &self.attached {
+            tables.change(&Operation::Attach(port, Some(tunnel))).unwrap();
+        }
         let mut local = LocalAddresses::new(self.own.iter().copied());
         for (to, next_hop) in self.rib4.iter() {
             local.note_route_ipv4(to, Some(next_hop.into()));
@@ -279,7 +287,8 @@ impl Appliance {
     }
 
     pub(crate) fn with(tables: Arc<Tables>, settings: WorkerSettings) -> Self {
-        let device = MemoryDevice::new(2, MemoryPool::new(BUFFERS, BUFFER_LEN));
+        let device =
+            MemoryDevice::new(tables.ports.len().max(2), MemoryPool::new(BUFFERS, BUFFER_LEN));
         Self::over(device, tables, settings)
     }
 

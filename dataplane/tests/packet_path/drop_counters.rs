@@ -22,10 +22,11 @@ use super::appliance::{Appliance, BUFFERS, Blueprint, G_MAC, H_MAC, L, L_MAC, U,
 use super::frames::{
     Ip, as_piece, frame, frame_of, in_pieces, ip, mend_ipv4, with_extension, with_options,
 };
+use super::overlay_counters;
 use super::specimens::SYN;
 
-const LOCAL: &str = "198.51.100.1";
-const REMOTE: &str = "203.0.113.2";
+pub(crate) const LOCAL: &str = "198.51.100.1";
+pub(crate) const REMOTE: &str = "203.0.113.2";
 
 /// Counters of rules that the packet path does not have yet.
 const NOT_REACHABLE_YET: [&str; 1] = [
@@ -33,16 +34,16 @@ const NOT_REACHABLE_YET: [&str; 1] = [
 ];
 
 /// The counter that must move by one, those that move with it, and what moved.
-struct Case {
+pub(crate) struct Case {
     name: &'static str,
     with_it: &'static [&'static str],
     moved: Vec<(&'static str, u64)>,
 }
 
-type Change = fn(&mut Blueprint);
+pub(crate) type Change = fn(&mut Blueprint);
 
 /// One frame to an appliance with the tunnel t0, after a change of its plan.
-fn case(
+pub(crate) fn case(
     name: &'static str,
     with_it: &'static [&'static str],
     change: Change,
@@ -586,6 +587,7 @@ fn every_counter_moves_for_its_reason_alone_and_none_is_left_out() {
         device_cases(),
         gre_cases(),
         gue_cases(),
+        overlay_counters::cases(),
     ];
     let mut seen: BTreeSet<&str> = NOT_REACHABLE_YET.into_iter().collect();
     seen.extend(frame_cases());

@@ -415,7 +415,7 @@ fn run(appliance: &mut Appliance, frames: &[(PortId, Vec<u8>)]) -> Vec<SentFrame
 /// Identifications are numbered in the order in which packets are seen to, which is the only thing
 /// that the fast path may change within a burst.
 fn without_identification(mut sent: SentFrame) -> SentFrame {
-    if sent.bytes.get(12..15) == Some(&[8, 0, 0x45]) {
+    if sent.bytes.len() >= 34 && sent.bytes[12..15] == [8, 0, 0x45] {
         sent.bytes[18..20].fill(0);
         sent.bytes[24..26].fill(0);
     }

@@ -59,7 +59,7 @@ pub(crate) fn shim() -> impl Strategy<Value = Shim> {
     (prop::option::weighted(0.6, udp()), gre(), any::<bool>()).prop_map(|(udp, gre, has_gre)| {
         let must_have = |udp: &Udp| match udp.header {
             UdpHeader::Fou { carries } => Some(carries == 47),
-            UdpHeader::GueDirect => Some(false),
+            UdpHeader::GueDirect | UdpHeader::Vxlan(_) | UdpHeader::Geneve { .. } => Some(false),
             UdpHeader::Gue => None,
         };
         let has_gre = udp.as_ref().map_or(Some(true), must_have).unwrap_or(has_gre);

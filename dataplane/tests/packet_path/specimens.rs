@@ -1,14 +1,19 @@
 //! One frame of every kind that matters, and an appliance with a tunnel of every kind for them.
 
+use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::packet::BURST_MAX;
 use adit_dataplane::tables::NextHop;
 use adit_dataplane::tunnel::DontFragment;
+use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::gre::Gre;
+use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::shim::{Kind, Shim};
-use adit_dataplane::tunnel::udp::Udp;
+use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
+use adit_dataplane::tunnel::vxlan::Vxlan;
+use adit_dataplane::wire::ethernet::MacAddress;
 
-use super::appliance::{Blueprint, G_MAC, GUE, H_MAC, L, L_MAC, U, U_MAC};
+use super::appliance::{A, Blueprint, G_MAC, GUE, H_MAC, L, L_MAC, U, U_MAC};
 use super::frames::{Ip, as_piece, frame, frame_of, in_pieces, ip, with_extension, with_options};
 
 /// The peers, and what is behind each of their tunnels.
@@ -28,6 +33,82 @@ pub(crate) const PEERS: [(&str, &str, &str, &str); 10] = [
     ("198.51.100.1", "203.0.113.5", "10.10.0.0/16", "2001:db8:a::/48"),
     ("2001:db8:100::1", "2001:db8:200::5", "10.11.0.0/16", "2001:db8:b::/48"),
 ];
+
+/// The peers of tunnels that carry frames: in GRE, VXLAN and GENEVE. All frames leave by port A, and those that arrive
+/// there go into the first.
+pub(crate) const FRAME_PEERS: [(&str, &str); 3] = [
+    ("198.51.100.1", "203.0.113.6"),
+    ("198.51.100.1", "203.0.113.7"),
+    ("2001:db8:100::1", "2001:db8:200::6"),
+];
+
+/// Adds the tunnels of frames, and port A.
+fn put_frames(plan: &mut Blueprint) {
+    let udp = |port, header| Shim {
+        udp: Some(Udp { listens_at: port, sends_to: port, header, needs_no_checksum: true, ..GUE }),
+        kind: Kind::None,
+    };
+    let shims = [
+        Kind::Gre(Gre::default()).into(),
+        udp(4789, UdpHeader::Vxlan(Vxlan { id: 42, is_strict: false })),
+        udp(6081, UdpHeader::Geneve { id: 42 }),
+    ];
+    let mut port = plan.ports[0].clone();
+    port.mac = MacAddress([2, 0, 0, 0, 0, 0x0a]);
+    plan.ports.push(port);
+    for (number, ((local, remote), shim)) in FRAME_PEERS.into_iter().zip(shims).enumerate() {
+        let id = plan.tunnel(local, remote);
+        let (setup, _) = plan.tunnels.last_mut().unwrap();
+        setup.protocols = Protocols::ETHERNET;
+        setup.put_shim(shim);
+        setup.mtu -= 14;
+        let own_station = Some(Counter::VxlanSelfMac);
+        let takes_tags = number != 1;
+        setup.frames = Some(FrameRules { takes_tags, own_station, ..FrameRules::any(A) });
+        if number == 0 {
+            plan.attached.push((A, id));
+        }
+    }
+}
+
+/// Frames with packets of both families in them, with a tag and without, of other types and too short.
+fn inner_frames() -> Vec<Vec<u8>> {
+    let (four, six) = (ip("10.1.0.5", "10.2.0.8"), ip("2001:db8:1::5", "2001:db8:2::8"));
+    let (one, two) = ([2, 0, 0, 0, 1, 1], [2, 0, 0, 0, 2, 2]);
+    let tagged = [&[0, 7, 8, 0][..], &four.udp(84)].concat();
+    vec![
+        frame(two, one, &four.udp(84)),
+        frame(two, one, &four.tos(2).udp(1400)),
+        frame(two, one, &four.tcp(SYN, &[2, 4, 5, 0xb4], &[])),
+        frame(two, one, &six.udp(100)),
+        frame(two, one, &six.tcp(SYN, &[2, 4, 5, 0xa0], &[])),
+        frame_of(0x8100, two, one, &tagged),
+        frame_of(0x0806, [0xff; 6], one, &[7; 46]),
+        frame_of(0x0800, two, one, &[0x45, 0, 0, 9]),
+        vec![2; 13],
+    ]
+}
+
+/// What the peers of tunnels of frames send, and stations on port A.
+fn frames_in_tunnels() -> Vec<(PortId, Vec<u8>)> {
+    let mut all: Vec<_> = inner_frames().into_iter().map(|inner| (A, inner)).collect();
+    for (number, (local, remote)) in FRAME_PEERS.into_iter().enumerate() {
+        for inner in inner_frames() {
+            let len = u16::try_from(16 + inner.len()).unwrap().to_be_bytes();
+            let udp = |port: [u8; 2]| [0xc0, 0, port[0], port[1], len[0], len[1], 0, 0];
+            let (protocol, header) = match number {
+                0 => (47, vec![0, 0, 0x65, 0x58]),
+                1 => (17, [udp([0x12, 0xb5]), [8, 0, 0, 0, 0, 0, 42, 0]].concat()),
+                _ => (17, [udp([0x17, 0xc1]), [0, 0, 0x65, 0x58, 0, 0, 42, 0]].concat()),
+            };
+            let packet = ip(remote, local).carrying(protocol, &[header, inner].concat());
+            if packet.len() <= 1500 {
+                all.push((U, frame(U_MAC, G_MAC, &packet)));
+            }
+        }
+    }
+    all
+}
 
 /// The header that a peer puts between the outer one and a packet inside, and its protocol; a GRE header
 /// with a key and a number, or with nothing.
@@ -108,6 +189,7 @@ pub(crate) fn crowded() -> Blueprint {
     let group = plan.group(&ways);
     plan.route("10.24.0.0/16", group);
     plan.route("2001:db8:24::/48", group);
+    put_frames(&mut plan);
     plan
 }
 
@@ -227,6 +309,7 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
         }
     }
     all.extend(link_frames());
+    all.extend(frames_in_tunnels());
     all
 }
 

@@ -11,7 +11,7 @@ use super::super::tunnel::{Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
 use super::{Drafts, Holder, Misspelled, Names, frames, udp};
-use crate::config::UdpEncap;
+use crate::config::{Mode, UdpEncap};
 use crate::yaml::Mark;
 
 /// RFC 8200 §5.
@@ -99,12 +99,21 @@ fn warn_of_reordering(report: &mut Report, draft: &TunnelDraft<'_>) {
 
 fn check_families(report: &mut Report, draft: &TunnelDraft<'_>) -> bool {
     let tunnel = &draft.tunnel;
-    let outer = tunnel.mode.outer();
+    let outer = tunnel.outer;
     let mut fits = true;
     let mut refuse = |report: &mut Report, address, place: &Place<'_>, mark| {
         let (family, mode) = (outer.as_str(), tunnel.mode);
-        let message = format!("{address} is not {family}, which mode {mode} has outside");
-        report.error(place, mark, MistakeKind::WrongFamily, message).advise(other_modes(outer));
+        let (message, advice) = match mode.outer() {
+            Some(_) => (
+                format!("{address} is not {family}, which mode {mode} has outside"),
+                other_modes(outer),
+            ),
+            None => (
+                format!("{address} is not {family}, as the other end is"),
+                "write two addresses of one family",
+            ),
+        };
+        report.error(place, mark, MistakeKind::WrongFamily, message).advise(advice);
         fits = false;
     };
     let is_wrong = |address: &IpAddr| Family::of(*address) != outer;
@@ -256,7 +265,8 @@ fn bits(address: IpAddr) -> u8 {
 #[derive(PartialEq, Eq, Hash)]
 struct Headers {
     /// What follows UDP, and the port.
-    udp: Option<(UdpEncap, u16)>,
+    udp: Option<(Option<UdpEncap>, u16)>,
+    overlay: Option<Mode>,
     has_gre: bool,
     key: Option<u32>,
 }
@@ -264,9 +274,13 @@ struct Headers {
 impl Headers {
     fn of(tunnel: &Tunnel) -> Self {
         Self {
-            udp: tunnel.encap.as_deref().map(|encap| (encap.kind, encap.port)),
+            udp: tunnel.udp_port().map(|port| (tunnel.encap.as_deref().map(|e| e.kind), port)),
+            overlay: Some(tunnel.mode).filter(|mode| mode.is_overlay()),
             has_gre: tunnel.mode.is_gre(),
-            key: tunnel.keys.as_deref().and_then(|keys| keys.input),
+            key: match tunnel.overlay.as_deref() {
+                Some(overlay) => Some(overlay.id),
+                None => tunnel.keys.as_deref().and_then(|keys| keys.input),
+            },
         }
     }
 }
@@ -282,7 +296,7 @@ impl Carried {
     fn all_of(tunnel: &Tunnel) -> impl Iterator<Item = Self> {
         let families = [Family::Ipv4, Family::Ipv6].into_iter();
         let families = families.filter(|family| tunnel.carries(*family)).map(Self::Ip);
-        families.chain(tunnel.mode.is_of_frames().then_some(Self::Frames))
+        families.chain(tunnel.is_of_frames().then_some(Self::Frames))
     }
 }
 
@@ -300,7 +314,7 @@ struct Tuple<'t> {
 impl<'t> Tuple<'t> {
     fn of(tunnel: &'t Tunnel, local: Option<IpAddr>, inner: Carried) -> Self {
         Self {
-            outer: tunnel.mode.outer(),
+            outer: tunnel.outer,
             inner,
             headers: Headers::of(tunnel),
             local,
@@ -343,6 +357,8 @@ fn check_ambiguity(report: &mut Report, drafts: &Drafts<'_>) {
             report.error(place, mark, MistakeKind::Ambiguous, message).advise(
                 if draft.tunnel.mode.is_gre() {
                     "let them differ in `local`, `remote`, `link` or `key`"
+                } else if draft.tunnel.mode.is_overlay() {
+                    "let them differ in `local`, `remote`, `link`, `port` or `id`"
                 } else {
                     "let them differ in `local`, `remote`, `link` or what they carry"
                 },

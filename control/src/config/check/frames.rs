@@ -17,7 +17,7 @@ pub(super) fn check(
     misspelled: &Misspelled,
 ) {
     let tunnel = &draft.tunnel;
-    if !tunnel.mode.is_of_frames() {
+    if !tunnel.is_of_frames() {
         return;
     }
     let Some(attach) = tunnel.attached_to() else {

@@ -162,7 +162,7 @@ impl Search<'_, '_> {
     /// Points out tunnels that can send nothing.
     fn check_way(&self, report: &mut Report, draft: &TunnelDraft<'_>) {
         let Some(remote) = draft.tunnel.remote else { return };
-        if Family::of(remote) != draft.tunnel.mode.outer() || report.is_full_of_warnings() {
+        if Family::of(remote) != draft.tunnel.outer || report.is_full_of_warnings() {
             return;
         }
         let link = draft.tunnel.link.as_deref().and_then(|link| self.names.ports.get(link));

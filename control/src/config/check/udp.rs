@@ -6,12 +6,13 @@ use super::super::mistake::MistakeKind;
 use super::super::report::Report;
 use super::super::tunnel::{Encap, Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
-use super::super::words::{Payload, UdpEncap};
+use super::super::words::{Mode, Payload, UdpEncap};
 use super::Drafts;
 
 /// What a tunnel's own entry says.
 pub(super) fn check(report: &mut Report, draft: &TunnelDraft<'_>) {
     let tunnel = &draft.tunnel;
+    check_overlay(report, draft);
     let Some(encap) = tunnel.encap.as_deref() else { return };
     let wrong = if encap.kind == UdpEncap::Fou && carries(tunnel).is_none() {
         Some((
@@ -39,8 +40,24 @@ pub(super) fn check(report: &mut Report, draft: &TunnelDraft<'_>) {
     });
 }
 
+/// The same for VXLAN and GENEVE.
+fn check_overlay(report: &mut Report, draft: &TunnelDraft<'_>) {
+    let tunnel = &draft.tunnel;
+    let Some(overlay) = tunnel.overlay.as_deref() else { return };
+    let is_right = overlay.checksum || tunnel.settings.udp6_zero_tx;
+    if tunnel.outer == Family::Ipv4 || is_right {
+        return;
+    }
+    draft.written.spot(report).at("udp-checksum", |place, mark| {
+        let message = "UDP over IPv6 has a checksum (RFC 8200 \u{a7}8.1)";
+        report.error(place, mark, MistakeKind::DoesNotApply, message).advise(
+            "write udp-checksum: yes, or udp6-zero-tx: yes where the peer accepts none (RFC 6935)",
+        );
+    });
+}
+
 fn lacks_checksum(tunnel: &Tunnel, encap: &Encap) -> bool {
-    let is_ipv6 = tunnel.mode.outer() == Family::Ipv6;
+    let is_ipv6 = tunnel.outer == Family::Ipv6;
     is_ipv6 && !encap.checksum && !tunnel.settings.udp6_zero_tx
 }
 
@@ -51,6 +68,8 @@ enum Use {
     FouIpv4,
     FouIpv6,
     FouGre,
+    Vxlan,
+    Geneve,
 }
 
 impl Use {
@@ -60,6 +79,8 @@ impl Use {
             Self::FouIpv4 => "IPv4 in FOU",
             Self::FouIpv6 => "IPv6 in FOU",
             Self::FouGre => "GRE in FOU",
+            Self::Vxlan => "VXLAN",
+            Self::Geneve => "GENEVE",
         }
     }
 }
@@ -70,7 +91,20 @@ fn carries(tunnel: &Tunnel) -> Option<Use> {
         _ if tunnel.mode.is_gre() => Some(Use::FouGre),
         Payload::Ipip => Some(Use::FouIpv4),
         Payload::Ip6ip => Some(Use::FouIpv6),
-        Payload::Any | Payload::Ethernet => None,
+        Payload::Any | Payload::Ethernet | Payload::Ip => None,
+    }
+}
+
+/// What a tunnel listens for.
+fn use_of(tunnel: &Tunnel) -> Option<Use> {
+    match tunnel.mode {
+        Mode::Vxlan => return Some(Use::Vxlan),
+        Mode::Geneve => return Some(Use::Geneve),
+        _ => {}
+    }
+    match tunnel.encap.as_deref()?.kind {
+        UdpEncap::Gue => Some(Use::Gue),
+        UdpEncap::Fou => carries(tunnel),
     }
 }
 
@@ -78,19 +112,14 @@ fn carries(tunnel: &Tunnel) -> Option<Use> {
 pub(super) fn check_ports(report: &mut Report, drafts: &Drafts<'_>) {
     let mut first: FxHashMap<u16, (Use, usize)> = FxHashMap::default();
     for (index, draft) in drafts.tunnels.iter().enumerate() {
-        let Some(encap) = draft.tunnel.encap.as_deref().filter(|_| !draft.is_broken) else {
-            continue;
-        };
-        let meant = match encap.kind {
-            UdpEncap::Gue => Some(Use::Gue),
-            UdpEncap::Fou => carries(&draft.tunnel),
-        };
-        let Some(meant) = meant else { continue };
-        let (known, other) = *first.entry(encap.port).or_insert((meant, index));
+        let Some(port) = draft.tunnel.udp_port().filter(|_| !draft.is_broken) else { continue };
+        let Some(meant) = use_of(&draft.tunnel) else { continue };
+        let (known, other) = *first.entry(port).or_insert((meant, index));
         let Some(other) = drafts.tunnels.get(other).filter(|_| known != meant) else { continue };
         let (name, location) = (&other.tunnel.name, other.written.location());
-        draft.written.spot(report).at("encap", |place, mark| {
-            let (port, known) = (encap.port, known.as_str());
+        let key = if draft.tunnel.mode.is_overlay() { "port" } else { "encap" };
+        draft.written.spot(report).at(key, |place, mark| {
+            let known = known.as_str();
             let message = format!("UDP port {port} is for {known}, by tunnel {name} ({location})");
             report
                 .error(place, mark, MistakeKind::Ambiguous, message)

@@ -19,11 +19,13 @@ use super::diff::{Difference, route_difference, tunnel_difference};
 use super::files::Text;
 use super::mistake::{Mistake, Mistakes};
 use super::model::{Name, Route};
+use super::overlay;
 use super::read::default_prefix;
 use super::report::{REQUEST, RUNNING};
 use super::store::{Edit, Store};
 use super::tunnel::{Family, Tunnel};
 use super::udp_encap::GUE_PORT;
+use super::words::{Mode, Word as _};
 use excerpt::Excerpt;
 use rest::Rest;
 
@@ -111,7 +113,7 @@ impl Wanted {
         let list = |key| entry.get(key).and_then(Value::as_array).into_iter().flatten();
         wanted.locals = list("local").filter_map(|item| parsed(Some(item))).collect();
         wanted.locals.extend(address("local"));
-        wanted.udp_port = entry.get("encap").and_then(udp_port);
+        wanted.udp_port = entry.get("encap").and_then(udp_port).or_else(|| overlay_port(entry));
         wanted.attach = entry.get("attach").and_then(Value::as_str).map(str::to_owned);
         wanted.addresses = list("addresses").filter_map(|item| parsed(Some(item))).collect();
         wanted.routes = list("routes").filter_map(|item| prefix(item.as_str()?)).collect();
@@ -130,6 +132,16 @@ fn udp_port(encap: &Value) -> Option<u16> {
         number => u16::try_from(number.as_u64()?).ok(),
     };
     number("port").or_else(|| number("dport")).or(Some(GUE_PORT))
+}
+
+/// The port of a tunnel in VXLAN or GENEVE.
+fn overlay_port(entry: &Map<String, Value>) -> Option<u16> {
+    let mode = entry.get("mode").and_then(Value::as_str).and_then(Mode::from_word)?;
+    let said = match entry.get("port") {
+        Some(Value::String(text)) => text.parse().ok(),
+        number => number.and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()),
+    };
+    mode.is_overlay().then(|| said.unwrap_or(overlay::usual_port(mode)))
 }
 
 fn parsed<T: std::str::FromStr>(value: Option<&Value>) -> Option<T> {

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::super::describe::{describe_route, describe_tunnel};
 use super::super::model::Route;
 use super::super::tunnel::{Settings, Tunnel};
-use super::super::udp_encap;
 use super::super::words::{Mode, Word as _};
+use super::super::{overlay, udp_encap};
 use std::sync::Arc;
 
 /// Keys of which one stands for the others: to say one is to take the others back.
@@ -29,17 +29,20 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
     let mut entry = with_keys(object(describe_tunnel(before)));
     let mode = changes.get("mode").and_then(Value::as_str).and_then(Mode::from_word);
     if changes.contains_key("mode") || changes.contains_key("profile") {
-        let plain = Settings::of(before.settings.profile, before.mode);
+        let plain = Settings::of(before.settings.profile, before.mode, before.outer);
         let plain = describe_tunnel(&Tunnel { settings: Arc::new(plain), ..before.clone() });
         let plain = with_keys(object(plain));
         let speaks = |key: &str| defaults.get("tunnels").is_some_and(|all| all.get(key).is_some());
         let stays = |key: &str| matches!(key, "mode" | "profile") || speaks(key);
         let own = describe_identity(before);
         let leaves_gre = !mode.unwrap_or(before.mode).is_gre();
+        let leaves_overlay = !mode.unwrap_or(before.mode).is_overlay();
         entry.retain(|key, value| {
             let is_kept =
                 stays(key) || own.contains(&key.as_str()) || plain.get(key) != Some(value);
-            is_kept && !(leaves_gre && OF_GRE.contains(&key.as_str()))
+            is_kept
+                && !(leaves_gre && OF_GRE.contains(&key.as_str()))
+                && !(leaves_overlay && overlay::KEYS.contains(&key.as_str()))
         });
         forget_usual_checksum(before, &mut entry);
     }
@@ -67,7 +70,7 @@ fn with_keys(mut entry: Map<String, Value>) -> Map<String, Value> {
 /// Whether datagrams have a checksum is the profile's to say, where the file says nothing else.
 fn forget_usual_checksum(before: &Tunnel, entry: &mut Map<String, Value>) {
     let Some(encap) = entry.get_mut("encap").and_then(Value::as_object_mut) else { return };
-    let usual = udp_encap::usual_checksum(before.mode, before.settings.profile);
+    let usual = udp_encap::usual_checksum(before.outer, before.settings.profile);
     if encap.get("checksum") == Some(&Value::Bool(usual)) {
         encap.remove("checksum");
     }
@@ -80,6 +83,7 @@ fn describe_identity(tunnel: &Tunnel) -> Vec<&'static str> {
     keys.extend(tunnel.remote.map(|_| "remote"));
     keys.extend(tunnel.link.as_ref().map(|_| "link"));
     keys.extend(tunnel.attached_to().map(|_| "attach"));
+    keys.extend(tunnel.overlay.as_deref().into_iter().flat_map(|_| overlay::KEYS));
     keys
 }
 

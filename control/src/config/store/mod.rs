@@ -339,8 +339,8 @@ impl Store {
         for local in tunnel.found_by() {
             self.by_end.remove(&(tunnel.remote, local, id));
         }
-        if let Some(encap) = tunnel.encap.as_deref() {
-            self.by_udp_port.remove(&(encap.port, id));
+        if let Some(port) = tunnel.udp_port() {
+            self.by_udp_port.remove(&(port, id));
         }
         if let Some(port) = tunnel.attached_to() {
             self.by_attach.remove(&(Name::clone(port), id));
@@ -363,7 +363,7 @@ impl Store {
 
     fn insert_tunnel(&mut self, id: TunnelId, tunnel: Tunnel) {
         self.by_end.extend(tunnel.found_by().map(|local| (tunnel.remote, local, id)));
-        self.by_udp_port.extend(tunnel.encap.as_deref().map(|encap| (encap.port, id)));
+        self.by_udp_port.extend(tunnel.udp_port().map(|port| (port, id)));
         self.by_attach.extend(tunnel.attached_to().map(|port| (Name::clone(port), id)));
         self.locals.extend(tunnel.locals().map(|local| (local, id)));
         for net in &tunnel.addresses {

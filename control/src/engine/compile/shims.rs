@@ -7,14 +7,15 @@ use adit_dataplane::tables::Operation;
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::udp::{Service, Udp, UdpHeader};
+use adit_dataplane::tunnel::vxlan::Vxlan;
 use adit_dataplane::wire::protocol;
 
-use crate::config::{Encap, Family, ReceiveSequence, Tunnel, UdpEncap};
+use crate::config::{Encap, Family, Mode, Overlay, ReceiveSequence, Tunnel, UdpEncap};
 
 /// The headers of a tunnel, without numbers for sequences.
 pub(super) fn shim(tunnel: &Tunnel) -> Shim {
     let kind = if tunnel.mode.is_gre() { Kind::Gre(gre(tunnel)) } else { Kind::None };
-    Shim { udp: tunnel.encap.as_deref().map(|encap| udp(tunnel, encap)), kind }
+    Shim { udp: udp(tunnel), kind }
 }
 
 fn gre(tunnel: &Tunnel) -> Gre {
@@ -32,7 +33,27 @@ fn gre(tunnel: &Tunnel) -> Gre {
     }
 }
 
-fn udp(tunnel: &Tunnel, encap: &Encap) -> Udp {
+fn udp(tunnel: &Tunnel) -> Option<Udp> {
+    let of_overlay = tunnel.overlay.as_deref().map(|overlay| overlay_in_udp(tunnel, overlay));
+    of_overlay.or_else(|| Some(encap_in_udp(tunnel, tunnel.encap.as_deref()?)))
+}
+
+fn overlay_in_udp(tunnel: &Tunnel, overlay: &Overlay) -> Udp {
+    let Overlay { id, port, checksum, is_strict, .. } = *overlay;
+    Udp {
+        listens_at: port,
+        sends_to: port,
+        sends_from: None,
+        has_checksum: checksum,
+        needs_no_checksum: tunnel.settings.udp6_zero_rx,
+        header: match tunnel.mode {
+            Mode::Geneve => UdpHeader::Geneve { id },
+            _ => UdpHeader::Vxlan(Vxlan { id, is_strict }),
+        },
+    }
+}
+
+fn encap_in_udp(tunnel: &Tunnel, encap: &Encap) -> Udp {
     Udp {
         listens_at: encap.port,
         sends_to: encap.dport,
@@ -108,6 +129,6 @@ impl UdpPorts {
 }
 
 fn need(tunnel: &Tunnel) -> Option<(u16, Service)> {
-    let encap = tunnel.encap.as_deref()?;
-    Some((encap.port, udp(tunnel, encap).service()))
+    let udp = udp(tunnel)?;
+    Some((udp.listens_at, udp.service()))
 }

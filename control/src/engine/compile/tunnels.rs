@@ -3,12 +3,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use adit_dataplane::counters::CounterSlot;
+use adit_dataplane::counters::{Counter, CounterSlot};
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::reassembly::SECONDS_MAX;
 use adit_dataplane::tables::soft_state::TunnelPath;
 use adit_dataplane::tables::{NextHop, Operation};
 use adit_dataplane::tunnel::ecn::EcnEncap;
+use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::lookup::{Entry, Label, Pair, Protocols};
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
 use adit_dataplane::tunnel::rewrite::ENCAP_LIMIT_LEN;
@@ -163,7 +164,7 @@ impl Compiler {
             NextHop::Tunnel(id) => store.tunnel(id).map(|tunnel| &tunnel.addresses),
             _ => None,
         };
-        match tunnel.mode.outer() {
+        match tunnel.outer {
             Family::Ipv4 => by_port
                 .and_then(|port| port.source_ipv4)
                 .or_else(|| first_ipv4(addresses?))
@@ -185,7 +186,7 @@ impl Compiler {
     ) -> Result<Tunnel, CompileError> {
         let mut setup = setup(tunnel, info, CounterSlot(id.0));
         setup.shim = shim(tunnel);
-        setup.attach = self.attachment(tunnel);
+        setup.frames = self.frame_rules(tunnel);
         if let Kind::Gre(gre) = &mut setup.shim.kind {
             gre.sequences = self.sequences.of(id);
         }
@@ -193,6 +194,24 @@ impl Compiler {
         setup.inner_source = self.source_filter(store, id, tunnel);
         Tunnel::new(setup)
             .map_err(|reason| CompileError::Tunnel { name: Name::clone(&tunnel.name), reason })
+    }
+
+    /// What it has beyond others if it carries frames.
+    fn frame_rules(&self, tunnel: &config::Tunnel) -> Option<FrameRules> {
+        let rules = FrameRules::any(self.attachment(tunnel)?);
+        let takes_tags = tunnel.overlay.as_deref().is_none_or(|overlay| overlay.takes_tags);
+        Some(match tunnel.mode {
+            config::Mode::Vxlan => FrameRules {
+                takes_tags,
+                is_never_cut: true,
+                own_station: Some(Counter::VxlanSelfMac),
+                ..rules
+            },
+            config::Mode::Geneve => {
+                FrameRules { own_station: Some(Counter::IfRxLoopEncapsulator), ..rules }
+            }
+            _ => rules,
+        })
     }
 
     fn source_filter(&self, store: &Store, id: TunnelId, tunnel: &config::Tunnel) -> SourceFilter {
@@ -224,12 +243,12 @@ impl Compiler {
 
 /// Bytes that a tunnel puts in front of each packet; the header of the frame that this is in is among them.
 fn overhead_of(tunnel: &config::Tunnel) -> u16 {
-    let outer = match tunnel.mode.outer() {
+    let outer = match tunnel.outer {
         Family::Ipv4 => ipv4::HEADER_LEN,
         Family::Ipv6 if tunnel.settings.encap_limit.is_some() => ipv6::HEADER_LEN + ENCAP_LIMIT_LEN,
         Family::Ipv6 => ipv6::HEADER_LEN,
     };
-    let link = if tunnel.mode.is_of_frames() { ethernet::HEADER_LEN } else { 0 };
+    let link = if tunnel.is_of_frames() { ethernet::HEADER_LEN } else { 0 };
     u16::try_from(outer + shim(tunnel).len() + link).unwrap_or(u16::MAX)
 }
 
@@ -237,7 +256,7 @@ fn overhead_of(tunnel: &config::Tunnel) -> u16 {
 fn tunnel_mtu(tunnel: &config::Tunnel, path_mtu: u16) -> u16 {
     let fits = path_mtu.saturating_sub(overhead_of(tunnel));
     let settings = &tunnel.settings;
-    let follows_path = match tunnel.mode.outer() {
+    let follows_path = match tunnel.outer {
         Family::Ipv6 => true,
         Family::Ipv4 => {
             matches!(
@@ -257,14 +276,14 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
     let settings = &tunnel.settings;
     let destinations = &settings.inner_destination;
     TunnelSetup {
-        outer: tunnel.mode.outer(),
+        outer: tunnel.outer,
         shim: Shim::default(),
         local: info.local,
         more_locals: tunnel.more_locals.clone(),
         takes_any_local: tunnel.local.is_none(),
         remote: tunnel.remote,
         protocols: protocols(tunnel),
-        attach: None,
+        frames: None,
         up: tunnel.enabled,
         ttl: settings.ttl.map(std::num::NonZeroU8::get),
         min_outer_ttl: settings.min_outer_ttl.get(),
@@ -340,7 +359,7 @@ pub(super) fn protocols(tunnel: &config::Tunnel) -> Protocols {
     if tunnel.carries(Family::Ipv6) {
         protocols = protocols.with(Protocols::IPV6);
     }
-    if tunnel.mode.is_of_frames() {
+    if tunnel.is_of_frames() {
         protocols = protocols.with(Protocols::ETHERNET);
     }
     protocols
@@ -392,7 +411,7 @@ impl LookupKey {
         let (protocols, patience) = (protocols(tunnel), reassembly_seconds(tunnel));
         // Nobody asks for the latter of those that are found by their addresses alone.
         let patience = patience.filter(|_| label != Label::NONE);
-        match tunnel.mode.outer() {
+        match tunnel.outer {
             Family::Ipv4 => {
                 let number = |address: Option<IpAddr>| match address {
                     Some(IpAddr::V4(address)) => u32::from(address),

@@ -17,17 +17,24 @@ pub enum Class {
     Gue = 4,
     /// GRE in GUE.
     GueGre = 5,
+    /// VXLAN.
+    Vxlan = 6,
+    /// GENEVE.
+    Geneve = 7,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 5] = [Self::Gre, Self::Fou, Self::FouGre, Self::Gue, Self::GueGre];
+    pub const ALL: [Self; 7] =
+        [Self::Gre, Self::Fou, Self::FouGre, Self::Gue, Self::GueGre, Self::Vxlan, Self::Geneve];
 
     /// The protocol of the outer IP header.
     pub const fn outer_protocol(self) -> u8 {
         match self {
             Self::Gre => protocol::GRE,
-            Self::Fou | Self::FouGre | Self::Gue | Self::GueGre => protocol::UDP,
+            Self::Fou | Self::FouGre | Self::Gue | Self::GueGre | Self::Vxlan | Self::Geneve => {
+                protocol::UDP
+            }
         }
     }
 
@@ -43,6 +50,8 @@ impl Class {
         match self {
             Self::Gre | Self::FouGre | Self::GueGre => Some(Self::Gre),
             Self::Fou | Self::Gue => None,
+            // Nobody has these without UDP.
+            Self::Vxlan | Self::Geneve => Some(self),
         }
     }
 }
@@ -87,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_same_in_udp_and_without_are_told_from_what_is_something_else() {
-        use Class::{Fou, FouGre, Gre, Gue, GueGre};
+        use Class::{Fou, FouGre, Geneve, Gre, Gue, GueGre, Vxlan};
         for (one, other, expected) in [
             (Fou, None, true),
             (Gue, None, true),
@@ -97,6 +106,8 @@ mod tests {
             (Gre, Some(GueGre), true),
             (Fou, Some(Gre), false),
             (Fou, Some(Gue), false),
+            (Vxlan, None, false),
+            (Geneve, Some(Gre), false),
         ] {
             assert_eq!(one.differs_in_udp(other), expected, "{one:?} {other:?}");
         }

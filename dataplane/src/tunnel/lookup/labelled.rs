@@ -1,6 +1,7 @@
 //! The tunnels of one outer family that have more than the inner packet behind the outer IP header.
 
 use core::cmp::Reverse;
+use std::collections::HashMap;
 
 use super::kin::{Kin, Relative};
 use super::{
@@ -41,12 +42,14 @@ pub enum Kinship {
 pub struct LabelledTunnels<A> {
     lookup: TunnelLookup<A, Label>,
     kin: Kin<A>,
+    /// Networks of VXLAN, and under how many pairs of addresses each is known.
+    networks: HashMap<Label, usize>,
 }
 
 impl<A: OuterAddress> LabelledTunnels<A> {
     /// Without tunnels; `seed` is the secret of the hash.
     pub fn new(seed: u64) -> Self {
-        Self { lookup: TunnelLookup::new(seed), kin: Kin::new() }
+        Self { lookup: TunnelLookup::new(seed), kin: Kin::new(), networks: HashMap::new() }
     }
 
     /// Whether there are none.
@@ -66,6 +69,9 @@ impl<A: OuterAddress> LabelledTunnels<A> {
         if let Some(relative) = relative(entry) {
             self.kin.insert(Pair::new(pair.local, pair.remote), relative);
         }
+        if pair.label.class() == Some(Class::Vxlan) {
+            *self.networks.entry(pair.label).or_default() += 1;
+        }
         Ok(())
     }
 
@@ -75,6 +81,12 @@ impl<A: OuterAddress> LabelledTunnels<A> {
         let was_there = self.lookup.remove(pair, entry.tunnel);
         if let Some(relative) = relative(entry).filter(|_| was_there) {
             self.kin.remove(Pair::new(pair.local, pair.remote), relative);
+        }
+        if was_there && let Some(count) = self.networks.get_mut(&pair.label) {
+            *count -= 1;
+            if *count == 0 {
+                self.networks.remove(&pair.label);
+            }
         }
         was_there
     }
@@ -135,6 +147,11 @@ impl<A: OuterAddress> LabelledTunnels<A> {
         class: Class,
     ) -> impl Iterator<Item = TunnelId> {
         self.kin.most_patient(local, remote, class)
+    }
+
+    /// Whether packets of this label belong to a network of VXLAN that is known, whoever they are from.
+    pub fn knows_network(&self, label: Label) -> bool {
+        self.networks.contains_key(&label)
     }
 
     /// How the tunnels of these addresses stand to a packet of a class, or of IP directly in IP.

@@ -32,6 +32,15 @@ impl Protocols {
         self.0 & other.0 != 0
     }
 
+    /// The set of what follows other headers than an outer IP header, by its IP protocol.
+    #[inline]
+    pub const fn carried(ip_protocol: u8) -> Self {
+        match ip_protocol {
+            protocol::ETHERNET => Self::ETHERNET,
+            other => Self::of(other),
+        }
+    }
+
     /// The set of one IP protocol; empty for a protocol that no tunnel here can take.
     #[inline]
     pub const fn of(ip_protocol: u8) -> Self {

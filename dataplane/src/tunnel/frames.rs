@@ -1,0 +1,24 @@
+//! What a tunnel that carries Ethernet frames has beyond others.
+
+use crate::counters::Counter;
+use crate::interface::PortId;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct FrameRules {
+    /// The port whose frames go into it, and where those go that come out.
+    pub attach: PortId,
+    /// Frames may have VLAN tags.
+    pub takes_tags: bool,
+    /// What it sends is not cut on this node, whatever its DF bit says.
+    pub is_never_cut: bool,
+    /// What becomes of frames that come back from where a port of this node sent them.
+    pub own_station: Option<Counter>,
+}
+
+impl FrameRules {
+    /// Of a tunnel that takes any frame.
+    pub const fn any(attach: PortId) -> Self {
+        Self { attach, takes_tags: true, is_never_cut: false, own_station: None }
+    }
+}

@@ -1,0 +1,140 @@
+//! Tunnels of Ethernet frames: whatever frame goes in comes out at the far end as it was, and no bytes at all in place of
+//! one do harm.
+
+use std::sync::Arc;
+
+use adit_dataplane::counters::Counter;
+use adit_dataplane::interface::TunnelId;
+use adit_dataplane::tunnel::frames::FrameRules;
+use adit_dataplane::tunnel::gre::Gre;
+use adit_dataplane::tunnel::lookup::Protocols;
+use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
+use adit_dataplane::tunnel::vxlan::Vxlan;
+use adit_dataplane::wire::ethernet::MacAddress;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::appliance::{A, Appliance, Blueprint, G_MAC, GUE, U, U_MAC};
+use super::frames::{ip, mend_ipv4};
+
+const A_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x0a];
+
+const ENDS: [(&str, &str); 2] =
+    [("198.51.100.1", "203.0.113.2"), ("2001:db8:100::1", "2001:db8:200::2")];
+
+/// What stands between the outer header and the frame.
+fn shim(kind: usize) -> Shim {
+    let udp = |port, header, has_checksum| {
+        let udp = Udp {
+            listens_at: port,
+            sends_to: port,
+            header,
+            has_checksum,
+            needs_no_checksum: true,
+            ..GUE
+        };
+        Shim { udp: Some(udp), kind: Kind::None }
+    };
+    match kind {
+        0 => Kind::Gre(Gre::default()).into(),
+        1 => {
+            let (key, sequences) = (Some(7), Some(Arc::default()));
+            let gre = Gre {
+                output_key: key,
+                input_key: key,
+                has_checksum: true,
+                has_sequence: true,
+                sequences,
+                ..Gre::default()
+            };
+            Kind::Gre(gre).into()
+        }
+        2 => udp(4789, UdpHeader::Vxlan(Vxlan { id: 42, is_strict: true }), false),
+        3 => udp(6081, UdpHeader::Geneve { id: 0x00ff_ffff }, true),
+        _ => {
+            let inside = udp(6080, UdpHeader::Gue, true);
+            Shim { kind: Kind::Gre(Gre::default()), ..inside }
+        }
+    }
+}
+
+/// One end, with the port A attached to its tunnel.
+fn end(mut plan: Blueprint, kind: usize) -> Appliance {
+    let setup = plan.setup(0);
+    setup.protocols = Protocols::ETHERNET;
+    let own_station = Some(Counter::VxlanSelfMac);
+    setup.frames = Some(FrameRules { own_station, ..FrameRules::any(A) });
+    setup.put_shim(shim(kind));
+    setup.mtu -= 14;
+    let mut port = plan.ports[0].clone();
+    port.mac = MacAddress(A_MAC);
+    plan.ports.push(port);
+    plan.attached.push((A, TunnelId(0)));
+    plan.start()
+}
+
+/// Some frame, mostly with an IP packet in it, behind VLAN tags perhaps.
+fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop_oneof![Just([8_u8, 0]), Just([0x86, 0xdd]), any::<[u8; 2]>()];
+    let tags = vec(any::<[u8; 2]>(), 0..3);
+    let packet = prop_oneof![
+        (20_usize..1200, any::<u8>())
+            .prop_map(|(len, tos)| { ip("10.1.0.5", "10.2.0.8").tos(tos & !3).udp(len.max(60)) }),
+        (60_usize..1200).prop_map(|len| ip("2001:db8:1::5", "2001:db8:2::8").udp(len)),
+        vec(any::<u8>(), 0..200),
+    ];
+    (any::<[u8; 12]>(), tags, kind, packet).prop_map(|(mut stations, tags, kind, packet)| {
+        // Not from a station of ours.
+        stations[11] |= 0x80;
+        let tags = tags.iter().flat_map(|[high, low]| [0x81, 0, *high, *low]);
+        stations.into_iter().chain(tags).chain(kind).chain(packet).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_frame_comes_out_as_it_went_in(
+        kind in 0_usize..5, ends in prop::sample::select(&ENDS[..]), frame in frame(),
+    ) {
+        let (local, remote) = ends;
+        let mut near = end(Blueprint::with_t0(local, remote), kind);
+        let mut far = end(Blueprint::far_end(local, remote), kind);
+        let sent = near.pass(A, &frame);
+        prop_assert_eq!(sent.len(), 1, "{:?}", near.moved());
+        prop_assert_eq!(sent[0].port, U);
+        let mut outer = sent[0].bytes.clone();
+        outer[..12].copy_from_slice(&[U_MAC, G_MAC].concat());
+        let came = far.pass(U, &outer);
+        prop_assert_eq!(came.len(), 1, "{:?}", far.moved());
+        prop_assert_eq!(came[0].port, A);
+        prop_assert_eq!(&came[0].bytes, &frame);
+    }
+
+    #[test]
+    fn no_change_of_what_arrives_does_harm(
+        kind in 0_usize..5, ends in prop::sample::select(&ENDS[..]), frame in frame(),
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..6), mends: bool,
+        cut in any::<Option<prop::sample::Index>>(),
+    ) {
+        let (local, remote) = ends;
+        let mut near = end(Blueprint::with_t0(local, remote), kind);
+        let mut far = end(Blueprint::far_end(local, remote), kind);
+        let sent = near.pass(A, &frame);
+        let mut outer = sent[0].bytes.clone();
+        outer[..12].copy_from_slice(&[U_MAC, G_MAC].concat());
+        let reach = outer.len().min(110);
+        for (at, value) in changes {
+            outer[at.index(reach)] = value;
+        }
+        if mends && outer[14] >> 4 == 4 {
+            mend_ipv4(&mut outer[14..]);
+        }
+        if let Some(cut) = cut {
+            outer.truncate(cut.index(outer.len() + 1));
+        }
+        // `pass` looks at the books and at the pool.
+        far.pass(U, &outer);
+        near.pass(A, &outer);
+    }
+}
