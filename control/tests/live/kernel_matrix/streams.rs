@@ -11,8 +11,16 @@ use crate::traffic::iperf;
 use crate::turn;
 
 /// Of what may stand between the headers: kind and whether IPv6 is inside.
-const SHIMS: [(&str, bool); 4] =
-    [("gre-all", false), ("ip6gre-all", true), ("fou-ipip", false), ("fou-sit", true)];
+const SHIMS: [(&str, bool); 8] = [
+    ("gre-all", false),
+    ("ip6gre-all", true),
+    ("fou-ipip", false),
+    ("fou-sit", true),
+    ("fou-gre-key", true),
+    ("fou-ip6gre", false),
+    ("gue-ipip", false),
+    ("gue-gre", true),
+];
 
 const FILE_LEN: usize = 2_000_000;
 const PORT: u16 = 7001;
@@ -72,6 +80,9 @@ fn tcp_and_udp_run_both_ways_and_a_file_arrives_as_it_was() {
         file_arrives(&network.host2, &network.host1, back, &folder, mode);
     }
     ends.load_shims();
+    // Linux 6.1 merges segments of TCP that arrive in GRE in UDP, and then refuses what it has made of them: its
+    // UdpInErrors counts them, and what comes through is one lost packet a second. Not merged, they are right.
+    ends.guest.run("ethtool -K eth0 gro off");
     for (capture, inner_v6) in SHIMS {
         let mode = shims::mode(capture, inner_v6);
         ends.lay(mode, "", mode.plain_link());
