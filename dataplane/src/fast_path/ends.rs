@@ -12,10 +12,10 @@ use crate::node::icmp_error::{self, IcmpError};
 use crate::packet::{Flags, Packet};
 use crate::stage::Round;
 use crate::stage::policy::{is_link_local, is_martian_ipv6};
+use crate::stage::quoted::{Unheard, is_unheard};
 use crate::tables::NextHop;
 use crate::tunnel::lookup::{Found, Kinship, Protocols};
 use crate::wire::{ethernet, ipv4, ipv6, protocol};
-use crate::worker::relay::{Unheard, is_unheard};
 
 impl Round<'_> {
     /// Drops a packet.

@@ -129,15 +129,32 @@ fn with_options(piece: &[u8], words: u8) -> Vec<u8> {
 #[test]
 fn a_piece_that_is_there_already_does_no_harm_to_a_packet_of_as_many_pieces_as_there_may_be() {
     let mut lab = Lab::new(200, 200);
-    // All but one in the middle, without which the packet waits.
-    let last = u16::from(PIECES_MAX);
+    // One more than may be held, and all of them but one in the middle, without which the packet waits.
+    let last = u16::from(PIECES_MAX) + 1;
     for number in (1..=last).filter(|&number| number != 9) {
         let is_last = (number == last).then_some(0);
         lab.take(&fragment(1, 9, (number * 3 - 3, number * 3), is_last));
     }
-    lab.take(&fragment(1, 9, (0, 3), None));
+    let held = |lab: &Lab| lab.reassembler.counts().1;
+    assert_eq!(held(&lab), PIECES_MAX.into());
+    for (start, end) in [(0, 3), (27, 30), (189, 192)] {
+        lab.take(&fragment(1, 9, (start, end), None));
+    }
+    assert_eq!((held(&lab), &lab.losses[..]), (PIECES_MAX.into(), &[][..]));
     lab.take(&fragment(1, 9, (24, 27), None));
+    assert!(lab.whole.is_empty() && lab.losses.contains(&Counter::ReasmLimit));
+}
+
+#[test]
+fn a_packet_of_as_many_pieces_as_there_may_be_is_put_together() {
+    let mut lab = Lab::new(200, 200);
+    let last = u16::from(PIECES_MAX);
+    for number in (1..=last).rev() {
+        let is_last = (number == last).then_some(0);
+        lab.take(&fragment(1, 9, (number * 3 - 3, number * 3), is_last));
+    }
     assert_eq!((lab.whole.len(), lab.losses.len()), (1, 0));
+    lab.check_whole();
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod encap;
 mod frame;
 pub mod identification;
 pub mod policy;
+pub(crate) mod quoted;
 pub mod route;
 
 use core::net::IpAddr;

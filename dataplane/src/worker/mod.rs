@@ -8,7 +8,7 @@ mod deliver;
 pub mod exchange;
 mod process;
 mod reassemble;
-pub(crate) mod relay;
+mod relay;
 mod settle;
 pub mod spread;
 mod tell;

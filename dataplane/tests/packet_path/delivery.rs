@@ -153,6 +153,18 @@ fn a_query_for_groups_goes_to_the_control_thread_from_a_port_and_ends_inside_a_t
 }
 
 #[test]
+fn a_query_for_groups_with_a_fragment_header_is_nobodys_even_if_it_is_whole() {
+    let header = Ip { ttl: 1, ..ip("fe80::77", "ff02::1") };
+    let query = icmp6(header, &[&[130, 0, 0, 0][..], &[0; 24]].concat());
+    let alert = [0, 0, 5, 2, 0, 0, 1, 0];
+    let atomic = with_extension(&with_extension(&query, 44, &[0, 0, 0, 0, 0, 0, 0, 9]), 0, &alert);
+    let mut appliance = t0(V6);
+    assert!(appliance.pass(U, &frame([0x33, 0x33, 0, 0, 0, 1], G_MAC, &atomic)).is_empty());
+    assert!(appliance.take_punts().is_empty());
+    assert_eq!(appliance.moved(), [("ip.broadcast_dst", 1)]);
+}
+
+#[test]
 fn a_routing_header_of_type_0_is_found_behind_destination_options() {
     // Both inside and outside a tunnel (C-029, C-134): the recommended order puts options first.
     let routing = [0, 2, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8];

@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, SLOTS, U, U_MAC, settings};
 use super::frames::{Ip, as_piece, frame, ip, with_extension};
 use super::mutation::{SPECIMENS, mutation};
-use super::shims::{between, shim};
+use super::shims::{Service, between, service, shim};
 use super::specimens::{ACK, PEERS, SYN, crowded};
 
 /// What each tunnel of an appliance is changed to.
@@ -80,7 +80,8 @@ fn dont_fragment() -> impl Strategy<Value = DontFragment> {
     prop_oneof![Just(DontFragment::Pmtudisc), Just(DontFragment::Inherit), Just(DontFragment::No),]
 }
 
-fn tweak() -> impl Strategy<Value = Tweak> {
+/// `of_shims`: how many of the tunnels have something between the headers.
+fn tweak(of_shims: f64, service: Service) -> impl Strategy<Value = Tweak> {
     let ecn = prop_oneof![Just(EcnEncap::Normal), Just(EcnEncap::Compat), Just(EcnEncap::Rfc3168)];
     let dont_fragment = dont_fragment();
     let both = Protocols::IPV4.with(Protocols::IPV6);
@@ -114,7 +115,7 @@ fn tweak() -> impl Strategy<Value = Tweak> {
         prop::option::of(1_u8..=120),
         prop_oneof![Just(MssClamp::Off), Just(MssClamp::Lower), Just(MssClamp::LowerOrInsert)],
         learnt(),
-        prop::option::weighted(0.6, shim()),
+        prop::option::weighted(of_shims, shim(service)),
     );
     (looks, any::<bool>(), ecn, dont_fragment, protocols, inner_source, more).prop_map(
         |(looks, copies_dscp, ecn, dont_fragment, protocols, inner_source, more)| {
@@ -280,14 +281,14 @@ fn ends() -> impl Strategy<Value = (&'static str, &'static str)> {
 }
 
 /// A frame with an ordinary packet: out of the LAN, or out of a tunnel.
-fn ordinary_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
+fn ordinary_frame(of_shims: f64, service: Service) -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let padding = prop_oneof![3 => Just(0_usize), 1 => 1_usize..30];
     let sent =
         ordinary(&HERE, &THERE).prop_map(|packet| (L, frame(L_MAC, H_MAC, &packet.packet())));
     let tos_alike = any::<bool>();
     let outer_ttl = prop_oneof![Just(64_u8), any::<u8>()];
     let piece = prop::option::weighted(0.1, (0_u16..4, any::<bool>()));
-    let looks = (outer_ttl, prop::option::weighted(0.6, between()));
+    let looks = (outer_ttl, prop::option::weighted(of_shims, between(service)));
     let arrived = (ordinary(&THERE, &HERE), ends(), any::<u8>(), tos_alike, looks, piece).prop_map(
         |(packet, (local, remote), tos, tos_alike, (ttl, between), piece)| {
             let tos = if tos_alike { packet.tos } else { tos };
@@ -338,9 +339,18 @@ fn error_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
 }
 
 /// An ordinary frame, an error, or a frame with strange bytes.
-fn any_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
+fn any_frame(of_shims: f64, service: Service) -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let strange = mutation().prop_map(|mutation| SPECIMENS.with(|frames| mutation.apply(frames)));
-    prop_oneof![6 => ordinary_frame(), 1 => error_frame(), 2 => strange]
+    prop_oneof![6 => ordinary_frame(of_shims, service), 1 => error_frame(), 2 => strange]
+}
+
+/// What the tunnels of an appliance are changed to, and what arrives.
+fn scene() -> impl Strategy<Value = (Vec<Tweak>, Vec<(PortId, Vec<u8>)>)> {
+    // Mostly all the same, so that frames and tunnels meet.
+    let of_shims = prop::sample::select(vec![0.2, 0.5, 0.95, 0.95]);
+    (of_shims, service()).prop_flat_map(|(of_shims, service)| {
+        (vec(tweak(of_shims, service), 6), vec(any_frame(of_shims, service), 1..150))
+    })
 }
 
 /// The appliance of the specimens, its tunnels changed.
@@ -427,7 +437,7 @@ proptest! {
 
     #[test]
     fn frame_by_frame_the_bytes_and_the_counters_are_those_of_the_stages(
-        tweaks in vec(tweak(), 6), frames in vec(any_frame(), 1..150),
+        (tweaks, frames) in scene(),
         rates in rates(), answers_unmatched in prop::bool::weighted(0.2),
     ) {
         let [mut fast, mut slow] = changed_twins(tweaks, rates, answers_unmatched);
@@ -443,7 +453,7 @@ proptest! {
 
     #[test]
     fn bursts_leave_in_the_order_and_with_the_counters_of_the_stages(
-        tweaks in vec(tweak(), 6), frames in vec(any_frame(), 1..150),
+        (tweaks, frames) in scene(),
         rates in rates(), answers_unmatched in prop::bool::weighted(0.2),
     ) {
         let [mut fast, mut slow] = changed_twins(tweaks, rates, answers_unmatched);

@@ -9,8 +9,11 @@ use proptest::prelude::*;
 
 use super::frames::Ip;
 
-/// What tunnels in UDP have behind it, and the ports for it, which their peers have, too.
-const SERVICES: [(u16, UdpHeader); 5] = [
+/// What tunnels in UDP have behind it, and the port for it.
+pub(crate) type Service = (u16, UdpHeader);
+
+/// All there are.
+const SERVICES: [Service; 5] = [
     (5555, UdpHeader::Fou { carries: 4 }),
     (5556, UdpHeader::Fou { carries: 41 }),
     (5557, UdpHeader::Fou { carries: 47 }),
@@ -39,11 +42,16 @@ fn gre() -> impl Strategy<Value = Gre> {
     )
 }
 
+/// What the tunnels of one appliance have behind UDP, and their peers mostly, too.
+pub(crate) fn service() -> impl Strategy<Value = Service> {
+    prop::sample::select(SERVICES.to_vec())
+}
+
 /// Rules about UDP.
-fn udp() -> impl Strategy<Value = Udp> {
+fn udp((port, header): Service) -> impl Strategy<Value = Udp> {
     let source = prop::option::weighted(0.3, prop_oneof![Just(4000_u16), Just(0)]);
-    (prop::sample::select(SERVICES.to_vec()), source, any::<bool>(), any::<bool>()).prop_map(
-        |((port, header), sends_from, has_checksum, needs_no_checksum)| Udp {
+    (source, any::<bool>(), any::<bool>()).prop_map(
+        move |(sends_from, has_checksum, needs_no_checksum)| Udp {
             listens_at: port,
             sends_to: port,
             sends_from,
@@ -55,16 +63,20 @@ fn udp() -> impl Strategy<Value = Udp> {
 }
 
 /// What a tunnel has between the headers: GRE, UDP, or one in the other.
-pub(crate) fn shim() -> impl Strategy<Value = Shim> {
-    (prop::option::weighted(0.6, udp()), gre(), any::<bool>()).prop_map(|(udp, gre, has_gre)| {
-        let must_have = |udp: &Udp| match udp.header {
-            UdpHeader::Fou { carries } => Some(carries == 47),
-            UdpHeader::GueDirect | UdpHeader::Vxlan(_) | UdpHeader::Geneve { .. } => Some(false),
-            UdpHeader::Gue => None,
-        };
-        let has_gre = udp.as_ref().map_or(Some(true), must_have).unwrap_or(has_gre);
-        Shim { udp, kind: if has_gre { Kind::Gre(gre) } else { Kind::None } }
-    })
+pub(crate) fn shim(service: Service) -> impl Strategy<Value = Shim> {
+    (prop::option::weighted(0.85, udp(service)), gre(), any::<bool>()).prop_map(
+        |(udp, gre, has_gre)| {
+            let must_have = |udp: &Udp| match udp.header {
+                UdpHeader::Fou { carries } => Some(carries == 47),
+                UdpHeader::GueDirect | UdpHeader::Vxlan(_) | UdpHeader::Geneve { .. } => {
+                    Some(false)
+                }
+                UdpHeader::Gue => None,
+            };
+            let has_gre = udp.as_ref().map_or(Some(true), must_have).unwrap_or(has_gre);
+            Shim { udp, kind: if has_gre { Kind::Gre(gre) } else { Kind::None } }
+        },
+    )
 }
 
 /// What a peer puts between the headers.
@@ -89,20 +101,21 @@ enum Sum {
 }
 
 /// Mostly what is right.
-pub(crate) fn between() -> impl Strategy<Value = Between> {
+pub(crate) fn between(service: Service) -> impl Strategy<Value = Between> {
     // Of the bits, most are none.
     let gre = (key(), prop_oneof![9 => Just(8_u8), 1 => 0_u8..8]);
     let sum = prop_oneof![5 => Just(Sum::Right), 3 => Just(Sum::Absent), 1 => Just(Sum::Wrong)];
-    let longer = prop_oneof![8 => Just(0_i8), 1 => -60_i8..20];
-    let udp = prop::option::weighted(0.7, prop::sample::select(SERVICES.to_vec()));
+    let longer = prop_oneof![8 => Just(0_i8), 1 => -9_i8..9];
+    let other = prop::sample::select(SERVICES.to_vec());
+    let udp = prop::option::weighted(0.85, prop_oneof![9 => Just(service), 1 => other]);
     let bit = prop::option::weighted(0.1, 0_usize..32);
+    let is_gre = service.1 == UdpHeader::Fou { carries: 47 };
     let behind = prop_oneof![8 => Just(0_usize), 1 => 1_usize..9];
-    (gre, prop::bool::weighted(0.3), udp, longer, sum, bit, behind).prop_map(
-        |(gre, has_gre, udp, longer, sum, bit, behind)| {
+    (gre, prop::bool::weighted(if is_gre { 0.9 } else { 0.1 }), udp, longer, sum, bit, behind)
+        .prop_map(|(gre, has_gre, udp, longer, sum, bit, behind)| {
             let gre = (has_gre || udp.is_none()).then_some(gre);
             Between { gre, udp, longer, sum, bit, behind }
-        },
-    )
+        })
 }
 
 impl Between {

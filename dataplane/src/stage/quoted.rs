@@ -1,0 +1,204 @@
+//! What ICMP errors quote: whether it can be a packet of one of our tunnels, and of which. Nothing is changed here,
+//! and nothing counted: the fast path ends what tells nothing, [`relay`](crate::worker) learns from the rest.
+
+use core::net::IpAddr;
+
+use crate::counters::CounterSlot;
+use crate::interface::{Interface, PortId, TunnelId};
+use crate::node::icmp_relay::{Inner, Quote, UnderlayError};
+use crate::tables::Tables;
+use crate::tables::soft_state::TunnelPath;
+use crate::tunnel::Tunnel;
+use crate::tunnel::lookup::{
+    Class, Found, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup, is_tunnel_protocol,
+};
+use crate::tunnel::shim::quoted_label;
+use crate::wire::checksum::checksum;
+use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv6::Ipv6;
+use crate::wire::{icmp4, icmp6, protocol, read_u16};
+use crate::witness::Event;
+
+/// A quoted packet that one of our tunnels may have sent.
+pub(crate) struct Sent<'a> {
+    pub(crate) id: TunnelId,
+    pub(crate) tunnel: &'a Tunnel,
+    pub(crate) path: TunnelPath,
+    pub(crate) quote: Quote<'a>,
+    /// What was inside, as far as the quote shows it.
+    pub(crate) inner: Option<Inner>,
+}
+
+/// What becomes of an ICMP message that changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unheard {
+    /// It is of no concern here.
+    Silent,
+    /// It is about a packet that was never sent; by the tunnel with these counters, if by any.
+    Rejected(Option<CounterSlot>),
+}
+
+/// Says of a whole packet to this node, from a host and with a checked header of `offset` bytes, whether it
+/// is an ICMP error that changes nothing: then all that is left to be done is to count it.
+pub(crate) fn is_unheard(
+    packet: &[u8],
+    offset: usize,
+    ingress: Interface,
+    tables: &Tables,
+) -> Option<Unheard> {
+    let message = packet.get(offset..)?;
+    let is_ipv4 = packet.first()? >> 4 == 4;
+    let kind = *message.first()?;
+    let is_error = if is_ipv4 { icmp4::is_error(kind) } else { icmp6::is_error(kind) };
+    if !is_error {
+        return None;
+    }
+    let (own, heard) = read(packet, message);
+    let unheard = match heard.map(|heard| Sent::find(heard.quoted, Some(own), ingress, tables)) {
+        None | Some(Ok(None)) => Unheard::Silent,
+        Some(Err(Rejected(tunnel))) => Unheard::Rejected(tunnel.map(|tunnel| tunnel.setup.slot)),
+        Some(Ok(Some(_))) => return None,
+    };
+    is_right(packet, message).then_some(unheard)
+}
+
+/// Whether the checksum of an ICMP message in a packet is right.
+pub(crate) fn is_right(packet: &[u8], message: &[u8]) -> bool {
+    if packet.first().is_some_and(|first| first >> 4 == 4) {
+        checksum(message) == 0
+    } else {
+        icmp6::checksum(packet, message) == read_u16(message, icmp6::offset::CHECKSUM)
+    }
+}
+
+/// The address of ours that an ICMP message went to, and what it says.
+pub(crate) fn read<'a>(packet: &[u8], message: &'a [u8]) -> (IpAddr, Option<UnderlayError<'a>>) {
+    if packet.first().is_some_and(|first| first >> 4 == 4) {
+        let own = Ipv4::trusted(packet).destination();
+        (IpAddr::V4(own.into()), UnderlayError::of_icmp4(message))
+    } else {
+        let own = Ipv6::trusted(packet).destination();
+        (IpAddr::V6(own.into()), UnderlayError::of_icmp6(message))
+    }
+}
+
+/// Why an error is not believed, and of which tunnel it speaks.
+pub(crate) struct Rejected<'a>(pub(crate) Option<&'a Tunnel>);
+
+impl<'a> Sent<'a> {
+    /// Finds who sent a quoted packet. `None`: it is of no tunnel, and no concern here.
+    pub(crate) fn find(
+        quoted: &'a [u8],
+        told: Option<IpAddr>,
+        ingress: Interface,
+        tables: &'a Tables,
+    ) -> Result<Option<Self>, Rejected<'a>> {
+        let of_nobody = || Rejected(told.and_then(|told| sole_tunnel(told, tables)));
+        let quote = Quote::of(quoted).ok_or_else(of_nobody)?;
+        let is_udp = quote.protocol == protocol::UDP && !tables.udp_ports.is_empty();
+        if !is_udp && !is_tunnel_protocol(quote.protocol) {
+            return Ok(None);
+        }
+        let (id, tunnel) = find_tunnel(&quote, ingress, tables).ok_or_else(of_nobody)?;
+        let headers = tunnel.setup.recognise(quote.protocol, quote.inner);
+        let (len, carried) = headers.ok_or_else(of_nobody)?;
+        let quote = quote.behind(len, carried);
+        let rejected = Rejected(Some(tunnel));
+        let path =
+            tunnel.path_from(quote.source).filter(|_| told.is_none_or(|told| told == quote.source));
+        let (Some(path), Ok(inner)) = (path, quote.inner()) else { return Err(rejected) };
+        if inner.is_some_and(|inner| !came_through(&inner, id, tables)) {
+            return Err(rejected);
+        }
+        Ok(Some(Self { id, tunnel, path, quote, inner }))
+    }
+
+    /// For who watches.
+    pub(crate) fn event(&self) -> Event {
+        let Quote { source, destination, total_len, .. } = self.quote;
+        Event::Quoted { tunnel: self.id, source, destination, length: total_len }
+    }
+}
+
+/// The tunnel whose outer packets look like the quoted one.
+fn find_tunnel<'t>(
+    quote: &Quote<'_>,
+    ingress: Interface,
+    tables: &'t Tables,
+) -> Option<(TunnelId, &'t Tunnel)> {
+    let port = ingress.as_port();
+    let sends_so = |id: TunnelId| {
+        let tunnel = tables.tunnel(id)?;
+        let setup = &tunnel.setup;
+        let is_peer = setup.remote == Some(quote.destination);
+        let is_its = is_peer && setup.recognise(quote.protocol, quote.inner).is_some();
+        is_its.then_some((id, tunnel))
+    };
+    match (quote.source, quote.destination) {
+        (IpAddr::V4(local), IpAddr::V4(remote)) => {
+            let lookup = (&tables.tunnels_by_ipv4, &tables.labelled_by_ipv4);
+            search((local.into(), remote.into()), quote, port, lookup, sends_so)
+        }
+        (IpAddr::V6(local), IpAddr::V6(remote)) => {
+            let lookup = (&tables.tunnels_by_ipv6, &tables.labelled_by_ipv6);
+            search((local.into(), remote.into()), quote, port, lookup, sends_so)
+        }
+        _ => None,
+    }
+}
+
+/// Tunnels of one pair of addresses that are looked through for one that may have sent a quoted packet.
+const RELATIVES_MAX: usize = 64;
+
+fn search<'t, A: OuterAddress>(
+    (local, remote): (A, A),
+    quote: &Quote<'_>,
+    port: Option<PortId>,
+    (bare, labelled): (&TunnelLookup<A>, &LabelledTunnels<A>),
+    sends_so: impl Fn(TunnelId) -> Option<(TunnelId, &'t Tunnel)>,
+) -> Option<(TunnelId, &'t Tunnel)> {
+    let carries = Protocols::of(quote.protocol);
+    if carries != Protocols::NONE {
+        let Found::Tunnel(id) = bare.find(local, remote, carries, port) else { return None };
+        return sends_so(id);
+    }
+    // By the label that arrives, which mostly is the one that is sent; else one after the other.
+    if let Some(label) = quoted_label(quote.protocol, quote.inner)
+        && let Some(id) = labelled.any_with(Pair { local, remote, label }, port)
+        && let Some(found) = sends_so(id)
+    {
+        return Some(found);
+    }
+    let classes = Class::ALL.into_iter().filter(|class| class.outer_protocol() == quote.protocol);
+    let all = classes.flat_map(|class| labelled.candidates(local, remote, class));
+    all.take(RELATIVES_MAX).find_map(sends_so)
+}
+
+/// The tunnel that an address of ours belongs to, if there is one alone.
+fn sole_tunnel(own: IpAddr, tables: &Tables) -> Option<&Tunnel> {
+    fn sole<A: OuterAddress>(
+        own: A,
+        bare: &TunnelLookup<A>,
+        labelled: &LabelledTunnels<A>,
+    ) -> Option<TunnelId> {
+        match (bare.has_local(own), labelled.has_local(own)) {
+            (true, false) => bare.sole_with_local(own),
+            (false, true) => labelled.sole_with_local(own),
+            _ => None,
+        }
+    }
+    let id = match own {
+        IpAddr::V4(own) => sole(own.into(), &tables.tunnels_by_ipv4, &tables.labelled_by_ipv4),
+        IpAddr::V6(own) => sole(own.into(), &tables.tunnels_by_ipv6, &tables.labelled_by_ipv6),
+    };
+    tables.tunnel(id?)
+}
+
+/// Whether a packet like this goes into the tunnel: else the error is forged, or late.
+fn came_through(inner: &Inner, id: TunnelId, tables: &Tables) -> bool {
+    let next_hop = match inner.destination {
+        IpAddr::V4(destination) => tables.route_ipv4(destination.into()),
+        IpAddr::V6(destination) => tables.route_ipv6(destination.into()),
+    };
+    inner.may_be_told_of() && tables.next_hops.leads_into(next_hop, id)
+}
