@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::model::{Api, Config, Dataplane, Limits, Port, Route, RouteAction, Via};
 use super::read::as_boolean;
-use super::tunnel::{Encap, Family, InnerSource, Keys, Overlay, Settings, Tunnel};
+use super::tunnel::{Encap, Family, InnerSource, Keys, Overlay, Settings, SixRd, Tunnel};
 use super::vocabulary::{self, Support};
 use super::words::Mode;
 
@@ -130,6 +130,13 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     if let Some(port) = tunnel.attached_to() {
         map.insert("attach".into(), (&**port).into());
     }
+    if let Some(domain) = tunnel.six_rd.as_deref() {
+        map.insert("6rd".into(), describe_six_rd(domain));
+    }
+    if tunnel.mode == Mode::Isatap {
+        let routers = tunnel.potential_routers.iter().map(|router| Value::from(router.to_string()));
+        map.insert("potential-routers".into(), routers.collect());
+    }
     if let Some(link) = &tunnel.link {
         map.insert("link".into(), (&**link).into());
     }
@@ -195,6 +202,16 @@ fn describe_encap(encap: &Encap) -> Value {
         map.insert("variant".into(), encap.variant.into());
     }
     Value::Object(map)
+}
+
+fn describe_six_rd(domain: &SixRd) -> Value {
+    let relays: Vec<String> = domain.border_relays.iter().map(ToString::to_string).collect();
+    json!({
+        "prefix": domain.prefix.to_string(),
+        "relay-prefix": domain.relay_prefix.to_string(),
+        "border-relays": relays,
+        "role": domain.role.as_str(),
+    })
 }
 
 fn gre_settings(settings: &Settings) -> Vec<(&'static str, Value)> {
@@ -303,6 +320,10 @@ fn via(map: &mut Map<String, Value>, via: &Via) {
         Via::Tunnel(name) => {
             map.insert("tunnel".into(), (&**name).into());
         }
+        Via::Peer { tunnel, address } => {
+            map.insert("via".into(), address.to_string().into());
+            map.insert("tunnel".into(), (&**tunnel).into());
+        }
     }
 }
 
@@ -346,6 +367,8 @@ tunnels:
   b: { mode: sit, profile: linux, remote: 203.0.113.3, static-mtu: 1300, inner-source: [10.0.0.0/8] }
   c: { mode: any, profile: linux, remote: "2001:db8:2::2", flow-label: 7, dscp: 46, link: six }
   e: { mode: ipip, local: [198.51.100.1, 192.0.2.1], remote: 203.0.113.9 }
+  f: { mode: 6rd, local: 198.51.100.1,
+       6rd: { prefix: "3fff:db8::/40", relay-prefix: 198.51.0.0/16, border-relays: [203.0.113.7], role: br } }
   d: { mode: ipip, profile: routeros, unsafe-any-peer: yes, enabled: no, comment: "yes" }
 routes:
   - { to: default, via: 198.51.100.254 }

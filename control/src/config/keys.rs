@@ -7,6 +7,7 @@ use super::mistake::MistakeKind;
 use super::read::{as_boolean, quoted};
 use super::report::{Field, Place, Report};
 use super::vocabulary::{self, ELSEWHERE, Key, Support};
+use super::words::{Mode, Word as _};
 use crate::yaml::{Entry, Mark, Node, Value};
 
 /// The entries of a mapping that its reader has to look at: known, supported and the first of their name.
@@ -135,7 +136,8 @@ fn refuse(
         Support::Only([word, ..]) => note.advise(format!("write {word}, or leave it out")),
         Support::Except(["yes"]) => note.advise("write no, or leave it out"),
         Support::Except(_) if key.name == "mode" => {
-            note.advise("supported modes are ipip, sit, ip6ip6, ipip6 and any");
+            let names: Vec<_> = Mode::WORDS.iter().map(|(name, _)| *name).collect();
+            note.advise(format!("supported modes are {}", names.join(", ")));
         }
         _ => note.advise("leave it out"),
     }

@@ -24,6 +24,7 @@ mod report;
 mod routes;
 mod sections;
 mod settings;
+mod six_rd;
 pub mod store;
 pub mod tunnel;
 mod tunnels;
@@ -45,10 +46,10 @@ pub use model::{
 pub use propose::{Change, Proposal, Refused, Subject, Verb, propose};
 pub use store::{Edit, Ids, Store, Touched};
 
-pub use tunnel::{Encap, Family, Frames, InnerSource, Keys, Overlay, Settings, Tunnel};
+pub use tunnel::{Encap, Family, Frames, InnerSource, Keys, Overlay, Settings, SixRd, Tunnel};
 pub use words::{
     DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Offloads, Payload,
-    Profile, ReceiveSequence, Refusal, Rss, Spread, UdpEncap, UnmatchedIcmp, Word,
+    Profile, ReceiveSequence, Refusal, Rss, SixRdRole, Spread, UdpEncap, UnmatchedIcmp, Word,
 };
 
 use check::{Drafts, Misspelled};

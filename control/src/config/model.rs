@@ -1,7 +1,7 @@
 //! The configuration once it is known to be right: strong types, resolved names, nothing left to check.
 //! Everything but tunnels, which are in `tunnel.rs`. Parts are cheap to compare and to clone.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -180,4 +180,11 @@ pub enum Via {
     },
     /// A tunnel. Gateways on a tunnel's own net end up here as well.
     Tunnel(Name),
+    /// One of the many peers of a tunnel, by its IPv6 address there.
+    Peer {
+        /// The tunnel.
+        tunnel: Name,
+        /// The peer's address, which has its IPv4 address in it.
+        address: Ipv6Addr,
+    },
 }

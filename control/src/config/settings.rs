@@ -143,7 +143,7 @@ impl Setting {
                 settings.mtu = mtu.number();
                 settings.static_mtu = false;
             }
-            Self::StaticMtu(mtu) if mode == Mode::Sit => {
+            Self::StaticMtu(mtu) if matches!(mode, Mode::Sit | Mode::SixRd | Mode::Isatap) => {
                 //= RFC 4213 §3.2.1: a static tunnel MTU goes with a clear outer DF bit
                 settings.mtu = Some(*mtu);
                 settings.static_mtu = true;

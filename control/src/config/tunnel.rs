@@ -1,18 +1,19 @@
 //! A tunnel once its configuration is known to be right, every setting resolved: what the file says for it,
 //! else what `defaults.tunnels` says, else what its profile says.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU8, NonZeroU16};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_dataplane::tunnel::peers::{self, six_rd::SixRdSetup};
 pub use adit_dataplane::wire::Family;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::model::{Name, NextHop, Route, RouteAction, Via};
 use super::words::{
     DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Payload, Profile, ReceiveSequence,
-    UdpEncap,
+    SixRdRole, UdpEncap,
 };
 
 /// An entry of `tunnels`.
@@ -30,7 +31,7 @@ pub struct Tunnel {
     pub local: Option<IpAddr>,
     /// More of them: with `local` they are a pool, and the inner flow chooses among them.
     pub more_locals: Box<[IpAddr]>,
-    /// The peer; `None` only with `unsafe_any_peer`.
+    /// The peer; `None` only with `unsafe_any_peer`, and where there are many.
     pub remote: Option<IpAddr>,
     /// What tells it from others between the same ends; few tunnels need it.
     pub keys: Option<Box<Keys>>,
@@ -40,6 +41,10 @@ pub struct Tunnel {
     pub overlay: Option<Box<Overlay>>,
     /// It carries Ethernet frames.
     pub frames: Option<Box<Frames>>,
+    /// The domain of a 6rd tunnel.
+    pub six_rd: Option<Box<SixRd>>,
+    /// The routers of an ISATAP link.
+    pub potential_routers: Box<[Ipv4Addr]>,
     /// The only port it is decapsulated from and encapsulated through.
     pub link: Option<Name>,
     /// The tunnel's own addresses, with the prefix length of their net.
@@ -104,16 +109,36 @@ pub struct Frames {
     pub attach: Option<Name>,
 }
 
+/// A 6rd domain (RFC 5969), and this node in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SixRd {
+    /// What the IPv6 addresses of the domain begin with.
+    pub prefix: Ipv6Net,
+    /// What the IPv4 addresses of its routers begin with.
+    pub relay_prefix: Ipv4Net,
+    /// Whom packets to outside of the domain go to, and may come from.
+    pub border_relays: Box<[Ipv4Addr]>,
+    /// Which of its routers this node is.
+    pub role: SixRdRole,
+}
+
 impl Mode {
     /// The family of the outer header; `None`: that of the peer's address.
     pub const fn outer(self) -> Option<Family> {
         match self {
-            Self::Ipip | Self::Sit | Self::Gre | Self::Gretap => Some(Family::Ipv4),
+            Self::Ipip | Self::Sit | Self::Gre | Self::Gretap | Self::SixRd | Self::Isatap => {
+                Some(Family::Ipv4)
+            }
             Self::Ip6ip6 | Self::Ipip6 | Self::Any | Self::Ip6gre | Self::Ip6gretap => {
                 Some(Family::Ipv6)
             }
             Self::Vxlan | Self::Geneve => None,
         }
+    }
+
+    /// Whether its peers are in the IPv6 addresses of packets.
+    pub const fn has_many_peers(self) -> bool {
+        matches!(self, Self::SixRd | Self::Isatap)
     }
 
     /// Whether it has a GRE header.
@@ -156,6 +181,51 @@ impl Tunnel {
     /// The port that it is attached to, if it carries frames.
     pub fn attached_to(&self) -> Option<&Name> {
         self.frames.as_deref()?.attach.as_ref()
+    }
+
+    /// Nets that are reached through it without a route: those of its addresses, and its 6rd domain.
+    pub fn nets(&self) -> impl Iterator<Item = IpNet> {
+        let domain = self.six_rd.as_deref().map(|domain| IpNet::V6(domain.prefix));
+        let own = self.addresses.iter().map(IpNet::trunc);
+        own.chain(domain.filter(|domain| !self.addresses.iter().any(|net| net.trunc() == *domain)))
+    }
+
+    /// How it finds its peers, where it has many; none of the routes through it is in that.
+    pub fn peer_kind(&self) -> Option<peers::Kind> {
+        match self.mode {
+            Mode::SixRd => {
+                Some(peers::Kind::SixRd(peers::six_rd::SixRd::new(&self.six_rd_setup()?)))
+            }
+            Mode::Isatap => {
+                let on_link = self.addresses.iter().filter_map(|net| match net {
+                    IpNet::V6(net) => Some(net.trunc()),
+                    IpNet::V4(_) => None,
+                });
+                let link = peers::isatap::Isatap::new(on_link, &self.potential_routers);
+                Some(peers::Kind::Isatap(link))
+            }
+            _ => None,
+        }
+    }
+
+    /// What is delegated to this node as a router of a 6rd domain: nothing else in it is routed there.
+    pub fn delegated(&self) -> Option<IpNet> {
+        let Some(IpAddr::V4(local)) = self.local else { return None };
+        Some(IpNet::V6(self.six_rd_setup()?.delegated(local)?))
+    }
+
+    /// The domain as the packet path has it.
+    pub fn six_rd_setup(&self) -> Option<SixRdSetup> {
+        let (Some(domain), Some(IpAddr::V4(local))) = (&self.six_rd, self.local) else {
+            return None;
+        };
+        Some(SixRdSetup {
+            prefix: domain.prefix,
+            relay_prefix: domain.relay_prefix,
+            border_relays: domain.border_relays.clone(),
+            is_relay: domain.role == SixRdRole::Br,
+            local,
+        })
     }
 
     /// Its shorthand routes.

@@ -1,7 +1,7 @@
 //! The section `tunnels`, entry by entry: what the file says, over what `defaults.tunnels` says, over what the
 //! profile says. What tunnels have to do with each other and with ports is checked in `check`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -17,7 +17,8 @@ use super::read::{self, quoted};
 use super::report::{Field, Part, Place, Report, Spot};
 use super::sections::{Sections, set};
 use super::settings::{Setting, SharedSettings};
-use super::tunnel::{Family, Frames, Keys, LOCALS_MAX, Tunnel};
+use super::six_rd;
+use super::tunnel::{Family, Frames, Keys, LOCALS_MAX, SixRd, Tunnel};
 use super::udp_encap::{self, WrittenEncap};
 use super::vocabulary::{self, NOT_IN_DEFAULTS};
 use super::words::{Mode, Payload, Profile, Word as _};
@@ -38,7 +39,7 @@ pub(super) struct TunnelDraft<'t> {
 pub(super) type TunnelNames = FxHashMap<Name, usize>;
 
 /// Keys whose being there matters when the mode is known.
-const MINDED: [&str; 28] = [
+const MINDED: [&str; 30] = [
     "mode",
     "payload",
     "mtu",
@@ -67,6 +68,8 @@ const MINDED: [&str; 28] = [
     "udp-checksum",
     "strict-reserved",
     "vlan-tags",
+    "6rd",
+    "potential-routers",
 ];
 
 /// What was written for a tunnel, or for all of them; `None` is not mentioned.
@@ -82,6 +85,8 @@ pub(super) struct Said {
     encap: Option<Box<WrittenEncap>>,
     overlay: WrittenOverlay,
     attach: Option<Name>,
+    six_rd: Option<Box<SixRd>>,
+    potential_routers: Option<Box<[Ipv4Addr]>>,
     link: Option<Name>,
     addresses: Box<[IpNet]>,
     routes: Box<[IpNet]>,
@@ -197,7 +202,11 @@ fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
             Some(": the outer header is IPv4")
         }
         "dont-fragment" if !is_ipv4 => Some(": IPv6 has no such bit"),
-        "static-mtu" if mode != Mode::Sit => Some(", only for sit"),
+        "static-mtu" if !matches!(mode, Mode::Sit | Mode::SixRd | Mode::Isatap) => {
+            Some(", only for sit, 6rd and isatap")
+        }
+        "6rd" if mode != Mode::SixRd => Some(", only for 6rd"),
+        "potential-routers" if mode != Mode::Isatap => Some(", only for isatap"),
         "payload" if !matches!(mode, Mode::Sit | Mode::Any | Mode::Geneve | Mode::Vxlan) => {
             Some(", which says itself what it carries")
         }
@@ -314,7 +323,16 @@ fn decides(key: &str) -> bool {
     overlay::KEYS.contains(&key)
         || matches!(
             key,
-            "mode" | "payload" | "local" | "remote" | "link" | "key" | "keys" | "encap" | "attach"
+            "mode"
+                | "payload"
+                | "local"
+                | "remote"
+                | "link"
+                | "key"
+                | "keys"
+                | "encap"
+                | "attach"
+                | "6rd"
         )
 }
 
@@ -333,6 +351,10 @@ impl Said {
             "routes" => {
                 let routes = read::list_of_good(report, field, read::prefix);
                 set(&mut self.routes, routes.map(Vec::into_boxed_slice));
+            }
+            "potential-routers" => {
+                let routers = six_rd::relays(report, field).map(Vec::into_boxed_slice);
+                self.potential_routers = routers;
             }
             "enabled" => self.enabled = read::boolean(report, field),
             "latency" => self.latency = read::boolean(report, field),
@@ -358,6 +380,7 @@ impl Said {
             key if overlay::KEYS.contains(&key) => self.overlay.read(report, key, field)?,
             "attach" => self.attach = Some(Arc::from(read::text(report, field)?)),
             "keys" => self.keys = Some(Box::new(gre_keys::each(report, field)?)),
+            "6rd" => self.six_rd = Some(Box::new(six_rd::read(report, field)?)),
             _ => self.link = Some(Arc::from(read::text(report, field)?)),
         }
         Some(())
@@ -411,17 +434,24 @@ impl Said {
             payload,
             local,
             more_locals,
-            remote: self.remote.or(defaults.remote),
+            // The peers of 6rd are no setting.
+            remote: self.remote.or(defaults.remote).filter(|_| !mode.has_many_peers()),
             keys: self.keys.or_else(|| defaults.keys.clone()).filter(|_| mode.is_gre()),
             encap: self
                 .encap
                 .or_else(|| defaults.encap.clone())
-                .filter(|_| !mode.is_overlay())
+                .filter(|_| !mode.is_overlay() && !mode.has_many_peers())
                 .map(|e| Box::new(e.resolve(outer, profile))),
             overlay,
             frames: (payload == Payload::Ethernet).then(|| {
                 Box::new(Frames { attach: self.attach.or_else(|| defaults.attach.clone()) })
             }),
+            potential_routers: self
+                .potential_routers
+                .or_else(|| defaults.potential_routers.clone())
+                .filter(|_| mode == Mode::Isatap)
+                .unwrap_or_default(),
+            six_rd: self.six_rd.or_else(|| defaults.six_rd.clone()).filter(|_| mode == Mode::SixRd),
             link: self.link.or_else(|| defaults.link.clone()),
             addresses: self.addresses,
             routes: self.routes,
@@ -471,7 +501,7 @@ fn resolve_payload(mode: Mode, profile: Profile, payload: Option<Payload>) -> Pa
     let of_ip = payload.filter(|p| matches!(p, Payload::Ipip | Payload::Ip6ip | Payload::Any));
     match (mode, profile) {
         (Mode::Ipip | Mode::Ipip6, _) => Payload::Ipip,
-        (Mode::Ip6ip6, _) => Payload::Ip6ip,
+        (Mode::Ip6ip6 | Mode::SixRd | Mode::Isatap, _) => Payload::Ip6ip,
         // iproute2 creates sit tunnels that carry everything.
         (Mode::Gre | Mode::Ip6gre, _) => Payload::Any,
         (Mode::Geneve, _) if payload == Some(Payload::Ip) => Payload::Ip,

@@ -111,7 +111,7 @@ pub(super) const NEXT_HOP: &[Key] = &[key("via"), key("port"), key("tunnel"), ke
 
 /// Modes of the vocabulary that this version does not terminate.
 const LATER_MODES: &[&str] =
-    &["erspan", "ip6erspan", "mplsip", "mplsip6", "6rd", "isatap", "vti", "vti6", "minimal"];
+    &["erspan", "ip6erspan", "mplsip", "mplsip6", "vti", "vti6", "minimal"];
 
 pub(super) const TUNNEL: &[Key] = &[
     key("profile"),
@@ -176,8 +176,8 @@ pub(super) const TUNNEL: &[Key] = &[
     not_yet("erspan"),
     not_yet("labels"),
     not_yet("push"),
-    not_yet("6rd"),
-    not_yet("potential-routers"),
+    key("6rd"),
+    key("potential-routers"),
     key("attach"),
     not_yet("mirror"),
     not_yet("ipsec-secret"),
@@ -186,6 +186,10 @@ pub(super) const TUNNEL: &[Key] = &[
 /// Of `encap`.
 pub(super) const ENCAP: &[Key] =
     &[key("type"), key("port"), key("dport"), key("sport"), key("checksum"), key("variant")];
+
+/// Of `6rd`.
+pub(super) const SIX_RD: &[Key] =
+    &[key("prefix"), key("relay-prefix"), key("border-relays"), key("role")];
 
 /// Of `keys`.
 pub(super) const KEYS: &[Key] = &[key("input"), key("output")];

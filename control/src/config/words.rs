@@ -134,6 +134,20 @@ words!(
         Vxlan = "vxlan",
         /// Ethernet frames, or IPv4 and IPv6, in GENEVE (RFC 8926), likewise.
         Geneve = "geneve",
+        /// IPv6 in IPv4 whose peers are in the IPv6 addresses (RFC 5969).
+        SixRd = "6rd",
+        /// IPv6 in IPv4 whose peers are in the interface identifiers (RFC 5214).
+        Isatap = "isatap",
+    }
+);
+
+words!(
+    /// `tunnels.*.6rd.role`: which router of the domain this node is.
+    SixRdRole {
+        /// A customer's.
+        Ce = "ce",
+        /// A border relay.
+        Br = "br",
     }
 );
 

@@ -122,8 +122,15 @@ impl Controller {
 
     /// What was learnt about a path is not true where it leaves by another port now.
     fn forget_moved_paths(&mut self) {
-        for path in self.compiler.take_moved_paths() {
-            self.soft_state.clear(path);
+        let moved = self.compiler.take_moved_paths();
+        for path in &moved {
+            self.soft_state.clear(*path);
+        }
+        if !moved.is_empty() {
+            for (_, path) in self.soft_state.peers().filter(|(peer, _)| moved.contains(&peer.from))
+            {
+                self.soft_state.clear(path);
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a Linux kernel sent through its own GRE, FOU and GUE, replayed: `captures/linux`, from Linux 6.1. Each packet has to
+//! What a Linux kernel sent through its own GRE, FOU, GUE and 6rd, replayed: `captures/linux`, from Linux 6.1. Each packet has to
 //! come out as tshark shows it inside its frame, so neither its header nor what is in it is read by anything of ours.
 
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ const SUMMED: (&str, &str) = ("require-checksum", "yes");
 
 /// Each with the strictest settings that its packets meet.
 #[rustfmt::skip]
-const KINDS: [Kind; 35] = [
+const KINDS: [Kind; 36] = [
     kind("gre", "gre", &[]),
     kind("gre-key", "gre", &[("key", "7")]),
     kind("gre-key-0", "gre", &[("key", "0")]),
@@ -66,6 +66,7 @@ const KINDS: [Kind; 35] = [
     kind("gue-ip6tnl", "any", &[("encap", "{ type: gue }")]),
     kind("gue-ip6gre", "ip6gre", &[("encap", "{ type: gue }")]),
     kind("gue-ip6gre-all", "ip6gre", &[("key", "7"), SUMMED, NUMBERED, ALL_NUMBERED, ("encap", "{ type: gue }")]),
+    kind("6rd", "6rd", &[("6rd", r#"{ prefix: "fd00::/24", relay-prefix: 198.51.100.0/24, border-relays: [198.51.100.9] }"#)]),
 ];
 
 impl Kind {
@@ -78,6 +79,8 @@ impl Kind {
         let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
         let (local, remote) = if matches!(self.mode, "ipip6" | "ip6ip6" | "any" | "ip6gre") {
             (r#""2001:db8:a::1""#, r#""2001:db8:b::2""#)
+        } else if self.mode == "6rd" {
+            ("198.51.100.1", "")
         } else {
             ("198.51.100.1", "203.0.113.2")
         };
@@ -93,6 +96,7 @@ impl Kind {
             .route("{ to: default, via: 198.51.100.254 }")
             .route(r#"{ to: "::/0", via: "2001:db8:a::fe" }"#);
         let carried = match self.mode {
+            "6rd" => "[]",
             "ipip" | "ipip6" => "[152.16.10.0/24]",
             "sit" | "ip6ip6" if !self.keys.contains(&("payload", "any")) => r#"["fd00:2::/64"]"#,
             _ => r#"[152.16.10.0/24, "fd00:2::/64"]"#,

@@ -20,6 +20,7 @@ mod turn;
 
 mod changes;
 mod devices;
+mod embedded;
 mod families;
 mod flood;
 mod idle;

@@ -74,6 +74,7 @@ counters! {
     IfRxEcnLog: event "if.rx_ecn_log", "decap: ECN combinations that should not occur";
     IfRxInnerMartianSrc: drop "if.rx_inner_martian_src", "decap: inner source that no host may have";
     IfRxInnerOwnSrc: drop "if.rx_inner_own_src", "decap: inner source is one of our own addresses";
+    IfRxSpoofEmbedded: drop "if.rx_spoof_embedded", "decap: inner source in which another outer address is embedded, or which no relay may send";
     IfRxInnerSrcFilter: drop "if.rx_inner_src_filter", "decap: inner source that does not belong behind this tunnel";
     IfRxInnerDstDenied: drop "if.rx_inner_dst_denied", "decap: inner destination not allowed";
     IfRxInnerSrcRoute: drop "if.rx_inner_src_route", "decap: inner packet with a source route or routing header type 0";

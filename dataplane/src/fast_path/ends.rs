@@ -84,7 +84,19 @@ fn stranger_ipv4(plain: PlainIpv4, found: Found, round: &Round<'_>) -> Outcome {
     let (local, remote) = (plain.destination(), plain.source());
     let is_host = plain.is_from_host() && !round.tables.local.is_no_source_ipv4(remote);
     let kinship = || round.tables.labelled_by_ipv4.kinship(local, remote, None);
+    let found = if plain.is_fragment() { whose_piece(found, remote, round) } else { found };
     stranger(found, is_host, plain.is_fragment(), kinship, round)
+}
+
+/// Whose a piece from `remote` is: nobody's, if the tunnel of its addresses can't have packets from there.
+#[inline(never)]
+fn whose_piece(found: Found, remote: u32, round: &Round<'_>) -> Found {
+    let Found::Tunnel(id) = found else { return found };
+    let peers = round.tables.tunnel(id).and_then(|tunnel| tunnel.setup.peers.as_ref());
+    match peers {
+        Some(peers) if !peers.may_be_peer(remote) => Found::Nothing,
+        _ => found,
+    }
 }
 
 /// The same for IPv6, where a piece has a header that says so.

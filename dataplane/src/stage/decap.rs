@@ -64,7 +64,7 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         return Verdict::drop(Counter::TunNoMatch);
     };
     let outer = read_outer(packet.data());
-    let from_anyone = tunnel.setup.remote.is_none();
+    let from_anyone = tunnel.setup.remote.is_none() && tunnel.setup.peers.is_none();
     round.note(|| Event::Decap { tunnel: id, outer: Header::of(packet.data()), from_anyone });
     if let Err(counter) = check_outer(tunnel, id, outer, packet.meta.ingress, round) {
         return Verdict::drop_in(counter, id);
@@ -104,8 +104,12 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     };
     let overhead = u16::try_from(tunnel.overhead()).unwrap_or(u16::MAX);
     let is_ipv4 = carried == protocol::IPV4;
-    let learnt = round.learnt(tunnel.plain.path);
-    let mtu = tunnel.setup.effective_mtu(overhead, is_ipv4, learnt);
+    let way = if tunnel.setup.peers.is_some() {
+        round.tables.sizes_to_peer(tunnel, outer.source_ipv4, packet.data(), round.now)
+    } else {
+        tunnel.setup.way(round.learnt(tunnel.plain.path))
+    };
+    let mtu = tunnel.setup.effective_mtu(overhead, is_ipv4, way);
     clamp(packet, tunnel, id, mtu, round);
     round.note(|| Event::Accepted { tunnel: id, length: packet.len() });
     round.count_rx(tunnel.setup.slot, tunnel.setup.latency, packet.len());
@@ -364,13 +368,17 @@ fn check_ipv6(
     let (source, destination) = (header.source(), header.destination());
     if source != 0 || !is_duplicate_probe(header) {
         let checked = check_source_ipv6(tunnel, id, source, destination, round);
+        let checked = check_embedded(tunnel, source, outer.source_ipv4, checked);
         note_source(tunnel, id, Ipv6Addr::from(source).into(), checked, round);
         checked?;
+    } else {
+        check_embedded(tunnel, source, outer.source_ipv4, Ok(()))?;
     }
     let next_hop = round.tables.route_ipv6(destination);
     let checked = check_destination_ipv6(tunnel, destination, next_hop, round);
     note_destination(tunnel, Ipv6Addr::from(destination).into(), checked, round);
     checked?;
+    check_domain(tunnel, (source, destination), next_hop, round)?;
     let (mut at, mut is_piece) = ((next_header, ipv6::HEADER_LEN), false);
     if is_extension(next_header) {
         let upper = header.upper_layer();
@@ -396,6 +404,42 @@ fn check_ipv6(
         ipv6::set_traffic_class(packet.data_mut(), class);
     }
     Ok(next_hop)
+}
+
+/// Whether the outer source is the one that the inner source says, where a tunnel goes by that; `checked`:
+/// what the filters of all tunnels say.
+#[inline]
+fn check_embedded(
+    tunnel: &Tunnel,
+    source: u128,
+    remote: u32,
+    checked: Result<(), Counter>,
+) -> Result<(), Counter> {
+    match (&tunnel.setup.peers, checked) {
+        (Some(peers), Ok(()) | Err(Counter::IfRxInnerSrcFilter)) => {
+            peers.judge_source(source, remote).and(checked)
+        }
+        _ => checked,
+    }
+}
+
+/// Whether a packet is for this router, in a domain of many.
+#[inline]
+fn check_domain(
+    tunnel: &Tunnel,
+    (source, destination): (u128, u128),
+    next_hop: NextHop,
+    round: &Round<'_, impl Witness>,
+) -> Result<(), Counter> {
+    let Some(peers) = &tunnel.setup.peers else { return Ok(()) };
+    let is_local = next_hop == NextHop::Local;
+    let may_turn = tunnel.setup.hairpin;
+    let checked = peers.judge_destination((source, destination), is_local, may_turn);
+    round.note(|| Event::InDomain {
+        destination: Ipv6Addr::from(destination),
+        refused: checked.err(),
+    });
+    checked
 }
 
 /// Notes whether an inner source was believed, and what speaks for it.

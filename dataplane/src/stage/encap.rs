@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use super::aim::{Aim, aim, underlay};
 use super::clamp::{clamp, clamp_in_frame};
 use super::{After, Round, Verdict, Verdicts, frame};
 use crate::counters::Counter;
@@ -10,16 +11,15 @@ use crate::node::flow::flow_label;
 use crate::node::icmp_error::IcmpError;
 use crate::node::options::{EncapLimit, encap_limit};
 use crate::packet::{Burst, Flags, Packet, Path};
-use crate::tables::NextHop;
-use crate::tables::soft_state::{PathMtu, TunnelPath};
+use crate::tables::soft_state::TunnelPath;
 use crate::tunnel::lookup::Protocols;
-use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch, Rewrite};
-use crate::tunnel::size::SizeLimits;
+use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch};
+use crate::tunnel::size::{SizeLimits, Way};
 use crate::tunnel::{Tunnel, TunnelSetup, ecn};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{Family, protocol};
-use crate::witness::{Event, Hop, TunnelSize, Witness, Wrapped};
+use crate::witness::{Event, TunnelSize, Witness, Wrapped};
 
 /// Encapsulates every packet of the burst that goes into a tunnel.
 pub fn encap_burst(
@@ -57,14 +57,14 @@ pub(super) struct Inner {
 impl Inner {
     /// The hash of the flow that it belongs to; that of a frame without a packet are its stations.
     #[inline]
-    fn hash(&self, bytes: &[u8], round: &Round<'_, impl Witness>) -> u64 {
+    pub(super) fn hash(&self, bytes: &[u8], round: &Round<'_, impl Witness>) -> u64 {
         match self.ip_at {
             Some(at) => round.tables.flow.hash(bytes.get(at..).unwrap_or(&[])),
             None => frame::hash_of_stations(bytes, round),
         }
     }
 
-    const fn is_frame(&self) -> bool {
+    pub(super) const fn is_frame(&self) -> bool {
         self.protocol == protocol::ETHERNET
     }
 }
@@ -76,11 +76,13 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         return Verdict::drop(Counter::Ip4NoRoute);
     };
     round.note(|| Event::Encap { tunnel: id, length: packet.len() });
-    match may_enter(packet, tunnel, id, round) {
-        Ok(limit) => {
-            let inner = read_inner(packet.data());
-            put_inside(packet, (tunnel, id), inner, limit, round)
-        }
+    let entered = may_enter(packet, tunnel, id, round).and_then(|limit| {
+        round.note(|| Event::MayEnter { tunnel: id, limit });
+        let inner = read_inner(packet.data());
+        Ok((inner, limit, aim(packet.data(), (tunnel, id), inner, round)?))
+    });
+    match entered {
+        Ok((inner, limit, aim)) => put_inside(packet, (tunnel, id), (inner, limit), &aim, round),
         Err(verdict) => verdict,
     }
 }
@@ -95,51 +97,53 @@ pub fn encap_frame(
         return Verdict::drop(Counter::L2NotForUs);
     };
     round.note(|| Event::Encap { tunnel: id, length: packet.len() });
-    match may_enter_any(packet, tunnel, id, Protocols::ETHERNET, round) {
-        Ok(()) => {
-            let rules = tunnel.setup.frames.as_ref();
-            if rules.is_some_and(|rules| !rules.takes_tags) && frame::is_tagged(packet.data()) {
-                return Verdict::drop_in(Counter::IfTxPayloadUnsupported, id);
-            }
-            let inner = frame::read(packet.data());
+    let entered = may_enter_any(packet, tunnel, id, Protocols::ETHERNET, round).and_then(|()| {
+        let rules = tunnel.setup.frames.as_ref();
+        if rules.is_some_and(|rules| !rules.takes_tags) && frame::is_tagged(packet.data()) {
+            return Err(Verdict::drop_in(Counter::IfTxPayloadUnsupported, id));
+        }
+        round.note(|| Event::MayEnter { tunnel: id, limit: None });
+        let inner = frame::read(packet.data());
+        Ok((inner, aim(packet.data(), (tunnel, id), inner, round)?))
+    });
+    match entered {
+        Ok((inner, aim)) => {
             // Nobody behind the port is told of errors: a station is no host.
             packet.meta.flags.set(Flags::LOCAL);
-            put_inside(packet, (tunnel, id), inner, None, round)
+            put_inside(packet, (tunnel, id), (inner, None), &aim, round)
         }
         Err(Verdict::Reject(_, loss)) => Verdict::Drop(loss),
         Err(verdict) => verdict,
     }
 }
 
-/// What is left to do when it is known that a packet or frame may enter. `limit`: see [`may_enter`].
+/// What is left to do when it is known that a packet or frame may enter, and where it goes. `limit`: see
+/// [`may_enter`].
 #[inline]
 fn put_inside(
     packet: &mut Packet,
     (tunnel, id): (&Tunnel, TunnelId),
-    inner: Inner,
-    limit: Option<u8>,
+    (inner, limit): (Inner, Option<u8>),
+    aim: &Aim<'_>,
     round: &mut Round<'_, impl Witness>,
 ) -> Verdict {
     let setup = &tunnel.setup;
-    round.note(|| Event::MayEnter { tunnel: id, limit });
-    let extra_len = extra_header_len(tunnel, limit);
-    let (rewrite, towards) = tunnel.source_for(|| inner.hash(packet.data(), round));
-    let is_troubled = round.tables.soft_state.limit(towards) != u16::MAX;
-    let learnt = round.learnt(towards);
-    let outer_len = rewrite.len() + extra_len;
+    let is_troubled = round.tables.soft_state.limit(aim.path) != u16::MAX;
+    let way = aim.way(round);
+    let outer_len = aim.rewrite.len() + extra_header_len(tunnel, limit);
     let overhead = u16::try_from(outer_len + setup.shim.len()).unwrap_or(u16::MAX);
     // Sizes are those of packets, also where these are in frames.
     let around = overhead.saturating_add(setup.link_header_len());
-    let mut sizes = setup.size_limits(around, inner.dont_fragment, learnt);
+    let mut sizes = setup.size_limits(around, inner.dont_fragment, way);
     if !packet.meta.flags.has(Flags::PIECE) {
-        let mtu = setup.effective_mtu(around, inner.dont_fragment.is_some(), learnt);
+        let mtu = setup.effective_mtu(around, inner.dont_fragment.is_some(), way);
         match inner.ip_at {
             Some(0) => clamp(packet, tunnel, id, mtu, round),
             Some(at) => clamp_in_frame(packet, at, (tunnel, id), mtu, round),
             None => {}
         }
     }
-    round.note(|| tunnel_size(packet, setup, sizes, learnt, around));
+    round.note(|| tunnel_size(packet, setup, sizes, way, around));
     let fit = fit(packet, setup, inner, sizes, overhead);
     if let Fit::TooBig { mtu } = fit {
         if inner.is_frame() {
@@ -148,11 +152,11 @@ fn put_inside(
         let error = IcmpError::TooBig { mtu };
         return Verdict::reject_in(error, Counter::IfTxTooBig, id);
     }
-    let underlay = match underlay(packet.data(), tunnel, id, inner, round) {
+    let underlay = match underlay(packet.data(), aim.next_hop, id, inner, round) {
         Ok(underlay) => underlay,
         Err(verdict) => return verdict,
     };
-    if is_troubled && !inner.is_frame() && must_tell(packet, towards, round) {
+    if is_troubled && !inner.is_frame() && must_tell(packet, aim.path, round) {
         return Verdict::TellUnreachable(id);
     }
     let inner_len = packet.len();
@@ -163,10 +167,10 @@ fn put_inside(
         return Verdict::Fragment { mtu, then: After::Encap(id) };
     }
     sizes.dont_fragment &= !matches!(fit, Fit::CutOutside);
-    let patch = patch(packet.data(), tunnel, inner, (towards, sizes), round);
-    round.note(|| Event::Wrapped(wrapped(tunnel, id, rewrite, patch, inner, limit)));
+    let patch = patch(packet.data(), tunnel, inner, (aim.numbers, sizes), round);
+    round.note(|| Event::Wrapped(wrapped(tunnel, id, aim, patch, inner, limit)));
     let hash = if setup.shim.udp.is_some() { inner.hash(packet.data(), round) } else { 0 };
-    let front = Front { rewrite, len: outer_len, patch, limit, carried: inner.protocol, hash };
+    let front = Front { aim, len: outer_len, patch, limit, carried: inner.protocol, hash };
     if front.write(packet, setup).is_none() {
         return Verdict::drop(Counter::PortNoMbuf);
     }
@@ -184,7 +188,7 @@ fn put_inside(
 
 /// What is put in front of a packet.
 struct Front<'t> {
-    rewrite: &'t Rewrite,
+    aim: &'t Aim<'t>,
     /// Bytes of the outer IP header, and of what belongs to it.
     len: usize,
     patch: Patch,
@@ -207,8 +211,8 @@ impl Front<'_> {
         }
         let room = packet.prepend(self.len)?;
         match setup.outer {
-            Family::Ipv4 => self.rewrite.write_ipv4(room, self.patch),
-            Family::Ipv6 => self.rewrite.write_ipv6(room, self.patch, self.limit),
+            Family::Ipv4 => self.aim.write_ipv4(room, self.patch),
+            Family::Ipv6 => self.aim.rewrite.write_ipv6(room, self.patch, self.limit),
         }
         if shim_len != 0 {
             setup.shim.finish(packet.data_mut(), self.len);
@@ -298,7 +302,7 @@ fn may_enter_any(
     if !setup.up {
         return Err(Verdict::drop_in(Counter::IfTxDown, id));
     }
-    if setup.remote.is_none() || setup.local.is_none() {
+    if (setup.remote.is_none() && setup.peers.is_none()) || setup.local.is_none() {
         return Err(Verdict::drop_in(Counter::IfTxNoRemote, id));
     }
     let (entered, limit) =
@@ -430,27 +434,6 @@ fn fit(
     }
 }
 
-/// How the outer packet leaves.
-#[inline]
-fn underlay(
-    bytes: &[u8],
-    tunnel: &Tunnel,
-    id: TunnelId,
-    inner: Inner,
-    round: &Round<'_, impl Witness>,
-) -> Result<Verdict, Verdict> {
-    let next_hop = round.choose_by(tunnel.setup.underlay, || inner.hash(bytes, round));
-    round.note(|| Event::Underlay { tunnel: id, hop: Hop::of(next_hop, round.tables) });
-    match next_hop {
-        NextHop::Via(adjacency) => Ok(Verdict::Transmit(adjacency)),
-        NextHop::Connected(port) => Ok(Verdict::TransmitOnLink(port)),
-        NextHop::Tunnel(next) if next == id => Err(Verdict::drop_in(Counter::IfTxLoopDev, id)),
-        NextHop::Tunnel(next) => Ok(Verdict::Encap(next)),
-        _ if inner.is_frame() => Err(Verdict::drop_in(Counter::IfTxNoRoute, id)),
-        _ => Err(Verdict::reject_in(IcmpError::HostUnreachable, Counter::IfTxNoRoute, id)),
-    }
-}
-
 #[inline]
 fn patch(
     bytes: &[u8],
@@ -493,15 +476,15 @@ fn tunnel_size(
     packet: &Packet,
     setup: &TunnelSetup,
     limits: SizeLimits,
-    learnt: Option<PathMtu>,
+    way: Way,
     overhead: u16,
 ) -> Event {
     Event::TunnelSize(TunnelSize {
         length: packet.len(),
         limits,
         configured: setup.mtu,
-        underlay: setup.underlay_mtu,
-        learnt,
+        underlay: way.underlay_mtu,
+        learnt: way.learnt,
         overhead,
     })
 }
@@ -510,7 +493,7 @@ fn tunnel_size(
 fn wrapped(
     tunnel: &Tunnel,
     id: TunnelId,
-    rewrite: &Rewrite,
+    aim: &Aim<'_>,
     patch: Patch,
     inner: Inner,
     limit: Option<u8>,
@@ -518,10 +501,10 @@ fn wrapped(
     let setup = &tunnel.setup;
     let is_ipv4 = setup.outer == Family::Ipv4;
     let (source, destination): (IpAddr, IpAddr) = if is_ipv4 {
-        let ends = [rewrite.local_ipv4(), rewrite.remote_ipv4()];
+        let ends = [aim.rewrite.local_ipv4(), aim.remote_ipv4()];
         ends.map(|end| IpAddr::V4(end.into())).into()
     } else {
-        let ends = [rewrite.local_ipv6(), rewrite.remote_ipv6()];
+        let ends = [aim.rewrite.local_ipv6(), aim.rewrite.remote_ipv6()];
         ends.map(|end| IpAddr::V6(end.into())).into()
     };
     Wrapped {
@@ -531,7 +514,7 @@ fn wrapped(
         destination,
         sources: 1 + setup.more_locals.len(),
         is_ipv4,
-        overhead: rewrite.len() + extra_header_len(tunnel, limit) + setup.shim.len(),
+        overhead: aim.rewrite.len() + extra_header_len(tunnel, limit) + setup.shim.len(),
         carried: inner.protocol,
         inner_tos: inner.tos,
         inner_dont_fragment: inner.dont_fragment,

@@ -113,7 +113,11 @@ fn judge_inside(
     }
     let overhead = u16::try_from(tunnel.overhead()).unwrap_or(u16::MAX);
     let around = overhead.saturating_add(tunnel.setup.link_header_len());
-    let mtu = tunnel.setup.effective_mtu(around, is_ipv4, round.learnt(tunnel.plain.path));
+    let mtu = tunnel.setup.effective_mtu(
+        around,
+        is_ipv4,
+        tunnel.setup.way(round.learnt(tunnel.plain.path)),
+    );
     clamp_in_frame(packet, at, (tunnel, id), mtu, round);
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! A stage looks things up and changes headers. It sends, releases and allocates nothing: that is
 //! the worker's, which acts on the last verdict.
 
+mod aim;
 mod clamp;
 pub mod classify;
 pub mod decap;

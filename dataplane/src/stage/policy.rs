@@ -11,12 +11,7 @@ use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::{nd, protocol};
 use crate::witness::Witness;
 
-/// A source that no host may have (RFC 1812 §5.3.7): 0/8, 127/8, multicast and class E.
-#[inline]
-pub fn is_martian_ipv4(source: u32) -> bool {
-    let net = source >> 24;
-    net == 0 || net == 127 || net >= 224
-}
+pub use crate::wire::ipv4::is_martian as is_martian_ipv4;
 
 /// A source that no host may have: multicast, `::/96` with `::` and `::1` in it, and `::ffff:0:0/96`.
 #[inline]

@@ -3,11 +3,12 @@
 
 use core::net::IpAddr;
 
+use crate::clock::Nanos;
 use crate::counters::CounterSlot;
 use crate::interface::{Interface, PortId, TunnelId};
 use crate::node::icmp_relay::{Inner, Quote, UnderlayError};
-use crate::tables::Tables;
 use crate::tables::soft_state::TunnelPath;
+use crate::tables::{Tables, WayToPeer};
 use crate::tunnel::Tunnel;
 use crate::tunnel::lookup::{
     Class, Found, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup, is_tunnel_protocol,
@@ -23,10 +24,37 @@ use crate::witness::Event;
 pub(crate) struct Sent<'a> {
     pub(crate) id: TunnelId,
     pub(crate) tunnel: &'a Tunnel,
-    pub(crate) path: TunnelPath,
+    pub(crate) to: To,
     pub(crate) quote: Quote<'a>,
     /// What was inside, as far as the quote shows it.
     pub(crate) inner: Option<Inner>,
+}
+
+/// Where it was sent.
+#[derive(Clone, Copy)]
+pub(crate) enum To {
+    /// To the tunnel's remote, by this path.
+    Remote(TunnelPath),
+    /// To one of many peers.
+    Peer(WayToPeer),
+}
+
+impl To {
+    /// The path that something is known about, if it has a number yet.
+    pub(crate) fn path(self, tables: &Tables) -> TunnelPath {
+        match self {
+            Self::Remote(path) => path,
+            Self::Peer(way) => tables.soft_state.path_to(way.peer),
+        }
+    }
+
+    /// The path that something is to be learnt about.
+    pub(crate) fn path_to_learn(self, tables: &Tables, now: Nanos) -> TunnelPath {
+        match self {
+            Self::Remote(path) => path,
+            Self::Peer(way) => tables.soft_state.place_for(way.peer, now),
+        }
+    }
 }
 
 /// What becomes of an ICMP message that changes nothing.
@@ -110,7 +138,26 @@ impl<'a> Sent<'a> {
         if inner.is_some_and(|inner| !came_through(&inner, id, tables)) {
             return Err(rejected);
         }
-        Ok(Some(Self { id, tunnel, path, quote, inner }))
+        let to = match (&tunnel.setup.peers, quote.destination) {
+            (Some(peers), IpAddr::V4(remote)) => {
+                let goes_there = |inner: Inner| peers.sends_to(inner.destination, remote.into());
+                if !inner.is_none_or(goes_there) {
+                    return Err(rejected);
+                }
+                let hash = || tables.flow.hash(quote.inner);
+                To::Peer(tables.way_to_peer(tunnel, remote.into(), hash))
+            }
+            _ => To::Remote(path),
+        };
+        Ok(Some(Self { id, tunnel, to, quote, inner }))
+    }
+
+    /// The largest outer packet that the port takes by which it left, or the tunnel that it went through.
+    pub(crate) fn underlay_mtu(&self) -> u16 {
+        match self.to {
+            To::Remote(_) => self.tunnel.setup.underlay_mtu,
+            To::Peer(way) => way.underlay_mtu,
+        }
     }
 
     /// For who watches.
@@ -130,7 +177,7 @@ fn find_tunnel<'t>(
     let sends_so = |id: TunnelId| {
         let tunnel = tables.tunnel(id)?;
         let setup = &tunnel.setup;
-        let is_peer = setup.remote == Some(quote.destination);
+        let is_peer = tunnel.may_be_peer(quote.destination);
         let is_its = is_peer && setup.recognise(quote.protocol, quote.inner).is_some();
         is_its.then_some((id, tunnel))
     };

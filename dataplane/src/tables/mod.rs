@@ -7,6 +7,7 @@ mod next_hop;
 mod operation;
 mod pair;
 pub mod soft_state;
+mod way_to_peer;
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use next_hop::{
 };
 pub use operation::Operation;
 pub use pair::{StillRead, TablePair};
+pub use way_to_peer::WayToPeer;
 
 /// A port as the packet path knows it.
 #[derive(Clone, Debug)]

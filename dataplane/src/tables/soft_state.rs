@@ -8,12 +8,16 @@
 //! learnt about any path not even for that. What has run out is noticed by the next packet that
 //! would be held up by it; there are no timers.
 
+mod peers;
+
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use zerocopy::{FromBytes, FromZeros, KnownLayout};
 
 use crate::clock::Nanos;
+
+pub use peers::{PEERS_MAX, Peer};
 
 /// The path from one of our outer addresses to one remote, by number. The control side numbers
 /// them; all tunnels between these ends have the same.
@@ -52,6 +56,8 @@ pub struct SoftState {
     /// zeros says that nothing is known.
     limits: Box<[Limit]>,
     paths: Box<[PathState]>,
+    /// Who has the paths behind those with numbers; 0: nobody.
+    peers: Box<[AtomicU64]>,
 }
 
 #[derive(Debug, FromBytes, KnownLayout)]
@@ -94,16 +100,18 @@ impl SoftState {
     /// # Panics
     /// When there is no memory for them.
     pub fn new(paths: usize) -> Self {
+        let paths = paths + PEERS_MAX;
         let limits = <[Limit]>::new_box_zeroed_with_elems(paths)
             .expect("memory for the state of paths, because nothing works without");
         let paths = <[PathState]>::new_box_zeroed_with_elems(paths)
             .expect("memory for the state of paths, because nothing works without");
-        Self { known: AtomicU32::new(0), limits, paths }
+        let peers = (0..PEERS_MAX).map(|_| AtomicU64::new(0)).collect();
+        Self { known: AtomicU32::new(0), limits, paths, peers }
     }
 
-    /// How many paths it has room for.
+    /// How many paths with numbers it has room for.
     pub fn room(&self) -> usize {
-        self.paths.len()
+        self.paths.len() - self.peers.len()
     }
 
     /// Whether anything is known about any path.

@@ -11,6 +11,7 @@ pub mod gre;
 pub(crate) mod gue;
 pub mod lookup;
 mod outer;
+pub mod peers;
 pub mod plain;
 pub mod policy;
 pub mod rewrite;
@@ -34,6 +35,7 @@ use crate::wire::{Family, ethernet, ipv4, ipv6, protocol};
 use ecn::EcnEncap;
 use frames::FrameRules;
 use lookup::Protocols;
+use peers::Peers;
 use plain::{Facts, Plain, SourceNet};
 use policy::{AddressSet, SourceFilter};
 use rewrite::Rewrite;
@@ -75,8 +77,11 @@ pub struct TunnelSetup {
     pub more_locals: Box<[IpAddr]>,
     /// What is sent to any address of ours may be the tunnel's, not only what is sent to those.
     pub takes_any_local: bool,
-    /// The peer; `None` for a tunnel that takes packets from anybody and can send none.
+    /// The peer; `None` for a tunnel that takes packets from anybody and can send none, and for one whose
+    /// packets say where they go.
     pub remote: Option<IpAddr>,
+    /// Where packets go that say so themselves.
+    pub peers: Option<Peers>,
     /// The inner protocols it carries.
     pub protocols: Protocols,
     /// What it has beyond others, if it carries frames.
@@ -158,6 +163,7 @@ impl TunnelSetup {
             more_locals: Box::default(),
             takes_any_local: false,
             remote: Some(remote),
+            peers: None,
             protocols: Protocols::IPV4.with(Protocols::IPV6),
             frames: None,
             up: true,
@@ -341,6 +347,14 @@ impl Tunnel {
     pub fn path_from(&self, source: IpAddr) -> Option<TunnelPath> {
         let mut sources = self.setup.local.iter().chain(&self.setup.more_locals);
         sources.position(|&own| own == source).map(|source| self.path_of(source))
+    }
+
+    /// Whether it may send to an address, and take packets from there.
+    pub fn may_be_peer(&self, remote: IpAddr) -> bool {
+        match (&self.setup.peers, remote) {
+            (Some(peers), IpAddr::V4(remote)) => peers.may_be_peer(remote.into()),
+            _ => self.setup.remote == Some(remote),
+        }
     }
 
     /// Whether an address is one of its outer sources.

@@ -210,7 +210,8 @@ impl Plain {
         //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.
         let keep_ecn = if setup.ecn == EcnEncap::Normal { ecn::MASK } else { 0 };
         let keep_dscp = if setup.dscp.is_none() { !ecn::MASK } else { 0 };
-        let dont_fragment = |inner| setup.size_limits(front_len, inner, None).dont_fragment;
+        let dont_fragment =
+            |inner| setup.size_limits(front_len, inner, setup.way(None)).dont_fragment;
         let (sets_df, copies_df) = (dont_fragment(Some(false)), dont_fragment(Some(true)));
         Self {
             facts: facts(setup, underlay, overhead),

@@ -1,6 +1,7 @@
 //! How large packets may be in a tunnel, and whether routers may cut them on the way: from what is
 //! configured, the underlay, and what was learnt about the path.
 
+use super::peers::Peers;
 use super::{DontFragment, TunnelSetup};
 use crate::tables::soft_state::PathMtu;
 use crate::wire::Family;
@@ -17,19 +18,34 @@ pub struct SizeLimits {
     pub dont_fragment: bool,
 }
 
+/// How large outer packets may be on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The largest that the port takes by which they leave, or the tunnel that they go through.
+    pub underlay_mtu: u16,
+    /// What was learnt about the path.
+    pub learnt: Option<PathMtu>,
+}
+
 impl TunnelSetup {
+    /// The way to the tunnel's one remote.
+    #[inline]
+    pub fn way(&self, learnt: Option<PathMtu>) -> Way {
+        Way { underlay_mtu: self.underlay_mtu, learnt }
+    }
+
     /// The limits of a packet. `overhead`: bytes in front of it. `inner_dont_fragment`: of an IPv4
-    /// packet; `None` for IPv6. `learnt`: about the path.
+    /// packet; `None` for IPv6.
     #[inline]
     pub fn size_limits(
         &self,
         overhead: u16,
         inner_dont_fragment: Option<bool>,
-        learnt: Option<PathMtu>,
+        way: Way,
     ) -> SizeLimits {
         let follows_path = self.follows_path(inner_dont_fragment);
-        let learnt = learnt.filter(|_| follows_path);
-        let outer = learnt.map_or(self.underlay_mtu, |path| path.mtu.min(self.underlay_mtu));
+        let learnt = way.learnt.filter(|_| follows_path);
+        let outer = learnt.map_or(way.underlay_mtu, |path| path.mtu.min(way.underlay_mtu));
         let fits = outer.saturating_sub(overhead);
         let inner = if follows_path { self.mtu.min(fits) } else { self.mtu };
         let is_locked = learnt.is_some_and(|path| path.is_locked);
@@ -38,15 +54,18 @@ impl TunnelSetup {
             (_, DontFragment::Pmtudisc, Some(_)) => !is_locked,
             (_, DontFragment::Inherit, Some(inner)) => inner && !is_locked,
             //= RFC 4213 §3.2.2: IPv6 in a tunnel whose MTU is below 1280 goes with DF clear.
-            (.., None) => follows_path && inner >= MINIMUM_MTU && !is_locked,
+            (.., None) => {
+                let always = || self.peers.as_ref().is_some_and(Peers::always_set_dont_fragment);
+                follows_path && (inner >= MINIMUM_MTU && !is_locked || always())
+            }
         };
         SizeLimits { inner, outer, dont_fragment }
     }
 
     /// The largest inner packet that fits now and may not be cut.
     #[inline]
-    pub fn effective_mtu(&self, overhead: u16, is_ipv4: bool, learnt: Option<PathMtu>) -> u16 {
-        self.size_limits(overhead, is_ipv4.then_some(true), learnt).inner
+    pub fn effective_mtu(&self, overhead: u16, is_ipv4: bool, way: Way) -> u16 {
+        self.size_limits(overhead, is_ipv4.then_some(true), way).inner
     }
 
     /// Whether the path, not only the configuration, decides how large packets may be.

@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 use super::checksum::{checksum, update};
-use super::{read_u16, read_u32, write_u16};
+use super::{read_u16, read_u32, write_u16, write_u32};
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -19,6 +19,13 @@ pub const OFFSET_MASK: u16 = 0x1fff;
 
 /// The smallest MTU that a link may have (RFC 791).
 pub const MTU_MIN: u16 = 68;
+
+/// Whether an address is one that no host may have (RFC 1812 §5.3.7): in 0/8, 127/8, multicast or class E.
+#[inline]
+pub const fn is_martian(address: u32) -> bool {
+    let net = address >> 24;
+    net == 0 || net == 127 || net >= 224
+}
 
 /// Where the fields are.
 pub mod offset {
@@ -251,6 +258,12 @@ pub fn set_tos(bytes: &mut [u8], tos: u8) {
     write_u16(bytes, 0, new);
     let check = update(read_u16(bytes, offset::CHECKSUM), old, new);
     write_u16(bytes, offset::CHECKSUM, check);
+}
+
+/// Sets the destination and mends the checksum.
+pub fn set_destination(bytes: &mut [u8], destination: u32) {
+    write_u32(bytes, offset::DESTINATION, destination);
+    write_checksum(bytes);
 }
 
 /// Computes the checksum of a header anew.

@@ -3,7 +3,7 @@
 //! Numbers of ports, tunnels and groups are those of the tables in force. Words are for whoever tells
 //! people of it.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::parts::{Fault, Filter, Header, Hop};
 use crate::counters::Counter;
@@ -75,6 +75,8 @@ pub enum Event {
     },
     /// Whether an inner destination is allowed; `is_listed`: the tunnel has a list.
     InnerDestination { destination: IpAddr, is_listed: bool, refused: bool },
+    /// Whether an inner destination is this router's, in the domain of the tunnel.
+    InDomain { destination: Ipv6Addr, refused: Option<Counter> },
     /// It is a tunnel packet to this node again, of which `left` were left before.
     NestedDecap { left: u8, limit: u8 },
     /// The tunnel has taken it: an inner packet of so many bytes.
@@ -101,6 +103,13 @@ pub enum Event {
     Depth { entered: u8, limit: u8 },
     /// It may; and the encapsulation limit that the outer header must have, if it brings one.
     MayEnter { tunnel: TunnelId, limit: Option<u8> },
+    /// The peer that is in its destination, if that is of the tunnel's domain; and whom it goes to, if there is a way.
+    PeerInside {
+        tunnel: TunnelId,
+        destination: Ipv6Addr,
+        peer: Option<Ipv4Addr>,
+        remote: Option<Ipv4Addr>,
+    },
     /// How large it may be, and what that follows from.
     TunnelSize(TunnelSize),
     /// Where the outer packet leaves.

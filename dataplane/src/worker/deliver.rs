@@ -116,12 +116,15 @@ impl<D: Device, W: Witness> State<D, W> {
             Echo::Reply { len } => {
                 packet.truncate(len);
                 self.witness.note(|| Event::EchoReply { length: len });
+                let asked_through = packet.meta.ingress.as_tunnel();
                 packet.meta = Metadata::NEW;
                 packet.meta.flags.set(Flags::LOCAL);
                 // The request has reached its end, and its buffer carries the reply.
                 self.shared.counters.balance.consumed.add(1);
                 self.shared.counters.balance.created.add(1);
-                Some(Verdict::Route)
+                //= RFC 4291 §2.5.6: a link-local address means nothing but on the link that it came by.
+                let goes_back = asked_through.filter(|_| is_to_neighbor(packet));
+                Some(goes_back.map_or(Verdict::Route, Verdict::Encap))
             }
             Echo::NotRequest => None,
             Echo::BadChecksum => Some(Verdict::drop(Counter::IcmpBadChecksum)),
@@ -271,6 +274,13 @@ fn is_icmp_error(packet: &Packet, message: Message) -> bool {
         protocol::ICMP => icmp4::is_error(kind),
         _ => icmp6::is_error(kind),
     })
+}
+
+/// Whether a packet is addressed to a link-local address.
+fn is_to_neighbor(packet: &Packet) -> bool {
+    let bytes = packet.data();
+    bytes.first().is_some_and(|first| first >> 4 == 6)
+        && is_link_local(Ipv6::trusted(bytes).destination())
 }
 
 /// Whether an IPv6 packet is addressed to a group.

@@ -96,7 +96,7 @@ impl<D: Device, W: Witness> State<D, W> {
         };
         self.witness.note(|| sent.event());
         let setup = &sent.tunnel.setup;
-        let mut mtu = setup.underlay_mtu;
+        let mut mtu = sent.underlay_mtu();
         if let Cause::TooBig { mtu: told } = heard.cause {
             let learnt = self.learn(&sent, told, tables, now);
             self.witness.note(|| Event::PathMtu { told, holds: learnt });
@@ -107,7 +107,7 @@ impl<D: Device, W: Witness> State<D, W> {
             mtu = learnt;
         } else if setup.relay.relayed == Relayed::All && heard.cause.is_of_path(setup.ttl.is_none())
         {
-            tables.soft_state.note_error(sent.path, now);
+            tables.soft_state.note_error(sent.to.path_to_learn(tables, now), now);
         }
         let is_relayed = match setup.relay.relayed {
             Relayed::All => true,
@@ -137,18 +137,22 @@ impl<D: Device, W: Witness> State<D, W> {
 
     /// Learns a path MTU. Returns the one that holds now; `None`: what the error says can't be true.
     fn learn(&self, sent: &Sent<'_>, mtu: u32, tables: &Tables, now: Nanos) -> Option<u16> {
-        let Sent { tunnel, path, .. } = *sent;
-        let setup = &tunnel.setup;
+        let setup = &sent.tunnel.setup;
         let told = sent.believable(mtu)?;
-        let known = tables.soft_state.mtu(path, now);
-        let estimate = known.map_or(setup.underlay_mtu, |known| known.mtu.min(setup.underlay_mtu));
+        let known = tables.soft_state.mtu(sent.to.path(tables), now);
+        let underlay_mtu = sent.underlay_mtu();
+        let estimate = known.map_or(underlay_mtu, |known| known.mtu.min(underlay_mtu));
         // Errors about packets that were under way when the first one came say the same once more.
         let is_news = told.mtu < estimate || told.is_locked;
         if told.mtu > estimate || (known.is_none() && !is_news) {
             return None;
         }
         let until = now + Duration::from_secs(setup.relay.pmtu_expiry_s.max(EXPIRY_MIN_S).into());
-        if is_news && tables.soft_state.learn(path, told, now, until) {
+        if is_news {
+            let path = sent.to.path_to_learn(tables, now);
+            if !tables.soft_state.learn(path, told, now, until) {
+                return Some(told.mtu);
+            }
             self.count_event(Counter::IfPmtuUpdates, Some(setup.slot));
         }
         Some(told.mtu)

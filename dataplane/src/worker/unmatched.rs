@@ -14,6 +14,7 @@ use crate::tunnel::lookup::{
     is_tunnel_protocol,
 };
 use crate::tunnel::shim::Arrival;
+use crate::wire::ipv4::Ipv4;
 use crate::wire::protocol;
 use crate::witness::{Event, Header, Witness};
 
@@ -65,6 +66,7 @@ pub(super) fn check_tunnel<A: OuterAddress>(
     };
     let counter = if message.is_piece {
         let whose = whose_piece(message.protocol, ends, lookup, port, tables);
+        let whose = whose.filter(|&id| may_come_from(packet, id, tables));
         note(whose.ok_or(Counter::ReasmNoTunnel));
         match whose {
             Some(id) => return Err(piece_of(id, tables)),
@@ -110,6 +112,12 @@ fn whose_piece<A: OuterAddress>(
     let others = classes.flat_map(|class| labelled.most_patient(local, remote, class));
     let patience = |id: &TunnelId| tables.tunnel(*id).and_then(|t| t.setup.reassembly_seconds);
     found.into_iter().chain(others).max_by_key(patience)
+}
+
+/// Whether the source of an outer packet is one that a tunnel can have packets from.
+fn may_come_from(packet: &Packet, id: TunnelId, tables: &Tables) -> bool {
+    let peers = tables.tunnel(id).and_then(|tunnel| tunnel.setup.peers.as_ref());
+    peers.is_none_or(|peers| peers.may_be_peer(Ipv4::trusted(packet.data()).source()))
 }
 
 /// The tunnel that a whole packet is for.

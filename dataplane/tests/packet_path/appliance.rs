@@ -18,7 +18,10 @@ use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::{AdjacencyId, NeighborTable};
 use adit_dataplane::tables::soft_state::SoftState;
 use adit_dataplane::tables::{Limits, NextHop, NextHops, Operation, Port, Tables};
-use adit_dataplane::tunnel::lookup::{Entry, Pair};
+use adit_dataplane::tunnel::lookup::{Entry, Pair, Protocols};
+use adit_dataplane::tunnel::peers::isatap::Isatap;
+use adit_dataplane::tunnel::peers::six_rd::{SixRd, SixRdSetup};
+use adit_dataplane::tunnel::peers::{Kind as PeerKind, Peers};
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
@@ -202,6 +205,47 @@ impl Blueprint {
     pub(crate) fn put_gue(&mut self) {
         let udp = Udp { has_checksum: true, ..GUE };
         self.setup(0).put_shim(Shim { udp: Some(udp), kind: Kind::None });
+    }
+
+    /// Makes a tunnel one of the 6rd domain `3fff:db8::/40`, whose customers are in 203.0.113.0/24, and whose
+    /// (other) relay is 192.0.2.200.
+    pub(crate) fn put_six_rd(&mut self, number: usize, is_relay: bool) {
+        let domain = SixRd::new(&SixRdSetup {
+            prefix: "3fff:db8::/40".parse().unwrap(),
+            relay_prefix: "203.0.113.0/24".parse().unwrap(),
+            border_relays: Box::new([Ipv4Addr::new(192, 0, 2, 200)]),
+            is_relay,
+            local: self.outer_source(number),
+        });
+        self.put_peers(number, PeerKind::SixRd(domain), "3fff:db8::/40");
+    }
+
+    /// Makes a tunnel an ISATAP link with the prefix `3fff:db8:5efe::/64` and the router 203.0.113.1; 203.0.113.7 is the next
+    /// hop to `3fff:db8:700::/48`.
+    pub(crate) fn put_isatap(&mut self, number: usize) {
+        let prefix = "3fff:db8:5efe::/64";
+        let link = Isatap::new([prefix.parse().unwrap()], &[Ipv4Addr::new(203, 0, 113, 1)]);
+        self.put_peers(number, PeerKind::Isatap(link), prefix);
+        self.route("3fff:db8:700::/40", NextHop::Tunnel(TunnelId(u32::try_from(number).unwrap())));
+    }
+
+    fn outer_source(&self, number: usize) -> Ipv4Addr {
+        match self.tunnels[number].0.local {
+            Some(IpAddr::V4(local)) => local,
+            _ => unreachable!("outside IPv4"),
+        }
+    }
+
+    /// Makes a tunnel one of many peers; `net` is theirs.
+    pub(crate) fn put_peers(&mut self, number: usize, kind: PeerKind, net: &str) {
+        self.own(&self.outer_source(number).to_string());
+        self.route(net, NextHop::Tunnel(TunnelId(u32::try_from(number).unwrap())));
+        let gateway = ("3fff:db8:700::/48".parse().unwrap(), "fe80::5efe:203.0.113.7".parse().ok());
+        let gateways = matches!(kind, PeerKind::Isatap(_)).then_some(gateway);
+        let setup = self.setup(number);
+        setup.remote = None;
+        setup.protocols = Protocols::IPV6;
+        setup.peers = Some(Peers::new(kind, gateways, None));
     }
 
     /// Adds a group of next hops.

@@ -17,7 +17,7 @@ use super::appliance::{A, Blueprint, G_MAC, GUE, H_MAC, L, L_MAC, U, U_MAC};
 use super::frames::{Ip, as_piece, frame, frame_of, in_pieces, ip, with_extension, with_options};
 
 /// The peers, and what is behind each of their tunnels.
-pub(crate) const PEERS: [(&str, &str, &str, &str); 10] = [
+pub(crate) const PEERS: [(&str, &str, &str, &str); 12] = [
     ("198.51.100.1", "203.0.113.2", "10.2.0.0/16", "2001:db8:2::/48"),
     ("2001:db8:100::1", "2001:db8:200::2", "10.3.0.0/16", "2001:db8:3::/48"),
     // Cut after encapsulation, DF clear, larger than the underlay.
@@ -32,6 +32,10 @@ pub(crate) const PEERS: [(&str, &str, &str, &str); 10] = [
     // In GUE, one with GRE in it.
     ("198.51.100.1", "203.0.113.5", "10.10.0.0/16", "2001:db8:a::/48"),
     ("2001:db8:100::1", "2001:db8:200::5", "10.11.0.0/16", "2001:db8:b::/48"),
+    // A customer of a 6rd domain.
+    ("198.51.100.2", "203.0.113.6", "10.12.0.0/16", "3fff:db8:6::/48"),
+    // The router of an ISATAP link.
+    ("198.51.100.3", "203.0.113.1", "10.13.0.0/16", "3fff:db8:700::/48"),
 ];
 
 /// The peers of tunnels that carry frames: in GRE, VXLAN and GENEVE. All frames leave by port A, and those that arrive
@@ -171,6 +175,8 @@ pub(crate) fn crowded() -> Blueprint {
                 let udp = Udp { needs_no_checksum: true, ..GUE };
                 setup.put_shim(Shim { udp: Some(udp), kind: Kind::Gre(Gre::default()) });
             }
+            10 => plan.put_six_rd(number, true),
+            11 => plan.put_isatap(number),
             _ => {}
         }
     }
@@ -268,6 +274,11 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
         ["10.9.0.8", "2001:db8:9::8"],
         ["10.10.0.8", "2001:db8:a::8"],
         ["10.11.0.8", "2001:db8:b::8"],
+        ["10.12.0.8", "3fff:db8:6::8"],
+        ["10.12.0.9", "3fff:db8:ff::8"],
+        ["10.13.0.8", "3fff:db8:700::8"],
+        ["10.13.0.9", "3fff:db8:5efe::5efe:203.0.113.9"],
+        ["10.13.0.10", "3fff:db8:5efe::9"],
         ["10.24.0.8", "2001:db8:24::8"],
         ["203.0.113.9", "2001:db8:200::9"],
         ["10.1.0.1", "2001:db8:1::1"],

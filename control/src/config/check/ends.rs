@@ -10,7 +10,7 @@ use super::super::report::{Place, Report};
 use super::super::tunnel::{Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
-use super::{Drafts, Holder, Misspelled, Names, frames, udp};
+use super::{Drafts, Holder, Misspelled, Names, frames, many_peers, udp};
 use crate::config::{Mode, UdpEncap};
 use crate::yaml::Mark;
 
@@ -38,6 +38,7 @@ pub(super) fn check(
         let remote_is_ours = families_fit && check_remote(report, draft, drafts, owned, nets);
         if families_fit && !remote_is_ours {
             check_local(report, draft, Holder::Tunnel(index), owned, misspelled);
+            many_peers::check(report, draft, drafts, owned);
         }
     }
     check_ambiguity(report, drafts);
@@ -146,7 +147,9 @@ fn other_modes(outer: Family) -> &'static str {
         Family::Ipv4 => {
             "write an IPv4 address; ipip6, ip6ip6, any, ip6gre and ip6gretap have IPv6 outside"
         }
-        Family::Ipv6 => "write an IPv6 address; ipip, sit, gre and gretap have IPv4 outside",
+        Family::Ipv6 => {
+            "write an IPv6 address; ipip, sit, gre, gretap, 6rd and isatap have IPv4 outside"
+        }
     }
 }
 
@@ -160,7 +163,7 @@ fn check_remote(
 ) -> bool {
     let tunnel = &draft.tunnel;
     let Some(remote) = tunnel.remote else {
-        if !tunnel.settings.unsafe_any_peer {
+        if !tunnel.settings.unsafe_any_peer && !tunnel.mode.has_many_peers() {
             draft.written.spot(report).at("remote", |place, mark| {
                 report
                     .error(place, mark, MistakeKind::Missing, "the tunnel has no remote end")

@@ -97,7 +97,9 @@ impl Search<'_, '_> {
                         Via::Gateway { port, .. } => {
                             way.ports.extend(self.names.ports.get(&**port));
                         }
-                        Via::Tunnel(name) => way.tunnels.extend(self.names.tunnels.get(&**name)),
+                        Via::Tunnel(name) | Via::Peer { tunnel: name, .. } => {
+                            way.tunnels.extend(self.names.tunnels.get(&**name))
+                        }
                     }
                 }
             }

@@ -5,6 +5,7 @@ mod addresses;
 mod ends;
 mod frames;
 mod loops;
+mod many_peers;
 mod misspelled;
 mod ports;
 mod routing;

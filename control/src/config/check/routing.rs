@@ -1,8 +1,9 @@
 //! Routes: from what is written to next hops that can be reached.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU16;
 
+use adit_dataplane::tunnel::peers::Peers;
 use ipnet::IpNet;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
@@ -15,7 +16,7 @@ use super::super::report::{Place, Report};
 use super::super::routes::{Destination, NextHopDraft, RouteDraft};
 use super::super::tunnel::Family;
 use super::super::tunnels::TunnelDraft;
-use super::super::words::Refusal;
+use super::super::words::{Mode, Refusal};
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
 use super::{Drafts, Holder, Misspelled, Names};
 use crate::yaml::Mark;
@@ -106,6 +107,10 @@ impl<'t> Resolver<'_, 't> {
     ) -> Option<Via> {
         match (hop.tunnel.as_deref(), hop.via, hop.port.as_deref()) {
             (Some(name), None, None) => self.tunnel(report, draft, hop, name),
+            (Some(name), Some(address), None) if self.has_many_peers(name) => {
+                let index = *self.names.tunnels.get(name)?;
+                self.peer(report, draft, hop, (index, address))
+            }
             (Some(_), ..) => {
                 let key = if hop.via.is_some() { "via" } else { "port" };
                 draft.at_next_hop(report, hop, key, |report, place, mark| {
@@ -173,6 +178,9 @@ impl<'t> Resolver<'_, 't> {
                 let port = self.drafts.ports.get(index)?.port.name.clone();
                 Some(Via::Gateway { address, port })
             }
+            Ok(Holder::Tunnel(index)) if self.is_of_many_peers(index) => {
+                self.peer(report, draft, hop, (index, address))
+            }
             Ok(Holder::Tunnel(index)) => {
                 Some(Via::Tunnel(self.drafts.tunnels.get(index)?.tunnel.name.clone()))
             }
@@ -181,6 +189,50 @@ impl<'t> Resolver<'_, 't> {
             Err((message, advice)) => {
                 draft.at_next_hop(report, hop, "via", |report, place, mark| {
                     report.error(place, mark, MistakeKind::Route, message).advise(advice);
+                });
+                None
+            }
+        }
+    }
+
+    fn has_many_peers(&self, name: &str) -> bool {
+        self.names.tunnels.get(name).is_some_and(|index| self.is_of_many_peers(*index))
+    }
+
+    fn is_of_many_peers(&self, index: usize) -> bool {
+        self.drafts.tunnels.get(index).is_some_and(|draft| draft.tunnel.mode.has_many_peers())
+    }
+
+    /// A peer of a tunnel that has many: its address must say who it is.
+    fn peer(
+        &self,
+        report: &mut Report,
+        draft: &RouteDraft<'_>,
+        hop: &NextHopDraft,
+        (index, address): (usize, IpAddr),
+    ) -> Option<Via> {
+        let known = self.drafts.tunnels.get(index)?;
+        let is_peer = |address: Ipv6Addr| {
+            let kind = known.tunnel.peer_kind();
+            let peers = kind.map(|kind| Peers::new(kind, [], None));
+            // What is wrong with a tunnel has been reported there.
+            known.is_broken || peers.is_none_or(|peers| peers.embedded(address.into()).is_some())
+        };
+        match address {
+            IpAddr::V6(address) if is_peer(address) => {
+                Some(Via::Peer { tunnel: known.tunnel.name.clone(), address })
+            }
+            _ => {
+                let (name, mode) = (&known.tunnel.name, known.tunnel.mode);
+                draft.at_next_hop(report, hop, "via", |report, place, mark| {
+                    let message =
+                        format!("{address} is not the address of a peer of tunnel {name}");
+                    report.error(place, mark, MistakeKind::Route, message).advise(match mode {
+                        Mode::Isatap => {
+                            "write one such as fe80::5efe:192.0.2.1, with the IPv4 address in it"
+                        }
+                        _ => "write an address of the domain",
+                    });
                 });
                 None
             }

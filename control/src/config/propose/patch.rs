@@ -40,9 +40,11 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
         entry.retain(|key, value| {
             let is_kept =
                 stays(key) || own.contains(&key.as_str()) || plain.get(key) != Some(value);
+            let leaves_domain = key == "6rd" && mode.is_some_and(|mode| mode != Mode::SixRd);
             is_kept
                 && !(leaves_gre && OF_GRE.contains(&key.as_str()))
                 && !(leaves_overlay && overlay::KEYS.contains(&key.as_str()))
+                && !leaves_domain
         });
         forget_usual_checksum(before, &mut entry);
     }
@@ -78,7 +80,8 @@ fn forget_usual_checksum(before: &Tunnel, entry: &mut Map<String, Value>) {
 
 /// Keys that no profile has a value for. What a mode carries is the mode's to say.
 fn describe_identity(tunnel: &Tunnel) -> Vec<&'static str> {
-    let mut keys = vec!["addresses", "routes", "comment", "enabled", "latency", "keys", "encap"];
+    let mut keys =
+        vec!["addresses", "routes", "comment", "enabled", "latency", "keys", "encap", "6rd"];
     keys.extend(tunnel.local.map(|_| "local"));
     keys.extend(tunnel.remote.map(|_| "remote"));
     keys.extend(tunnel.link.as_ref().map(|_| "link"));

@@ -8,7 +8,7 @@
 mod ids;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use adit_dataplane::interface::TunnelId;
 use ipnet::IpNet;
@@ -64,8 +64,10 @@ pub struct Store {
     locals: BTreeSet<(IpAddr, TunnelId)>,
     /// Addresses of tunnels; link-local ones may have several.
     addresses: BTreeSet<(IpAddr, TunnelId)>,
-    /// Nets that tunnels' addresses are in, by whom.
+    /// Nets that are reached through tunnels without a route, by which.
     nets: PrefixTable<Vec<TunnelId>>,
+    /// What is delegated to this node by the domains of 6rd tunnels, by which.
+    delegated: PrefixTable<Vec<TunnelId>>,
     /// Routes by destination, the lowest metric first.
     routes: PrefixTable<Vec<Route>>,
     /// Which routes lead through a tunnel, but for its own shorthand.
@@ -90,6 +92,7 @@ impl Store {
             locals: BTreeSet::new(),
             addresses: BTreeSet::new(),
             nets: PrefixTable::default(),
+            delegated: PrefixTable::default(),
             routes: PrefixTable::default(),
             through: BTreeSet::new(),
             gateways: BTreeSet::new(),
@@ -166,9 +169,14 @@ impl Store {
         &self.routes
     }
 
-    /// Nets that tunnels have addresses in.
+    /// Nets that tunnels have addresses in, and the domains of 6rd tunnels.
     pub fn tunnel_nets(&self) -> &PrefixTable<Vec<TunnelId>> {
         &self.nets
+    }
+
+    /// The 6rd tunnels by whose domain a prefix is this node's to route.
+    pub fn delegated_by(&self, net: IpNet) -> &[TunnelId] {
+        self.delegated.get(net).map_or(&[], Vec::as_slice)
     }
 
     /// The tunnels with this address.
@@ -350,10 +358,12 @@ impl Store {
         }
         for net in &tunnel.addresses {
             self.addresses.remove(&(net.addr(), id));
-            self.nets.update(*net, |ids| {
-                ids.retain(|other| *other != id);
-                !ids.is_empty()
-            });
+        }
+        for net in tunnel.nets() {
+            take_out(&mut self.nets, net, id);
+        }
+        if let Some(net) = tunnel.delegated() {
+            take_out(&mut self.delegated, net, id);
         }
         for &to in &tunnel.routes {
             self.remove_route(to, 0);
@@ -368,11 +378,12 @@ impl Store {
         self.locals.extend(tunnel.locals().map(|local| (local, id)));
         for net in &tunnel.addresses {
             self.addresses.insert((net.addr(), id));
-            let ids = self.nets.entry_or_insert_with(*net, Vec::new);
-            if !ids.contains(&id) {
-                ids.push(id);
-                ids.sort_unstable();
-            }
+        }
+        for net in tunnel.nets() {
+            put_in(&mut self.nets, net, id);
+        }
+        if let Some(net) = tunnel.delegated() {
+            put_in(&mut self.delegated, net, id);
         }
         for route in tunnel.shorthand_routes() {
             self.insert_route(route);
@@ -425,12 +436,36 @@ impl Store {
     }
 }
 
+/// A tunnel among those of a net.
+fn put_in(nets: &mut PrefixTable<Vec<TunnelId>>, net: IpNet, id: TunnelId) {
+    let ids = nets.entry_or_insert_with(net, Vec::new);
+    if !ids.contains(&id) {
+        ids.push(id);
+        ids.sort_unstable();
+    }
+}
+
+fn take_out(nets: &mut PrefixTable<Vec<TunnelId>>, net: IpNet, id: TunnelId) {
+    nets.update(net, |ids| {
+        ids.retain(|other| *other != id);
+        !ids.is_empty()
+    });
+}
+
 impl Route {
     /// The tunnels that it names.
     pub fn tunnel_names(&self) -> impl Iterator<Item = &Name> {
         self.next_hops().iter().filter_map(|hop| match &hop.via {
-            Via::Tunnel(name) => Some(name),
+            Via::Tunnel(name) | Via::Peer { tunnel: name, .. } => Some(name),
             Via::Gateway { .. } => None,
+        })
+    }
+
+    /// The peers of a tunnel that it names.
+    pub fn peers_of(&self, name: &str) -> impl Iterator<Item = Ipv6Addr> {
+        self.next_hops().iter().filter_map(move |hop| match &hop.via {
+            Via::Peer { tunnel, address } if **tunnel == *name => Some(*address),
+            _ => None,
         })
     }
 
@@ -438,7 +473,7 @@ impl Route {
     pub fn gateways(&self) -> impl Iterator<Item = IpAddr> {
         self.next_hops().iter().filter_map(|hop| match hop.via {
             Via::Gateway { address, .. } => Some(address),
-            Via::Tunnel(_) => None,
+            Via::Tunnel(_) | Via::Peer { .. } => None,
         })
     }
 

@@ -87,7 +87,9 @@ impl Compiler {
                 return Ok(next_hop);
             }
         }
-        Ok(None)
+        //= RFC 5969 §8: what is delegated and leads nowhere here goes nowhere, rather than back to a relay.
+        let ends_here = store.delegated_by(to).iter().any(|id| self.is_running(*id));
+        Ok(ends_here.then_some(NextHop::Blackhole))
     }
 
     fn is_broadcast_of_tunnel(&self, store: &Store, address: IpAddr) -> bool {
@@ -129,7 +131,7 @@ impl Compiler {
                 let id = self.adjacencies.get(self.port_id(port)?, *address)?;
                 Some(NextHop::Via(id))
             }
-            Via::Tunnel(name) => {
+            Via::Tunnel(name) | Via::Peer { tunnel: name, .. } => {
                 let id = store.tunnel_id(name).filter(|id| self.is_running(*id))?;
                 Some(NextHop::Tunnel(id))
             }

@@ -400,7 +400,7 @@ impl Compiler {
         let RouteAction::NextHops(hops) = &route.action else { return Vec::new() };
         let gateway = |via: &Via| match via {
             Via::Gateway { address, port } => Some((self.port_id(port)?, *address)),
-            Via::Tunnel(_) => None,
+            Via::Tunnel(_) | Via::Peer { .. } => None,
         };
         hops.iter().filter_map(|hop| gateway(&hop.via)).collect()
     }

@@ -8,7 +8,7 @@
 //! So the answer does not depend on the order in which the configuration came about.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use adit_dataplane::interface::TunnelId;
 use adit_dataplane::tables::NextHop;
@@ -251,7 +251,9 @@ impl Compiler {
 
     /// The paths from each of a tunnel's sources to its remote.
     fn hold_paths(&mut self, tunnel: &config::Tunnel, info: &mut TunnelInfo) {
-        let (Some(local), Some(remote)) = (info.local, tunnel.remote) else { return };
+        // Paths to many peers have no numbers; they are told apart behind the one that stands for our address.
+        let many = tunnel.mode.has_many_peers().then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let (Some(local), Some(remote)) = (info.local, tunnel.remote.or(many)) else { return };
         let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
         let mut hold = |local| self.paths.hold((local, remote), link, info.underlay_port);
         info.path = hold(local);
@@ -270,7 +272,7 @@ impl Compiler {
 
 /// Everything that a tunnel's own entry says about destinations.
 pub(super) fn destinations_of(tunnel: &config::Tunnel) -> impl Iterator<Item = IpNet> {
-    let nets = tunnel.addresses.iter().map(IpNet::trunc);
+    let nets = tunnel.nets().chain(tunnel.delegated());
     let ends = tunnel.addresses.iter().flat_map(|net| broadcasts(*net)).map(IpNet::from);
     nets.chain(ends).chain(tunnel.routes.iter().copied())
 }

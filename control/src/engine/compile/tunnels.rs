@@ -1,6 +1,7 @@
 //! Tunnels: how their outer packets leave, which of them can carry packets, how large those may be,
 //! and what they believe of what comes out.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use adit_dataplane::counters::{Counter, CounterSlot};
@@ -11,17 +12,21 @@ use adit_dataplane::tables::{NextHop, Operation};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::lookup::{Entry, Label, Pair, Protocols};
+use adit_dataplane::tunnel::peers::Peers;
+use adit_dataplane::tunnel::peers::isatap::identifier;
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
 use adit_dataplane::tunnel::rewrite::ENCAP_LIMIT_LEN;
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::{DontFragment, MssClamp, RelayRules, Relayed, Tunnel, TunnelSetup};
 use adit_dataplane::wire::{ethernet, ipv4, ipv6};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::base::{first_ipv4, first_ipv6, ipv4_net};
 use super::shims::shim;
 use super::{CompileError, Compiler};
-use crate::config::{self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Name, Store};
+use crate::config::{
+    self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Mode, Name, Store,
+};
 
 /// Whether a tunnel carries packets, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,10 +92,18 @@ impl Compiler {
             more_paths: Box::default(),
             neighbor: None,
         };
-        info.mtu = tunnel_mtu(tunnel, end.as_ref().map_or(1500, |end| end.mtu));
+        let path_mtu = match &end {
+            _ if tunnel.mode.has_many_peers() => self.usual_mtu(tunnel),
+            Ok(end) => end.mtu,
+            Err(_) => 1500,
+        };
+        info.mtu = tunnel_mtu(tunnel, path_mtu);
         let link = tunnel.link.as_ref().map(|name| self.port_id(name));
         info.standing = if !tunnel.enabled {
             Standing::Disabled
+        } else if tunnel.mode.has_many_peers() {
+            // The way is found packet by packet.
+            Standing::Running
         } else if tunnel.remote.is_none() {
             Standing::ReceiveOnly
         } else if let Err(standing) = end {
@@ -104,6 +117,19 @@ impl Compiler {
             Standing::Running
         };
         info
+    }
+
+    /// The largest outer packet of a tunnel with many peers: as the port takes it that has its local address, or
+    /// to which it is bound; else the port that takes most, as each packet is held against its own way.
+    fn usual_mtu(&self, tunnel: &config::Tunnel) -> u16 {
+        let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
+        let has_local = |(net, next_hop): (&IpNet, &NextHop)| match (next_hop, tunnel.local) {
+            (NextHop::Connected(port), Some(local)) => net.contains(&local).then_some(*port),
+            _ => None,
+        };
+        let port = link.or_else(|| self.port_nets.iter().find_map(has_local));
+        let mtu = port.and_then(|port| self.ports.get(port.index())).map(|port| port.mtu);
+        mtu.or_else(|| self.ports.iter().map(|port| port.mtu).max()).unwrap_or(1500)
     }
 
     /// The next hop towards the remote.
@@ -190,6 +216,7 @@ impl Compiler {
         if let Kind::Gre(gre) = &mut setup.shim.kind {
             gre.sequences = self.sequences.of(id);
         }
+        setup.peers = self.peers(store, id, tunnel);
         setup.latency = self.latency.get(&id).copied();
         setup.inner_source = self.source_filter(store, id, tunnel);
         Tunnel::new(setup)
@@ -214,6 +241,27 @@ impl Compiler {
         })
     }
 
+    /// How a tunnel finds its peers, if it has many.
+    fn peers(&self, store: &Store, id: TunnelId, tunnel: &config::Tunnel) -> Option<Peers> {
+        let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
+        let own = tunnel.routes.iter().map(|to| (*to, None));
+        // The better one of two to the same prefix comes last, and counts.
+        let mut through: Vec<(IpNet, u32)> = store.routes_through(id).collect();
+        through.sort_unstable_by_key(|&(_, metric)| std::cmp::Reverse(metric));
+        let named = through.into_iter().filter_map(|(to, metric)| {
+            let route = store.route(to, metric)?;
+            let peer = route.peers_of(&tunnel.name).next();
+            Some((to, peer))
+        });
+        let of_ipv6 = |(to, hop): (IpNet, Option<Ipv6Addr>)| match to {
+            IpNet::V6(to) => Some((to, hop)),
+            IpNet::V4(_) => None,
+        };
+        let routes: BTreeMap<Ipv6Net, Option<Ipv6Addr>> =
+            own.chain(named).filter_map(of_ipv6).collect();
+        Some(Peers::new(tunnel.peer_kind()?, routes, link))
+    }
+
     fn source_filter(&self, store: &Store, id: TunnelId, tunnel: &config::Tunnel) -> SourceFilter {
         match &tunnel.settings.inner_source {
             InnerSource::Off => SourceFilter::Off,
@@ -225,7 +273,7 @@ impl Compiler {
             InnerSource::Feasible => {
                 //= RFC 3704 §2.3: every feasible path counts, not only the best; but what is
                 //= connected on a port can't be behind a tunnel.
-                let addresses = tunnel.addresses.iter().map(IpNet::trunc);
+                let addresses = tunnel.nets();
                 let routes = store.routes_through(id).map(|(to, _)| to);
                 let nets: Vec<IpNet> =
                     addresses.chain(tunnel.routes.iter().copied()).chain(routes).collect();
@@ -282,6 +330,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         more_locals: tunnel.more_locals.clone(),
         takes_any_local: tunnel.local.is_none(),
         remote: tunnel.remote,
+        peers: None,
         protocols: protocols(tunnel),
         frames: None,
         up: tunnel.enabled,
@@ -462,6 +511,10 @@ pub(super) fn link_local(tunnel: &config::Tunnel) -> Option<Ipv6Addr> {
     });
     if !tunnel.carries(Family::Ipv6) {
         return own;
+    }
+    if let (Mode::Isatap, Some(IpAddr::V4(local))) = (tunnel.mode, tunnel.local) {
+        //= RFC 5214 §6.2: the link-local address has the same identifier as all others.
+        return own.or(Some((0xfe80_u128 << 112 | u128::from(identifier(local))).into()));
     }
     //= RFC 4213 §3.7: fe80::/64 with the IPv4 address of the interface at its end.
     own.or(match tunnel.local {

@@ -1,6 +1,7 @@
 //! What was learnt about the paths of tunnels, and forgetting it.
 
-use std::net::IpAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::interface::{PortId, TunnelId};
@@ -10,10 +11,14 @@ use super::super::Controller;
 use crate::config::{self, Family};
 use crate::report;
 
+/// What stands for the remote of a tunnel that has many.
+const MANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 impl Controller {
     /// Paths that something is known about.
     pub fn paths(&self, now: Nanos) -> report::Paths {
-        let known = self.compiler.paths().iter().filter_map(|(path, ends, port)| {
+        let numbered = self.compiler.paths().iter();
+        let known = numbered.chain(self.paths_to_peers()).filter_map(|(path, ends, port)| {
             let known = self.soft_state.report(path, now)?;
             let port_mtu = port.and_then(|port| self.ports.get(port.index())).map(|port| port.mtu);
             let learnt = known.mtu;
@@ -33,13 +38,33 @@ impl Controller {
         report::Paths { paths: known.collect() }
     }
 
+    /// Paths to peers that tunnels find packet by packet, as far as something was learnt about them.
+    fn paths_to_peers(
+        &self,
+    ) -> impl Iterator<Item = (TunnelPath, (IpAddr, IpAddr), Option<PortId>)> {
+        let many: HashMap<TunnelPath, IpAddr> = if self.soft_state.knows_something() {
+            let all = self.compiler.paths().iter();
+            all.filter(|(_, ends, _)| ends.1 == MANY)
+                .map(|(path, ends, _)| (path, ends.0))
+                .collect()
+        } else {
+            HashMap::new()
+        };
+        self.soft_state.peers().filter_map(move |(peer, path)| {
+            let local = *many.get(&peer.from)?;
+            Some((path, (local, IpAddr::V4(peer.remote.into())), peer.port))
+        })
+    }
+
     /// The tunnels that take a path, by name. One that leaves its local address to the route is found
     /// without it.
     fn tunnels_on(&self, path: TunnelPath, (local, remote): (IpAddr, IpAddr)) -> Vec<String> {
         let named = self.store.with_ends(Some(remote), Some(local));
         let ids = named.chain(self.store.with_ends(Some(remote), None));
         let on_it = ids.filter(|&id| self.paths_of(id).any(|own| own == path));
-        let tunnels = on_it.filter_map(|id| self.store.tunnel(id));
+        let is_peers = self.soft_state.is_to_peer(path);
+        let many = self.store.with_ends(None, Some(local)).filter(|_| is_peers);
+        let tunnels = on_it.chain(many).filter_map(|id| self.store.tunnel(id));
         tunnels.map(|tunnel| tunnel.name.to_string()).collect()
     }
 
@@ -55,15 +80,23 @@ impl Controller {
         let address: Option<IpAddr> = name.and_then(|name| name.parse().ok());
         let tunnel = name.and_then(|name| self.store.tunnel_id(name));
         let paths: Vec<TunnelPath> = match (name, address, tunnel) {
-            (_, _, Some(tunnel)) => self.paths_of(tunnel).collect(),
+            (_, _, Some(tunnel)) => {
+                let own: Vec<TunnelPath> = self.paths_of(tunnel).collect();
+                let all = self.soft_state.peers().filter(|(peer, _)| own.contains(&peer.from));
+                let to_peers: Vec<TunnelPath> = all.map(|(_, path)| path).collect();
+                own.into_iter().chain(to_peers).collect()
+            }
             (_, Some(address), _) => {
-                let all = self.compiler.paths().iter();
+                let all = self.compiler.paths().iter().chain(self.paths_to_peers());
                 let its = all.filter(|(_, ends, _)| ends.0 == address || ends.1 == address);
                 let its: Vec<TunnelPath> = its.map(|(path, ..)| path).collect();
                 (!its.is_empty()).then_some(its)?
             }
             (Some(_), None, None) => return None,
-            (None, ..) => self.compiler.paths().iter().map(|(path, ..)| path).collect(),
+            (None, ..) => {
+                let all = self.compiler.paths().iter().chain(self.paths_to_peers());
+                all.map(|(path, ..)| path).collect()
+            }
         };
         let cleared = paths.into_iter().filter(|&path| self.soft_state.clear(path)).count();
         Some(cleared as u64)
@@ -79,7 +112,7 @@ impl Controller {
         let is_ipv4 = tunnel.carries(Family::Ipv4);
         let learnt = self.paths_of(id).map(|path| {
             let learnt = self.soft_state.mtu(path, now)?;
-            Some(built.setup.effective_mtu(overhead, is_ipv4, Some(learnt)))
+            Some(built.setup.effective_mtu(overhead, is_ipv4, built.setup.way(Some(learnt))))
         });
         learnt.flatten().fold(configured, u16::min)
     }

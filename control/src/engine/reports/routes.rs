@@ -33,6 +33,7 @@ impl Controller {
         let to = to.trunc();
         let mut routes = self.configured(to);
         let mut tunnels = self.store.tunnel_nets().get(to).cloned().unwrap_or_default();
+        tunnels.extend(self.store.delegated_by(to));
         tunnels.sort_unstable();
         tunnels.dedup();
         let tunnels = tunnels.into_iter().filter_map(|id| Some((id, self.store.tunnel(id)?)));
@@ -58,9 +59,15 @@ impl Controller {
         id: TunnelId,
         tunnel: &config::Tunnel,
     ) -> impl Iterator<Item = (IpNet, report::Route)> {
-        let hop = next_hop_on(None, Some(&tunnel.name), self.compiler.is_running(id));
-        let nets = tunnel.addresses.iter().map(IpNet::trunc);
-        nets.map(move |net| (net, connected(net, hop.active, hop.clone())))
+        let runs = self.compiler.is_running(id);
+        let hop = next_hop_on(None, Some(&tunnel.name), runs);
+        let delegated = tunnel.delegated().map(|net| {
+            let kind = "blackhole".to_owned();
+            let route = connected(net, runs, next_hop_on(None, None, runs));
+            (net, report::Route { kind, next_hops: Vec::new(), ..route })
+        });
+        let nets = tunnel.nets().map(move |net| (net, connected(net, hop.active, hop.clone())));
+        nets.chain(delegated)
     }
 
     fn connected_by_ports(&self) -> impl Iterator<Item = (IpNet, report::Route)> {
@@ -111,6 +118,9 @@ impl Controller {
                 (Some(address.to_string()), Some(port.to_string()), None, true)
             }
             Via::Tunnel(name) => (None, None, Some(name.to_string()), runs(name)),
+            Via::Peer { tunnel, address } => {
+                (Some(address.to_string()), None, Some(tunnel.to_string()), runs(tunnel))
+            }
         };
         let active = route_is_active && usable;
         report::NextHop { via, port, tunnel, weight: hop.weight.get(), active }

@@ -1,5 +1,7 @@
 //! Into a tunnel: who may enter, what fits, and the outer header field by field.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use adit_dataplane::interface::TunnelId;
 use adit_dataplane::node::mss::{Mss, Said};
 use adit_dataplane::tunnel::DontFragment;
@@ -38,6 +40,29 @@ pub(super) fn may_enter(tunnel: TunnelId, limit: Option<u8>, names: Names<'_>) -
     });
     let words = format!("{tunnel} carries its protocol, and it is no loop{carried}");
     Told::new("entry", "may_enter", json!({ "tunnel": tunnel, "encap_limit": limit }), words)
+}
+
+pub(super) fn peer_inside(
+    tunnel: TunnelId,
+    destination: Ipv6Addr,
+    (peer, remote): (Option<Ipv4Addr>, Option<Ipv4Addr>),
+    names: Names<'_>,
+) -> Told {
+    let tunnel = names.tunnel(tunnel);
+    let words = match (peer, remote) {
+        (Some(peer), Some(_)) => format!("{destination} has {peer} in it: it goes there"),
+        (Some(peer), None) => format!("{destination} has {peer} in it, which is no other host"),
+        (None, Some(relay)) => {
+            format!("{destination} is not on the link of {tunnel}: it goes to the router {relay}")
+        }
+        (None, None) => {
+            format!("{destination} is not on the link of {tunnel}, which knows no router for it")
+        }
+    };
+    let values = json!({
+        "tunnel": tunnel, "destination": destination, "embedded": peer, "remote": remote,
+    });
+    Told::new("peer", "peer", values, words)
 }
 
 pub(super) fn mss(

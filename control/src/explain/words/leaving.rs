@@ -1,6 +1,6 @@
 //! Out of a tunnel: the checks of decapsulation, in their order.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::{Interface, TunnelId};
@@ -127,6 +127,11 @@ pub(super) fn inner_source(
         None => format!("{source} may be behind {tunnel} (inner-source: {policy}); {way}"),
         Some(Counter::IfRxInnerOwnSrc) => format!("{source} is one of our own addresses"),
         Some(Counter::IfRxInnerMartianSrc) => format!("{source} is no host's address"),
+        Some(Counter::IfRxSpoofEmbedded) => {
+            format!(
+                "{source} has another outer source in it, or is outside of the domain and not from a relay"
+            )
+        }
         Some(_) => {
             format!("{source} does not belong behind {tunnel} (inner-source: {policy}); {way}")
         }
@@ -151,6 +156,20 @@ pub(super) fn inner_destination(destination: IpAddr, is_listed: bool, refused: b
     };
     let values = json!({ "destination": destination, "listed": is_listed, "passes": !refused });
     Told::new("inner dest.", "inner_destination", values, words)
+}
+
+pub(super) fn in_domain(destination: Ipv6Addr, refused: Option<Counter>) -> Told {
+    let words = match refused {
+        None => format!("{destination} is for this router of the domain"),
+        Some(Counter::IfRxHairpin) => {
+            format!(
+                "{destination} is another customer's, which a relay is not asked for (hairpin: no)"
+            )
+        }
+        Some(_) => format!("{destination} is not what is delegated to this router"),
+    };
+    let values = json!({ "destination": destination, "refused": refused.map(Counter::name) });
+    Told::new("domain", "domain", values, words)
 }
 
 pub(super) fn nested(left: u8, limit: u8) -> Told {

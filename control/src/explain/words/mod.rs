@@ -49,6 +49,7 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
         Event::InnerDestination { destination, is_listed, refused } => {
             leaving::inner_destination(*destination, *is_listed, *refused)
         }
+        Event::InDomain { destination, refused } => leaving::in_domain(*destination, *refused),
         Event::NestedDecap { left, limit } => leaving::nested(*left, *limit),
         Event::Accepted { tunnel, length } => leaving::accepted(*tunnel, *length, names),
         Event::Mss { tunnel, mtu, outcome, inserts } => {
@@ -62,6 +63,9 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
         Event::Encap { tunnel, length } => entering::encap(*tunnel, *length, names),
         Event::Depth { entered, limit } => entering::depth(*entered, *limit),
         Event::MayEnter { tunnel, limit } => entering::may_enter(*tunnel, *limit, names),
+        Event::PeerInside { tunnel, destination, peer, remote } => {
+            entering::peer_inside(*tunnel, *destination, (*peer, *remote), names)
+        }
         Event::TunnelSize(size) => entering::size(size),
         Event::Underlay { tunnel, hop } => entering::underlay(*tunnel, *hop, names),
         Event::EarlierLost { tunnel } => entering::earlier_lost(*tunnel, names),

@@ -15,7 +15,9 @@ use super::frames::{Ip, frame, ip, mend_ipv4};
 use super::overlay_counters;
 use devices::{device_cases, exchange_cases};
 use node::{delivery_cases, forwarding_cases, frame_cases, reassembly_cases};
-use tunnels::{decap_cases, encap_cases, gre_cases, gue_cases, outer_cases, relay_cases};
+use tunnels::{
+    decap_cases, encap_cases, gre_cases, gue_cases, outer_cases, relay_cases, six_rd_cases,
+};
 
 pub(crate) const LOCAL: &str = "198.51.100.1";
 pub(crate) const REMOTE: &str = "203.0.113.2";
@@ -107,6 +109,7 @@ fn every_counter_moves_for_its_reason_alone_and_none_is_left_out() {
         gre_cases(),
         gue_cases(),
         overlay_counters::cases(),
+        six_rd_cases(),
     ];
     let mut seen: BTreeSet<&str> = NOT_REACHABLE_YET.into_iter().collect();
     seen.extend(frame_cases());

@@ -225,3 +225,45 @@ pub(super) fn outer_cases() -> Vec<Case> {
         one("arp.bad", (U, frame_of(0x0806, U_MAC, G_MAC, &[0; 300]))),
     ]
 }
+
+/// The rules of 6rd, at a border relay.
+pub(super) fn six_rd_cases() -> Vec<Case> {
+    let relay: Change = |plan| plan.put_six_rd(0, true);
+    let from =
+        |source: &str, to: &str| router(&ip("203.0.113.6", LOCAL).around(&ip(source, to).udp(84)));
+    let embedded = "3fff:db8:6::8";
+    let host6 = "2001:db8:1::5";
+    let into = |to: &str| host(&ip(host6, to).udp(84));
+    vec![
+        case("if.rx_spoof_embedded", &[], relay, from("3fff:db8:7::8", host6)),
+        case("if.rx_spoof_embedded", &[], relay, from("2001:db8:9999::8", host6)),
+        case("if.rx_hairpin", &[], relay, from(embedded, "3fff:db8:7::8")),
+        case(
+            "if.tx_no_remote",
+            &["icmp.tx"],
+            |p| {
+                p.put_six_rd(0, true);
+                p.route("203.0.113.6/32", NextHop::Broadcast);
+            },
+            into(embedded),
+        ),
+        case(
+            "if.tx_no_route",
+            &["icmp.tx"],
+            |p| {
+                p.put_six_rd(0, true);
+                p.route("203.0.113.6/32", NextHop::Unreachable);
+            },
+            into(embedded),
+        ),
+        case(
+            "if.rx_inner_dst_denied",
+            &[],
+            |p| {
+                p.put_six_rd(0, false);
+                p.own("203.0.113.9");
+            },
+            from(embedded, host6),
+        ),
+    ]
+}

@@ -1,0 +1,132 @@
+//! Where one packet goes that enters a tunnel: to the tunnel's remote, or to the peer that the packet itself
+//! names; and how the outer packet leaves.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use super::encap::Inner;
+use super::{Round, Verdict};
+use crate::counters::Counter;
+use crate::interface::TunnelId;
+use crate::node::icmp_error::IcmpError;
+use crate::tables::soft_state::TunnelPath;
+use crate::tables::{NextHop, WayToPeer};
+use crate::tunnel::Tunnel;
+use crate::tunnel::peers::Peers;
+use crate::tunnel::rewrite::{Patch, Rewrite};
+use crate::tunnel::size::Way;
+use crate::wire::ipv4;
+use crate::wire::ipv6::Ipv6;
+use crate::witness::{Event, Hop, Witness};
+
+/// Where one packet goes.
+pub(super) struct Aim<'t> {
+    pub(super) rewrite: &'t Rewrite,
+    /// An IPv4 destination in the place of that in the rewrite; 0: none.
+    peer: u32,
+    /// What is learnt about the way there belongs to it.
+    pub(super) path: TunnelPath,
+    /// By this, packets there have identifications of their own.
+    pub(super) numbers: TunnelPath,
+    pub(super) next_hop: NextHop,
+    /// The largest outer packet.
+    pub(super) underlay_mtu: u16,
+}
+
+impl Aim<'_> {
+    /// How large outer packets may be on the way.
+    #[inline]
+    pub(super) fn way(&self, round: &Round<'_, impl Witness>) -> Way {
+        Way { underlay_mtu: self.underlay_mtu, learnt: round.learnt(self.path) }
+    }
+
+    /// The destination in an outer IPv4 header.
+    pub(super) fn remote_ipv4(&self) -> u32 {
+        if self.peer == 0 { self.rewrite.remote_ipv4() } else { self.peer }
+    }
+
+    /// Writes the outer IPv4 header to the start of `room`, as [`Rewrite::write_ipv4`] does.
+    #[inline]
+    pub(super) fn write_ipv4(&self, room: &mut [u8], patch: Patch) {
+        self.rewrite.write_ipv4(room, patch);
+        if self.peer != 0 {
+            ipv4::set_destination(room, self.peer);
+        }
+    }
+}
+
+/// Where a packet goes: to the tunnel's remote, or to the peer that is in its destination.
+#[inline]
+pub(super) fn aim<'t>(
+    packet: &[u8],
+    (tunnel, id): (&'t Tunnel, TunnelId),
+    inner: Inner,
+    round: &Round<'_, impl Witness>,
+) -> Result<Aim<'t>, Verdict> {
+    let setup = &tunnel.setup;
+    let Some(peers) = &setup.peers else {
+        let (rewrite, path) = tunnel.source_for(|| inner.hash(packet, round));
+        return Ok(Aim {
+            rewrite,
+            peer: 0,
+            path,
+            numbers: path,
+            next_hop: setup.underlay,
+            underlay_mtu: setup.underlay_mtu,
+        });
+    };
+    aim_at_peer(packet, (tunnel, id), peers, round)
+}
+
+/// The same, where the packet says it itself. Not inlined: it would spread over what other packets pass.
+#[inline(never)]
+fn aim_at_peer<'t>(
+    packet: &[u8],
+    (tunnel, id): (&'t Tunnel, TunnelId),
+    peers: &Peers,
+    round: &Round<'_, impl Witness>,
+) -> Result<Aim<'t>, Verdict> {
+    let hash = || round.tables.flow.hash(packet);
+    let destination = Ipv6::trusted(packet).destination();
+    let remote = peers.remote_of(destination, hash);
+    let way = remote.map(|remote| round.tables.way_to_peer(tunnel, remote, hash));
+    let way = way.filter(WayToPeer::is_to_host);
+    round.note(|| Event::PeerInside {
+        tunnel: id,
+        destination: Ipv6Addr::from(destination),
+        peer: peers.embedded(destination).map(Ipv4Addr::from),
+        remote: way.map(|way| way.peer.remote.into()),
+    });
+    // Nobody has an address that is no host's, nor this node a router behind its own.
+    let Some(WayToPeer { peer, next_hop, underlay_mtu }) = way else {
+        return Err(Verdict::reject_in(IcmpError::HostUnreachable, Counter::IfTxNoRemote, id));
+    };
+    Ok(Aim {
+        rewrite: &tunnel.rewrite,
+        peer: peer.remote,
+        path: round.tables.soft_state.path_to(peer),
+        numbers: peer.number(),
+        next_hop,
+        underlay_mtu,
+    })
+}
+
+/// How the outer packet leaves.
+#[inline]
+pub(super) fn underlay(
+    bytes: &[u8],
+    next_hop: NextHop,
+    id: TunnelId,
+    inner: Inner,
+    round: &Round<'_, impl Witness>,
+) -> Result<Verdict, Verdict> {
+    let next_hop = round.choose_by(next_hop, || inner.hash(bytes, round));
+    round.note(|| Event::Underlay { tunnel: id, hop: Hop::of(next_hop, round.tables) });
+    match next_hop {
+        NextHop::Via(adjacency) => Ok(Verdict::Transmit(adjacency)),
+        NextHop::Connected(port) => Ok(Verdict::TransmitOnLink(port)),
+        NextHop::Tunnel(next) if next == id => Err(Verdict::drop_in(Counter::IfTxLoopDev, id)),
+        NextHop::Tunnel(next) => Ok(Verdict::Encap(next)),
+        _ if inner.is_frame() => Err(Verdict::drop_in(Counter::IfTxNoRoute, id)),
+        _ => Err(Verdict::reject_in(IcmpError::HostUnreachable, Counter::IfTxNoRoute, id)),
+    }
+}

@@ -1,0 +1,67 @@
+//! The way to a peer that a tunnel finds packet by packet: the route to it, and what that route takes.
+
+use super::soft_state::{Peer, TunnelPath};
+use super::{NextHop, Tables};
+use crate::clock::Nanos;
+use crate::interface::PortId;
+use crate::tunnel::Tunnel;
+use crate::tunnel::size::Way;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct WayToPeer {
+    /// Who it is.
+    pub peer: Peer,
+    /// How outer packets leave.
+    pub next_hop: NextHop,
+    /// The largest outer packet that leaves so.
+    pub underlay_mtu: u16,
+}
+
+impl WayToPeer {
+    /// Whether the address is one that a peer can have: of a host, and not of this node.
+    pub fn is_to_host(&self) -> bool {
+        !matches!(self.next_hop, NextHop::Local | NextHop::Broadcast)
+    }
+}
+
+impl Tables {
+    /// The way to `remote` for packets of a tunnel; `hash` is that of the packet's flow.
+    pub fn way_to_peer(
+        &self,
+        tunnel: &Tunnel,
+        remote: u32,
+        hash: impl FnOnce() -> u64,
+    ) -> WayToPeer {
+        let mut next_hop = self.next_hops.choose(self.route_ipv4(remote), hash);
+        let port = self.port_towards(next_hop);
+        let link = tunnel.setup.peers.as_ref().and_then(|peers| peers.link);
+        let is_special = matches!(next_hop, NextHop::Local | NextHop::Broadcast);
+        if link.is_some() && link != port && !is_special {
+            next_hop = NextHop::NoRoute;
+        }
+        let underlay_mtu = match next_hop {
+            NextHop::Tunnel(id) => self.tunnel(id).map_or(u16::MAX, |tunnel| tunnel.plain.mtu),
+            _ => port.and_then(|port| self.port(port)).map_or(u16::MAX, |port| port.mtu),
+        };
+        let peer = Peer { from: tunnel.setup.path, remote, port };
+        WayToPeer { peer, next_hop, underlay_mtu }
+    }
+
+    /// The same for a packet, with what was learnt there. Not inlined: few tunnels have many peers.
+    #[inline(never)]
+    pub fn sizes_to_peer(&self, tunnel: &Tunnel, remote: u32, packet: &[u8], now: Nanos) -> Way {
+        let way = self.way_to_peer(tunnel, remote, || self.flow.hash(packet));
+        let path = self.soft_state.path_to(way.peer);
+        let learnt = if path == TunnelPath::NONE { None } else { self.soft_state.mtu(path, now) };
+        Way { underlay_mtu: way.underlay_mtu, learnt }
+    }
+
+    fn port_towards(&self, next_hop: NextHop) -> Option<PortId> {
+        match next_hop {
+            NextHop::Connected(port) => Some(port),
+            NextHop::Via(id) => self.neighbors.adjacency(id).map(|adjacency| adjacency.port),
+            _ => None,
+        }
+    }
+}
