@@ -11,6 +11,7 @@ use adit_dataplane::fib::{Fib, Fib4, Fib6, Rib4, Rib6};
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::node::rate_limit;
 use adit_dataplane::reassembly;
+use adit_dataplane::tables::labels::{LabelAction, LabelTable, Labels};
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::NeighborTable;
 use adit_dataplane::tables::{Limits, NextHop, Operation, Port, Tables};
@@ -20,6 +21,7 @@ use adit_dataplane::tunnel::policy::{AddressSet, SourceFilter};
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
+use adit_dataplane::wire::mpls::MplsLabel;
 use adit_dataplane::wire::protocol;
 use adit_dataplane::worker::exchange::{Publication, Shared};
 use adit_dataplane::worker::{Worker, WorkerSettings};
@@ -91,7 +93,7 @@ impl Case {
             cases.extend([of(0, Between::Gre), of(0, Between::KeyedGre), of(1, Between::Gre)]);
             cases.extend([of(2, Between::Gre), of(3, Between::KeyedGre), of(0, Between::Fou)]);
             cases.extend([of(0, Between::BareFou), of(2, Between::Fou), of(0, Between::Gue)]);
-            cases.push(of(3, Between::Gue));
+            cases.extend([of(3, Between::Gue), of(0, Between::Mpls)]);
         }
         cases
     }
@@ -209,7 +211,10 @@ impl Case {
         if let Some(udp) = &shim.udp {
             tables.udp_ports.put(udp.listens_at, Some(udp.service()));
         }
-        let protocols = Protocols::IPV4.with(Protocols::IPV6);
+        let protocols = match self.between {
+            Between::Mpls => Protocols::MPLS,
+            _ => Protocols::IPV4.with(Protocols::IPV6),
+        };
         let label = shim.input_label();
         let mut tunnels = Vec::new();
         for number in 0..self.tunnels {
@@ -225,6 +230,9 @@ impl Case {
             added.expect("remotes that differ");
             let mut setup = setup(self.families, number, underlay);
             setup.put_shim(shim.clone());
+            if self.between == Between::Mpls {
+                give_label(&mut setup);
+            }
             tunnels.push(Tunnel::new(setup).expect("one family outside"));
         }
         tables.tunnels = tunnels;
@@ -233,7 +241,7 @@ impl Case {
     /// What is between the headers.
     fn shim(&self) -> Shim {
         match self.between {
-            Between::Nothing => Shim::default(),
+            Between::Nothing | Between::Mpls => Shim::default(),
             Between::Gre => Kind::Gre(Gre::default()).into(),
             Between::KeyedGre => {
                 let key = Some(Between::KEY);
@@ -334,4 +342,13 @@ fn setup(families: Families, number: u32, underlay: NextHop) -> TunnelSetup {
         inner_source: SourceFilter::Listed { sources, routed_is_listed: true },
         ..TunnelSetup::between(local, remote, underlay, CounterSlot(number))
     }
+}
+
+/// Label 100 is popped where it arrives, and put in front of what is sent.
+fn give_label(setup: &mut TunnelSetup) {
+    let label = MplsLabel::new(100).expect("a label, because it has 20 bits");
+    setup.protocols = Protocols::MPLS;
+    setup.put_labels(Labels::new(&[label]).expect("one label"));
+    let table: LabelTable = [(label, LabelAction::PopIp)].into_iter().collect();
+    setup.mpls.labels = Some(Arc::new(table));
 }

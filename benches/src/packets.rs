@@ -70,6 +70,8 @@ pub enum Between {
     BareFou,
     /// UDP, and a GUE header that says what follows.
     Gue,
+    /// An MPLS label.
+    Mpls,
 }
 
 impl Between {
@@ -87,6 +89,7 @@ impl Between {
             Self::Fou => "fou ",
             Self::BareFou => "fou no sum ",
             Self::Gue => "gue ",
+            Self::Mpls => "mpls ",
         }
     }
 
@@ -99,6 +102,8 @@ impl Between {
             Self::Gre => (47, vec![0, 0, kind[0], kind[1]]),
             Self::KeyedGre => (47, vec![0x20, 0, kind[0], kind[1], 0, 0, 0, 7]),
             Self::Fou | Self::BareFou => (17, vec![0xc0, 1, port[0], port[1], 0, 0, 0, 0]),
+            // Label 100, the last one, TTL 64.
+            Self::Mpls => (137, vec![0x00, 0x06, 0x41, 64]),
             Self::Gue => (17, vec![0xc0, 1, port[0], port[1], 0, 0, 0, 0, 0, protocol, 0, 0]),
         };
         let mut payload = [header, packet].concat();

@@ -1,9 +1,11 @@
 //! The configuration as JSON in the words of the file, every default filled in: for `adit show config` and the
 //! API. What it says can be loaded again and means the same.
 
+use adit_dataplane::tables::labels::Labels;
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
+use super::labels::{LabelAction, LabelEntry};
 use super::model::{Api, Config, Dataplane, Limits, Port, Route, RouteAction, Via};
 use super::read::as_boolean;
 use super::tunnel::{Encap, Family, InnerSource, Keys, Overlay, Settings, SixRd, Tunnel};
@@ -89,6 +91,9 @@ pub fn describe_port(port: &Port) -> Value {
         .map(|neighbor| (neighbor.address.to_string(), neighbor.mac.to_string().into()))
         .collect::<Map<_, _>>();
     map.insert("neighbors".into(), Value::Object(neighbors));
+    if let Some(labels) = &port.labels {
+        map.insert("labels".into(), describe_labels(labels));
+    }
     Value::Object(map)
 }
 
@@ -140,12 +145,20 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     if let Some(link) = &tunnel.link {
         map.insert("link".into(), (&**link).into());
     }
+    if let Some(labels) = tunnel.labels.as_deref() {
+        if !labels.arriving.is_empty() {
+            map.insert("labels".into(), describe_labels(&labels.arriving));
+        }
+        if !labels.push.is_none() {
+            map.insert("push".into(), numbers(&labels.push));
+        }
+    }
     map.insert("addresses".into(), texts(&tunnel.addresses));
     map.insert("routes".into(), texts(&tunnel.routes));
     map.insert("enabled".into(), tunnel.enabled.into());
     map.insert("latency".into(), tunnel.latency.into());
     map.insert("comment".into(), (&*tunnel.comment).into());
-    let settings = outer_settings(tunnel.outer, &tunnel.settings);
+    let settings = outer_settings(tunnel, &tunnel.settings);
     let gre = if tunnel.mode.is_gre() { gre_settings(&tunnel.settings) } else { Vec::new() };
     let inner = inner_settings(&tunnel.settings);
     let inner = if tunnel.is_of_frames() { Vec::new() } else { inner };
@@ -157,13 +170,14 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     Value::Object(map)
 }
 
-fn outer_settings(outer: Family, settings: &Settings) -> Vec<(&'static str, Value)> {
+fn outer_settings(tunnel: &Tunnel, settings: &Settings) -> Vec<(&'static str, Value)> {
+    let outer = tunnel.outer;
     let mut list = Vec::new();
     if settings.static_mtu {
         list.push(("static-mtu", settings.mtu.into()));
     } else {
         list.push(("mtu", number_or("auto", settings.mtu)));
-        if outer == Family::Ipv4 {
+        if outer == Family::Ipv4 && !tunnel.mode.is_mpls() {
             list.push(("dont-fragment", settings.dont_fragment.as_str().into()));
         }
     }
@@ -212,6 +226,25 @@ fn describe_six_rd(domain: &SixRd) -> Value {
         "border-relays": relays,
         "role": domain.role.as_str(),
     })
+}
+
+fn describe_labels(labels: &[LabelEntry]) -> Value {
+    let entry = |entry: &LabelEntry| {
+        let mut map = Map::new();
+        match &entry.action {
+            LabelAction::Pop(pop) => drop(map.insert("pop".into(), pop.as_str().into())),
+            LabelAction::Swap { labels, to } => {
+                map.insert("swap".into(), numbers(labels));
+                via(&mut map, to);
+            }
+        }
+        (entry.label.to_string(), Value::Object(map))
+    };
+    Value::Object(labels.iter().map(entry).collect())
+}
+
+fn numbers(labels: &Labels) -> Value {
+    labels.as_slice().iter().map(|label| Value::from(label.number())).collect()
 }
 
 fn gre_settings(settings: &Settings) -> Vec<(&'static str, Value)> {
@@ -358,7 +391,8 @@ mod tests {
 ports:
   wan: { device: net_tap0, mtu: 9000, queues: 2, offloads: on, rss: inner, dad: off, addresses: [198.51.100.1/24],
          neighbors: { 198.51.100.2: "02:00:00:00:00:02" } }
-  six: { device: net_tap1, macaddress: "02:00:00:00:00:09", addresses: ["2001:db8:1::1/64"] }
+  six: { device: net_tap1, macaddress: "02:00:00:00:00:09", addresses: ["2001:db8:1::1/64"],
+         labels: { 300: { swap: 100, tunnel: m } } }
 dataplane: { control-core: 0, worker-cores: [1, 3], idle: sleep, latency: off, eal-args: [--no-pci] }
 limits: { icmp-errors: 7/s, decap-depth: 2, unmatched-icmp: proto-unreach }
 loopback: { addresses: [192.0.2.1/32] }
@@ -369,6 +403,8 @@ tunnels:
   e: { mode: ipip, local: [198.51.100.1, 192.0.2.1], remote: 203.0.113.9 }
   f: { mode: 6rd, local: 198.51.100.1,
        6rd: { prefix: "3fff:db8::/40", relay-prefix: 198.51.0.0/16, border-relays: [203.0.113.7], role: br } }
+  m: { mode: mplsip, remote: 203.0.113.10, push: [100, 0],
+       labels: { 200: { pop: ip }, 201: { pop: label }, 202: { swap: [7000, 16], via: 198.51.100.2, port: wan } } }
   d: { mode: ipip, profile: routeros, unsafe-any-peer: yes, enabled: no, comment: "yes" }
 routes:
   - { to: default, via: 198.51.100.254 }

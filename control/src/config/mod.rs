@@ -12,6 +12,7 @@ pub mod diff;
 mod files;
 mod gre_keys;
 mod keys;
+mod labels;
 pub mod mistake;
 pub mod model;
 mod overlay;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 pub use describe::describe;
 pub use diff::{Difference, Restart, diff, diff_from, edits, is_same_base, needs_restart};
 pub use files::{FILE_COUNT_LIMIT, FILE_SIZE_LIMIT};
+pub use labels::{LabelAction, LabelEntry, TunnelLabels};
 pub use mistake::{Location, Mistake, MistakeKind, Mistakes, Origin, Warning};
 pub use model::{
     Api, Config, Dataplane, Limits, Loopback, Name, Neighbor, NextHop, Port, Route, RouteAction,
@@ -49,7 +51,7 @@ pub use store::{Edit, Ids, Store, Touched};
 pub use tunnel::{Encap, Family, Frames, InnerSource, Keys, Overlay, Settings, SixRd, Tunnel};
 pub use words::{
     DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Offloads, Payload,
-    Profile, ReceiveSequence, Refusal, Rss, SixRdRole, Spread, UdpEncap, UnmatchedIcmp, Word,
+    Pop, Profile, ReceiveSequence, Refusal, Rss, SixRdRole, Spread, UdpEncap, UnmatchedIcmp, Word,
 };
 
 use check::{Drafts, Misspelled};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use adit_dataplane::wire::ethernet::MacAddress;
 use ipnet::IpNet;
 
+use super::labels::LabelEntry;
 use super::mistake::Origin;
 use super::tunnel::Tunnel;
 use super::words::{Hugepages, Idle, Offloads, Rss, Spread, UnmatchedIcmp};
@@ -113,6 +114,8 @@ pub struct Port {
     pub addresses: Vec<IpNet>,
     /// Static neighbors.
     pub neighbors: Vec<Neighbor>,
+    /// What becomes of frames with MPLS labels; `None`: none are taken.
+    pub labels: Option<Box<[LabelEntry]>>,
 }
 
 /// A static entry of `ports.*.neighbors`.

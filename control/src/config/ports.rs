@@ -7,6 +7,7 @@ use adit_dataplane::wire::ethernet::MacAddress;
 
 use super::Purpose;
 use super::keys::{distinct_entries, known_entries};
+use super::labels;
 use super::mistake::{MistakeKind, Origin};
 use super::model::{Neighbor, Port};
 use super::read;
@@ -70,6 +71,7 @@ fn read_port<'t>(
         dad: true,
         addresses: Vec::new(),
         neighbors: Vec::new(),
+        labels: None,
     };
     let root = Place::root(spot.file);
     let section = root.key("ports");
@@ -100,6 +102,7 @@ fn read_port<'t>(
                 );
             }
             "neighbors" => port.neighbors = neighbors(report, field),
+            "labels" => port.labels = labels::read(report, field),
             _ => {}
         }
     }

@@ -149,7 +149,7 @@ impl Setting {
                 settings.static_mtu = true;
                 settings.dont_fragment = DontFragment::No;
             }
-            Self::DontFragment(value) => settings.dont_fragment = *value,
+            Self::DontFragment(value) if !mode.is_mpls() => settings.dont_fragment = *value,
             Self::Ttl(ttl) => settings.ttl = ttl.number().and_then(NonZeroU8::new),
             Self::MinOuterTtl(ttl) => settings.min_outer_ttl = *ttl,
             Self::Dscp(dscp) => settings.dscp = dscp.number(),
@@ -181,6 +181,7 @@ impl Setting {
             Self::Udp6ZeroRx(value) if is_ipv6 => settings.udp6_zero_rx = *value,
             // They mean nothing for this mode.
             Self::StaticMtu(_)
+            | Self::DontFragment(_)
             | Self::EncapLimit(_)
             | Self::FlowLabel(_)
             | Self::Checksum(_)

@@ -10,6 +10,7 @@ use adit_dataplane::tunnel::peers::{self, six_rd::SixRdSetup};
 pub use adit_dataplane::wire::Family;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::labels::{self, TunnelLabels};
 use super::model::{Name, NextHop, Route, RouteAction, Via};
 use super::words::{
     DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Payload, Profile, ReceiveSequence,
@@ -47,6 +48,8 @@ pub struct Tunnel {
     pub potential_routers: Box<[Ipv4Addr]>,
     /// The only port it is decapsulated from and encapsulated through.
     pub link: Option<Name>,
+    /// What it does with MPLS labels; few tunnels have any.
+    pub labels: Option<Box<TunnelLabels>>,
     /// The tunnel's own addresses, with the prefix length of their net.
     pub addresses: Box<[IpNet]>,
     /// Shorthand routes, which `Config::routes` has as well.
@@ -126,12 +129,19 @@ impl Mode {
     /// The family of the outer header; `None`: that of the peer's address.
     pub const fn outer(self) -> Option<Family> {
         match self {
-            Self::Ipip | Self::Sit | Self::Gre | Self::Gretap | Self::SixRd | Self::Isatap => {
-                Some(Family::Ipv4)
-            }
-            Self::Ip6ip6 | Self::Ipip6 | Self::Any | Self::Ip6gre | Self::Ip6gretap => {
-                Some(Family::Ipv6)
-            }
+            Self::Ipip
+            | Self::Sit
+            | Self::Gre
+            | Self::Gretap
+            | Self::Mplsip
+            | Self::SixRd
+            | Self::Isatap => Some(Family::Ipv4),
+            Self::Ip6ip6
+            | Self::Ipip6
+            | Self::Any
+            | Self::Ip6gre
+            | Self::Ip6gretap
+            | Self::Mplsip6 => Some(Family::Ipv6),
             Self::Vxlan | Self::Geneve => None,
         }
     }
@@ -149,6 +159,17 @@ impl Mode {
     /// Whether it goes in VXLAN or GENEVE, which have UDP and an identifier.
     pub const fn is_overlay(self) -> bool {
         matches!(self, Self::Vxlan | Self::Geneve)
+    }
+
+    /// Whether it carries MPLS, or does if `payload` says so.
+    pub const fn may_carry_mpls(self) -> bool {
+        let beside_ip = matches!(self, Self::Sit | Self::Any | Self::Gre | Self::Ip6gre);
+        beside_ip || self.is_mpls()
+    }
+
+    /// Whether it carries MPLS and nothing else.
+    pub const fn is_mpls(self) -> bool {
+        matches!(self, Self::Mplsip | Self::Mplsip6)
     }
 }
 
@@ -241,12 +262,28 @@ impl Tunnel {
         })
     }
 
-    /// Whether inner packets of this family may enter and leave.
-    pub const fn carries(&self, inner: Family) -> bool {
+    /// Whether IP packets of this family may enter, behind labels if not by themselves.
+    pub fn carries(&self, inner: Family) -> bool {
+        let pushes = self.labels.as_deref().is_some_and(|labels| !labels.push.is_none());
+        self.carries_bare(inner) || pushes
+    }
+
+    /// Whether IP packets of this family enter and leave without labels.
+    pub const fn carries_bare(&self, inner: Family) -> bool {
         match inner {
             Family::Ipv4 => matches!(self.payload, Payload::Ipip | Payload::Any | Payload::Ip),
             Family::Ipv6 => matches!(self.payload, Payload::Ip6ip | Payload::Any | Payload::Ip),
         }
+    }
+
+    /// The tunnels that its labels lead into.
+    pub fn label_hops(&self) -> impl Iterator<Item = &Name> {
+        labels::hops(self.labels.as_deref().into_iter().flat_map(|labels| &labels.arriving))
+    }
+
+    /// Whether packets with labels may enter and leave.
+    pub const fn carries_mpls(&self) -> bool {
+        matches!(self.payload, Payload::Mplsip | Payload::Any)
     }
 }
 
@@ -390,6 +427,10 @@ impl Settings {
             // Linux's VXLAN and GENEVE add no such option.
             (Profile::Linux, Family::Ipv6) if mode.is_overlay() => Self::linux(native),
             (Profile::Linux, Family::Ipv6) => Self { encap_limit: Some(4), ..Self::linux(native) },
+            //= RFC 4023 §5.1: DF is set around labels, whoever the peer is.
+            (Profile::Routeros, _) if mode.is_mpls() => {
+                Self { inner_source: InnerSource::Off, ..native }
+            }
             (Profile::Routeros, _) => {
                 Self { dont_fragment: DontFragment::No, inner_source: InnerSource::Off, ..native }
             }

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::gre_keys;
 use super::keys::known_entries;
+use super::labels::{self, TunnelLabels};
 use super::mistake::MistakeKind;
 use super::model::Name;
 use super::overlay::{self, WrittenOverlay};
@@ -39,7 +40,7 @@ pub(super) struct TunnelDraft<'t> {
 pub(super) type TunnelNames = FxHashMap<Name, usize>;
 
 /// Keys whose being there matters when the mode is known.
-const MINDED: [&str; 30] = [
+const MINDED: [&str; 32] = [
     "mode",
     "payload",
     "mtu",
@@ -70,6 +71,8 @@ const MINDED: [&str; 30] = [
     "vlan-tags",
     "6rd",
     "potential-routers",
+    "labels",
+    "push",
 ];
 
 /// What was written for a tunnel, or for all of them; `None` is not mentioned.
@@ -88,6 +91,7 @@ pub(super) struct Said {
     six_rd: Option<Box<SixRd>>,
     potential_routers: Option<Box<[Ipv4Addr]>>,
     link: Option<Name>,
+    labels: Option<Box<TunnelLabels>>,
     addresses: Box<[IpNet]>,
     routes: Box<[IpNet]>,
     enabled: Option<bool>,
@@ -201,6 +205,10 @@ fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
         "encap-limit" | "flow-label" | "udp6-zero-tx" | "udp6-zero-rx" if is_ipv4 => {
             Some(": the outer header is IPv4")
         }
+        "dont-fragment" if mode.is_mpls() && is_ipv4 => {
+            Some(": it is always set around labels (RFC 4023 \u{a7}5.1)")
+        }
+        "labels" | "push" if !mode.may_carry_mpls() => Some(": it carries no MPLS"),
         "dont-fragment" if !is_ipv4 => Some(": IPv6 has no such bit"),
         "static-mtu" if !matches!(mode, Mode::Sit | Mode::SixRd | Mode::Isatap) => {
             Some(", only for sit, 6rd and isatap")
@@ -356,6 +364,14 @@ impl Said {
                 let routers = six_rd::relays(report, field).map(Vec::into_boxed_slice);
                 self.potential_routers = routers;
             }
+            "labels" => {
+                let arriving = labels::read(report, field).unwrap_or_default();
+                self.labels.get_or_insert_default().arriving = arriving;
+            }
+            "push" => {
+                let push = labels::read_pushed(report, field).unwrap_or_default();
+                self.labels.get_or_insert_default().push = push;
+            }
             "enabled" => self.enabled = read::boolean(report, field),
             "latency" => self.latency = read::boolean(report, field),
             "comment" => self.comment = comment(report, field),
@@ -453,6 +469,7 @@ impl Said {
                 .unwrap_or_default(),
             six_rd: self.six_rd.or_else(|| defaults.six_rd.clone()).filter(|_| mode == Mode::SixRd),
             link: self.link.or_else(|| defaults.link.clone()),
+            labels: self.labels,
             addresses: self.addresses,
             routes: self.routes,
             enabled: self.enabled.or(defaults.enabled).unwrap_or(true),
@@ -502,6 +519,7 @@ fn resolve_payload(mode: Mode, profile: Profile, payload: Option<Payload>) -> Pa
     match (mode, profile) {
         (Mode::Ipip | Mode::Ipip6, _) => Payload::Ipip,
         (Mode::Ip6ip6 | Mode::SixRd | Mode::Isatap, _) => Payload::Ip6ip,
+        (Mode::Mplsip | Mode::Mplsip6, _) => Payload::Mplsip,
         // iproute2 creates sit tunnels that carry everything.
         (Mode::Gre | Mode::Ip6gre, _) => Payload::Any,
         (Mode::Geneve, _) if payload == Some(Payload::Ip) => Payload::Ip,
@@ -555,8 +573,8 @@ fn refuse_payload(
     let Some(payload) = payload else { return };
     let (fits, advice) = match mode {
         Mode::Sit | Mode::Any => (
-            matches!(payload, Payload::Ipip | Payload::Ip6ip | Payload::Any),
-            "write ip6ip, ipip or any",
+            matches!(payload, Payload::Ipip | Payload::Ip6ip | Payload::Mplsip | Payload::Any),
+            "write ip6ip, ipip, mplsip or any",
         ),
         Mode::Geneve => {
             (matches!(payload, Payload::Ip | Payload::Ethernet), "write ethernet or ip")

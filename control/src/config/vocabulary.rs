@@ -92,6 +92,7 @@ pub(super) const PORT: &[Key] = &[
     except("dad", &["yes"]),
     key("addresses"),
     key("neighbors"),
+    key("labels"),
 ];
 
 pub(super) const LOOPBACK: &[Key] = &[key("addresses")];
@@ -110,13 +111,12 @@ pub(super) const ROUTE: &[Key] = &[
 pub(super) const NEXT_HOP: &[Key] = &[key("via"), key("port"), key("tunnel"), key("weight")];
 
 /// Modes of the vocabulary that this version does not terminate.
-const LATER_MODES: &[&str] =
-    &["erspan", "ip6erspan", "mplsip", "mplsip6", "vti", "vti6", "minimal"];
+const LATER_MODES: &[&str] = &["erspan", "ip6erspan", "vti", "vti6", "minimal"];
 
 pub(super) const TUNNEL: &[Key] = &[
     key("profile"),
     except("mode", LATER_MODES),
-    except("payload", &["mplsip"]),
+    key("payload"),
     key("local"),
     key("remote"),
     key("addresses"),
@@ -174,8 +174,8 @@ pub(super) const TUNNEL: &[Key] = &[
     not_yet("fdb"),
     not_yet("mac-learning"),
     not_yet("erspan"),
-    not_yet("labels"),
-    not_yet("push"),
+    key("labels"),
+    key("push"),
     key("6rd"),
     key("potential-routers"),
     key("attach"),
@@ -191,11 +191,15 @@ pub(super) const ENCAP: &[Key] =
 pub(super) const SIX_RD: &[Key] =
     &[key("prefix"), key("relay-prefix"), key("border-relays"), key("role")];
 
+/// Of an entry of `labels`.
+pub(super) const LABEL: &[Key] = &[key("pop"), key("swap"), key("via"), key("port"), key("tunnel")];
+
 /// Of `keys`.
 pub(super) const KEYS: &[Key] = &[key("input"), key("output")];
 
 /// Keys that every tunnel needs for itself and that `defaults.tunnels` therefore can't set.
-pub(super) const NOT_IN_DEFAULTS: &[&str] = &["addresses", "routes", "attach", "id"];
+pub(super) const NOT_IN_DEFAULTS: &[&str] =
+    &["addresses", "routes", "attach", "id", "labels", "push"];
 
 /// What other systems, or habit, call a key.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[

@@ -134,6 +134,10 @@ words!(
         Vxlan = "vxlan",
         /// Ethernet frames, or IPv4 and IPv6, in GENEVE (RFC 8926), likewise.
         Geneve = "geneve",
+        /// MPLS in IPv4 (RFC 4023).
+        Mplsip = "mplsip",
+        /// MPLS in IPv6 (RFC 4023).
+        Mplsip6 = "mplsip6",
         /// IPv6 in IPv4 whose peers are in the IPv6 addresses (RFC 5969).
         SixRd = "6rd",
         /// IPv6 in IPv4 whose peers are in the interface identifiers (RFC 5214).
@@ -158,12 +162,24 @@ words!(
         Ip6ip = "ip6ip",
         /// IPv4.
         Ipip = "ipip",
-        /// Both, told apart by the outer protocol.
+        /// MPLS.
+        Mplsip = "mplsip",
+        /// All, told apart by the outer protocol.
         Any = "any",
         /// Ethernet frames.
         Ethernet = "ethernet",
         /// IPv4 and IPv6, where they are told apart by another header.
         Ip = "ip",
+    }
+);
+
+words!(
+    /// `labels.*.pop`: what is behind a label that goes.
+    Pop {
+        /// An IP packet, which is routed.
+        Ip = "ip",
+        /// Another label, which is looked up.
+        Label = "label",
     }
 );
 

@@ -60,6 +60,10 @@ pub struct Tunnel {
     pub reason: Option<String>,
     /// The largest inner packet that needs no fragments.
     pub mtu: u16,
+    /// How many MPLS labels it knows.
+    pub labels: usize,
+    /// The labels in front of IP packets that are routed into it, the outermost first.
+    pub push: Vec<u32>,
     /// The tunnel's own addresses, with the prefix length of their net.
     pub addresses: Vec<String>,
     /// Where the outer packets leave; `None`: nowhere.
@@ -81,6 +85,15 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
+    /// With the labels in front of packets, as iproute2 writes them.
+    fn mode_in_words(&self) -> String {
+        if self.push.is_empty() {
+            return self.mode.clone();
+        }
+        let labels: Vec<String> = self.push.iter().map(ToString::to_string).collect();
+        format!("{} push {}", self.mode, labels.join("/"))
+    }
+
     /// Of a pool the first address, and how many others there are.
     fn local_in_words(&self) -> String {
         let local = self.local.clone().unwrap_or_default();
@@ -141,7 +154,7 @@ impl fmt::Display for Tunnels {
         for tunnel in &self.tunnels {
             table.row([
                 tunnel.name.clone(),
-                tunnel.mode.clone(),
+                tunnel.mode_in_words(),
                 tunnel.local_in_words(),
                 tunnel.remote.clone().unwrap_or_default(),
                 tunnel.mtu.to_string(),
@@ -171,6 +184,14 @@ mod tests {
         assert_eq!(tunnel.local_in_words(), "192.0.2.1 +2");
         let json = serde_json::to_value(&tunnel).unwrap();
         assert_eq!(json["more_locals"], serde_json::json!(["192.0.2.2", "192.0.2.3"]));
+    }
+
+    #[test]
+    fn the_labels_in_front_of_packets_are_with_the_mode() {
+        let tunnel =
+            Tunnel { mode: "mplsip".to_owned(), push: vec![100, 200], ..Tunnel::default() };
+        assert_eq!(tunnel.mode_in_words(), "mplsip push 100/200");
+        assert_eq!(Tunnel { mode: "gre".to_owned(), ..Tunnel::default() }.mode_in_words(), "gre");
     }
 
     #[test]

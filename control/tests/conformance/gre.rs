@@ -282,7 +282,9 @@ fn versions_and_bits_that_must_be_refused_are_and_others_ignored() {
         of_type("C-143(c) WCCP", [0x88, 0x3e], "gre.proto_unsupported"),
         of_type("C-143(c) nothing", [0x99, 0x99], "gre.proto_unsupported"),
         of_type("Ethernet for a tunnel of IP", [0x65, 0x58], "tun.proto_mismatch"),
-        of_type("MPLS for a tunnel of IP", [0x88, 0x47], "tun.proto_mismatch"),
+        // What follows begins as IPv4 does: label 0x45000.
+        of_type("MPLS with a label that nobody gave", [0x88, 0x47], "mpls.no_label"),
+        of_type("MPLS with labels of the upstream", [0x88, 0x48], "gre.proto_unsupported"),
     ]);
 }
 

@@ -33,6 +33,7 @@ mod isatap;
 mod linux;
 mod lookup;
 mod loops;
+mod mpls;
 mod mss;
 mod mtu;
 mod neighbor;

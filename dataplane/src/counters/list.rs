@@ -157,6 +157,9 @@ counters! {
     GnvCritical: drop "gnv.critical", "GENEVE packet with a critical option, of which none is known";
     GnvBadOpts: drop "gnv.bad_opts", "GENEVE options whose lengths don't add up";
     GnvProtoDenied: drop "gnv.proto_denied", "GENEVE packet that carries what the tunnel does not";
+    MplsBadLabel: drop "mpls.bad_label", "label stack without a bottom, or a label that may not stand there";
+    MplsNoLabel: drop "mpls.no_label", "label that this interface does not know";
+    MplsTtlExpired: drop "mpls.ttl_expired", "label whose TTL is used up";
     TunIdReuse: event "tun.id_reuse", "identifications used again within 120 s";
     IcmpTx: event "icmp.tx", "ICMP errors sent";
     IcmpRatelimited: event "icmp.ratelimited", "ICMP errors not sent because of a rate limit";

@@ -4,7 +4,6 @@
 
 use crate::node::options::is_extension;
 use crate::tunnel::Tunnel;
-use crate::tunnel::lookup::Protocols;
 use crate::tunnel::plain::Facts;
 use crate::wire::checksum::sum_of_20;
 use crate::wire::ethernet::MacAddress;
@@ -95,7 +94,7 @@ pub(super) fn behind_ethernet_mut<const END: usize, const LEN: usize>(
 /// Whether tunnels use a protocol.
 #[inline]
 pub(super) fn is_tunnels(protocol: u8) -> bool {
-    Protocols::of(protocol) != Protocols::NONE
+    matches!(protocol, protocol::IPV4 | protocol::IPV6)
 }
 
 /// Whether a packet opens a TCP connection through a tunnel that has something to say to that; its

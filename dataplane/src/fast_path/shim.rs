@@ -122,8 +122,7 @@ impl PlainShim {
             },
             Service::Vxlan | Service::Geneve => return None,
         };
-        let is_plain = Protocols::of(carries) != Protocols::NONE;
-        if !is_plain || len < header_len || len != outer.payload_len() {
+        if !header::is_tunnels(carries) || len < header_len || len != outer.payload_len() {
             return None;
         }
         //= RFC 768: a checksum of 0 says that none was computed.

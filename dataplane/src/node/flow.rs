@@ -6,6 +6,7 @@
 
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
+use crate::wire::mpls::{self, Entry};
 use crate::wire::{protocol, read_u32};
 
 use super::options::{Extensions, is_extension};
@@ -46,6 +47,17 @@ impl FlowKey {
             Some(6) => self.hash_ipv6(packet),
             _ => self.finish(0, 0),
         }
+    }
+
+    /// The hash of the flow that a labelled packet belongs to: that of the IP packet inside, where there seems to be
+    /// one, or else of the bottom label (RFC 4928 §2).
+    pub fn hash_labelled(&self, packet: &[u8]) -> u64 {
+        if let Some(inner) = mpls::ip_inside(packet) {
+            return self.hash(inner);
+        }
+        let bottom = mpls::stack_len(packet).unwrap_or(mpls::ENTRY_LEN) - mpls::ENTRY_LEN;
+        let entry = Entry::read(packet.get(bottom..).unwrap_or(&[]));
+        self.hash_address(entry.label.number().into())
     }
 
     /// The hash of one address, for tables that strangers fill.

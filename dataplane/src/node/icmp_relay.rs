@@ -217,7 +217,8 @@ impl<'a> Quote<'a> {
     /// # Errors
     /// When it is not what the outer header says.
     pub fn inner(&self) -> Result<Option<Inner>, NotInside> {
-        if self.inner.is_empty() {
+        // Behind labels nobody is told.
+        if self.inner.is_empty() || self.protocol == protocol::MPLS {
             return Ok(None);
         }
         let version = match self.protocol {

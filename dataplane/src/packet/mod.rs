@@ -66,6 +66,12 @@ impl Flags {
     /// Its sender has been told that earlier packets did not arrive.
     pub const TOLD: Self = Self(1 << 10);
 
+    /// It stands at a label, not at an IP header.
+    pub const LABELLED: Self = Self(1 << 15);
+
+    /// Who sent it is not known, or not by an IP address: no error answers it.
+    pub const UNANSWERED: Self = Self(1 << 14);
+
     /// Two bits that count decapsulations, then three that count encapsulations.
     const DECAP_SHIFT: u32 = 3;
     const DECAP_MAX: u16 = 3;

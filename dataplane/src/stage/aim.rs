@@ -3,7 +3,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use super::encap::Inner;
+use super::inner::Inner;
 use super::{Round, Verdict};
 use crate::counters::Counter;
 use crate::interface::TunnelId;

@@ -1,6 +1,7 @@
 //! From a frame to a checked IP packet: is it for us, what does it carry, is its header right, and
 //! is it a tunnel's?
 
+use super::label::{self, Switched};
 use super::{Round, Verdict, Verdicts, judge_options};
 use crate::counters::Counter;
 use crate::interface::{PortId, TunnelId};
@@ -79,6 +80,7 @@ fn classify(
             packet.strip(ethernet::HEADER_LEN);
             classify_ipv6(packet, port_id, round)
         }
+        ether_type::MPLS => classify_labels(packet, port_id, round),
         ether_type::ARP => Verdict::Punt(port_id),
         _ => Verdict::drop(Counter::L2Ethertype),
     }
@@ -88,6 +90,27 @@ fn classify(
 fn frame(bytes: &[u8], ours: MacAddress) -> Event {
     let destination = bytes.first_chunk().map_or(MacAddress::default(), |mac| MacAddress(*mac));
     Event::Frame { destination, ours, kind: read_u16(bytes, 12) }
+}
+
+/// A frame with labels, on a port that takes MPLS.
+#[inline(never)]
+fn classify_labels(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witness>) -> Verdict {
+    let Some(table) = round.tables.labels_of(port) else {
+        return Verdict::drop(Counter::L2Ethertype);
+    };
+    if packet.meta.flags.has(Flags::L2_GROUP) {
+        // Labels in frames to a group (RFC 5332) are not ours to give.
+        return Verdict::drop(Counter::L2NotForUs);
+    }
+    packet.strip(ethernet::HEADER_LEN);
+    // A device that sees past labels says something about another header, if any.
+    packet.meta.flags.clear(Flags::GOOD_CHECKSUM);
+    match label::switch(packet, Some(table), round) {
+        Err(counter) => Verdict::drop(counter),
+        Ok(Switched::Ip(protocol::IPV6)) => classify_ipv6(packet, port, round),
+        Ok(Switched::Ip(_)) => classify_ipv4(packet, port, round),
+        Ok(Switched::To(hop)) => label::leave(packet, hop),
+    }
 }
 
 #[inline]

@@ -4,6 +4,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::clamp::clamp;
+use super::label::{self, Switched};
 use super::policy::{
     check_destination_ipv4, check_destination_ipv6, check_source_ipv4, check_source_ipv6,
     is_duplicate_probe, is_link_local, is_martian_ipv4, is_martian_ipv6,
@@ -42,7 +43,8 @@ pub fn decap_burst(
 pub(super) struct Outer {
     header_len: usize,
     protocol: u8,
-    pub(super) tos: u8,
+    /// DSCP and ECN; `None`: the packet inside has nothing to do with them.
+    pub(super) tos: Option<u8>,
     ttl: u8,
     source_ipv4: u32,
     source_ipv6: u128,
@@ -90,6 +92,14 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         packet.truncate(end);
     }
     packet.strip(outer.header_len + shim_len);
+    let (carried, outer) = match carried {
+        protocol::MPLS => match label::come_out(packet, tunnel, outer, id, round) {
+            Ok(Switched::Ip(carried)) => (carried, Outer { tos: None, ..outer }),
+            Ok(Switched::To(hop)) => return label::leave(packet, hop),
+            Err(counter) => return Verdict::drop_in(counter, id),
+        },
+        other => (other, outer),
+    };
     let checked = match carried {
         protocol::ETHERNET => {
             return frame::come_out(packet, tunnel, id, outer, round)
@@ -111,15 +121,27 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     };
     let mtu = tunnel.setup.effective_mtu(overhead, is_ipv4, way);
     clamp(packet, tunnel, id, mtu, round);
-    round.note(|| Event::Accepted { tunnel: id, length: packet.len() });
-    round.count_rx(tunnel.setup.slot, tunnel.setup.latency, packet.len());
-    packet.meta.ingress = Interface::tunnel(id);
-    packet.path = Path::Decap;
-    packet.meta.flags.count_decap();
+    accept(packet, tunnel, id, packet.len(), round);
     match nested(packet.data(), round) {
         Some(inner) => Verdict::Decap(inner),
         None => Verdict::RouteTo(next_hop),
     }
+}
+
+/// Counts a packet of `length` bytes that a tunnel has taken, and notes that it came through it.
+#[inline]
+pub(super) fn accept(
+    packet: &mut Packet,
+    tunnel: &Tunnel,
+    id: TunnelId,
+    length: usize,
+    round: &mut Round<'_, impl Witness>,
+) {
+    round.note(|| Event::Accepted { tunnel: id, length });
+    round.count_rx(tunnel.setup.slot, tunnel.setup.latency, length);
+    packet.meta.ingress = Interface::tunnel(id);
+    packet.path = Path::Decap;
+    packet.meta.flags.count_decap();
 }
 
 /// The tunnel that the inner packet belongs to, if it is a tunnel packet to this node again. The
@@ -192,7 +214,7 @@ fn read_outer(bytes: &[u8]) -> Outer {
         Outer {
             header_len: header.header_len(),
             protocol: header.protocol(),
-            tos: header.tos(),
+            tos: Some(header.tos()),
             ttl: header.ttl(),
             source_ipv4: header.source(),
             source_ipv6: 0,
@@ -203,7 +225,7 @@ fn read_outer(bytes: &[u8]) -> Outer {
         Outer {
             header_len: upper.offset,
             protocol: upper.protocol,
-            tos: header.traffic_class(),
+            tos: Some(header.traffic_class()),
             ttl: header.hop_limit(),
             source_ipv4: 0,
             source_ipv6: header.source(),
@@ -479,10 +501,11 @@ fn note_destination(
 #[inline]
 pub(super) fn inner_tos(
     tunnel: &Tunnel,
-    outer: u8,
+    outer: Option<u8>,
     inner: u8,
     round: &Round<'_, impl Witness>,
 ) -> Result<u8, Counter> {
+    let Some(outer) = outer else { return Ok(inner) };
     let result = ecn::decap(outer, inner);
     round.note(|| Event::EcnOut { outer, inner, result });
     let field = match result {

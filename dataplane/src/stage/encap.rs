@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use super::aim::{Aim, aim, underlay};
 use super::clamp::{clamp, clamp_in_frame};
+use super::inner::Inner;
 use super::{After, Round, Verdict, Verdicts, frame};
 use crate::counters::Counter;
 use crate::interface::TunnelId;
@@ -11,8 +12,10 @@ use crate::node::flow::flow_label;
 use crate::node::icmp_error::IcmpError;
 use crate::node::options::{EncapLimit, encap_limit};
 use crate::packet::{Burst, Flags, Packet, Path};
+use crate::tables::labels::Labels;
 use crate::tables::soft_state::TunnelPath;
 use crate::tunnel::lookup::Protocols;
+use crate::tunnel::mpls::class_of;
 use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch};
 use crate::tunnel::size::{SizeLimits, Way};
 use crate::tunnel::{Tunnel, TunnelSetup, ecn};
@@ -42,33 +45,6 @@ pub fn encap_burst(
     }
 }
 
-/// What the outer header takes from what goes inside.
-#[derive(Clone, Copy)]
-pub(super) struct Inner {
-    pub(super) protocol: u8,
-    pub(super) tos: u8,
-    pub(super) ttl: u8,
-    /// IPv4: may routers fragment it? IPv6: `None`.
-    pub(super) dont_fragment: Option<bool>,
-    /// Where its IP header is, if it has one.
-    pub(super) ip_at: Option<usize>,
-}
-
-impl Inner {
-    /// The hash of the flow that it belongs to; that of a frame without a packet are its stations.
-    #[inline]
-    pub(super) fn hash(&self, bytes: &[u8], round: &Round<'_, impl Witness>) -> u64 {
-        match self.ip_at {
-            Some(at) => round.tables.flow.hash(bytes.get(at..).unwrap_or(&[])),
-            None => frame::hash_of_stations(bytes, round),
-        }
-    }
-
-    pub(super) const fn is_frame(&self) -> bool {
-        self.protocol == protocol::ETHERNET
-    }
-}
-
 /// Puts one packet, which stands at its IP header, into a tunnel. Afterwards it stands at the outer
 /// header. The verdict is how it leaves, or into which tunnel it goes next.
 pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witness>) -> Verdict {
@@ -78,7 +54,7 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     round.note(|| Event::Encap { tunnel: id, length: packet.len() });
     let entered = may_enter(packet, tunnel, id, round).and_then(|limit| {
         round.note(|| Event::MayEnter { tunnel: id, limit });
-        let inner = read_inner(packet.data());
+        let inner = Inner::of(packet, &tunnel.setup);
         Ok((inner, limit, aim(packet.data(), (tunnel, id), inner, round)?))
     });
     match entered {
@@ -131,12 +107,12 @@ fn put_inside(
     let is_troubled = round.tables.soft_state.limit(aim.path) != u16::MAX;
     let way = aim.way(round);
     let outer_len = aim.rewrite.len() + extra_header_len(tunnel, limit);
-    let overhead = u16::try_from(outer_len + setup.shim.len()).unwrap_or(u16::MAX);
+    let overhead = inner.overhead(setup, outer_len);
     // Sizes are those of packets, also where these are in frames.
     let around = overhead.saturating_add(setup.link_header_len());
-    let mut sizes = setup.size_limits(around, inner.dont_fragment, way);
+    let mut sizes = inner.size_limits(setup, around, way);
     if !packet.meta.flags.has(Flags::PIECE) {
-        let mtu = setup.effective_mtu(around, inner.dont_fragment.is_some(), way);
+        let mtu = inner.largest(setup, around, way);
         match inner.ip_at {
             Some(0) => clamp(packet, tunnel, id, mtu, round),
             Some(at) => clamp_in_frame(packet, at, (tunnel, id), mtu, round),
@@ -170,7 +146,7 @@ fn put_inside(
     let patch = patch(packet.data(), tunnel, inner, (aim.numbers, sizes), round);
     round.note(|| Event::Wrapped(wrapped(tunnel, id, aim, patch, inner, limit)));
     let hash = if setup.shim.udp.is_some() { inner.hash(packet.data(), round) } else { 0 };
-    let front = Front { aim, len: outer_len, patch, limit, carried: inner.protocol, hash };
+    let front = Front { aim, len: outer_len, patch, limit, inner, hash };
     if front.write(packet, setup).is_none() {
         return Verdict::drop(Counter::PortNoMbuf);
     }
@@ -183,6 +159,7 @@ fn put_inside(
         round.count_tx(setup.slot, setup.latency, inner_len);
     }
     packet.meta.flags.clear(Flags::PIECE);
+    packet.meta.flags.clear(Flags::LABELLED);
     leave(packet, setup, sizes, underlay, round)
 }
 
@@ -194,8 +171,8 @@ struct Front<'t> {
     patch: Patch,
     /// An encapsulation limit that is not the tunnel's own.
     limit: Option<u8>,
-    /// The IP protocol of the packet.
-    carried: u8,
+    /// What is behind.
+    inner: Inner,
     /// Of the packet's flow, where a header has a port for it.
     hash: u64,
 }
@@ -204,10 +181,14 @@ impl Front<'_> {
     /// `None`: there is no room for it.
     #[inline]
     fn write(&self, packet: &mut Packet, setup: &TunnelSetup) -> Option<()> {
+        if self.inner.push_len != 0 {
+            let room = packet.prepend(self.inner.push_len.into())?;
+            setup.mpls.write(room, class_of(self.inner.tos));
+        }
         let shim_len = setup.shim.len();
         if shim_len != 0 {
             packet.prepend(shim_len)?;
-            setup.shim.write(packet.data_mut(), self.carried, self.hash);
+            setup.shim.write(packet.data_mut(), self.inner.protocol, self.hash);
         }
         let room = packet.prepend(self.len)?;
         match setup.outer {
@@ -226,7 +207,8 @@ impl Front<'_> {
 fn must_tell(packet: &Packet, path: TunnelPath, round: &Round<'_, impl Witness>) -> bool {
     //= RFC 2003 §5: soft state is for errors that quote too little of a packet to say whose it is.
     let flags = packet.meta.flags;
-    let may_hear = !flags.has(Flags::TOLD) && !flags.has(Flags::LOCAL);
+    let is_known = !flags.has(Flags::LOCAL) && !flags.has(Flags::UNANSWERED);
+    let may_hear = !flags.has(Flags::TOLD) && is_known;
     may_hear && round.tables.soft_state.take_error(path, round.now)
 }
 
@@ -263,29 +245,6 @@ fn leave(
 #[inline]
 fn extra_header_len(tunnel: &Tunnel, limit: Option<u8>) -> usize {
     if limit.is_some() && tunnel.rewrite.len() == ipv6::HEADER_LEN { ENCAP_LIMIT_LEN } else { 0 }
-}
-
-#[inline]
-fn read_inner(bytes: &[u8]) -> Inner {
-    if bytes.first().is_some_and(|first| first >> 4 == 4) {
-        let header = Ipv4::trusted(bytes);
-        Inner {
-            protocol: protocol::IPV4,
-            tos: header.tos(),
-            ttl: header.ttl(),
-            dont_fragment: Some(header.dont_fragment()),
-            ip_at: Some(0),
-        }
-    } else {
-        let header = Ipv6::trusted(bytes);
-        Inner {
-            protocol: protocol::IPV6,
-            tos: header.traffic_class(),
-            ttl: header.hop_limit(),
-            dont_fragment: None,
-            ip_at: Some(0),
-        }
-    }
 }
 
 /// The rules about who may enter that are the same whatever it is; `carried`: that.
@@ -327,10 +286,15 @@ fn may_enter(
     round: &Round<'_, impl Witness>,
 ) -> Result<Option<u8>, Verdict> {
     let setup = &tunnel.setup;
+    if packet.meta.flags.has(Flags::LABELLED) {
+        may_enter_any(packet, tunnel, id, Protocols::MPLS, round)?;
+        return Ok(None);
+    }
     let bytes = packet.data();
     let is_ipv4 = bytes.first().is_some_and(|first| first >> 4 == 4);
-    let protocols = if is_ipv4 { Protocols::IPV4 } else { Protocols::IPV6 };
-    may_enter_any(packet, tunnel, id, protocols, round)?;
+    let bare = if is_ipv4 { Protocols::IPV4 } else { Protocols::IPV6 };
+    let is_bare = setup.mpls.push.is_none();
+    may_enter_any(packet, tunnel, id, if is_bare { bare } else { Protocols::MPLS }, round)?;
     if is_ipv4 {
         let header = Ipv4::trusted(bytes);
         let (source, destination) = (header.source(), header.destination());
@@ -416,17 +380,18 @@ fn fit(
         let outer_fits = packet.len() + usize::from(overhead) <= usize::from(sizes.outer);
         return if outer_fits && len <= usize::from(mtu) { Fit::Fits } else { Fit::TooBig { mtu } };
     }
+    let is_labelled = inner.protocol == protocol::MPLS;
     if len <= usize::from(mtu) {
         return Fit::Fits;
     }
     match inner.dont_fragment {
         Some(true) => Fit::TooBig { mtu },
-        Some(false) if setup.fragments_outer => Fit::CutOutside,
+        Some(false) if setup.fragments_outer && !is_labelled => Fit::CutOutside,
         Some(false) if inner.is_frame() => Fit::TooBig { mtu },
         Some(false) => Fit::Cut { mtu },
         //= RFC 4213 §3.2.2, RFC 2473 §7.1: IPv6 packets up to 1280 bytes always pass; the outer
         //= packet is cut where they must.
-        None if len <= usize::from(ipv6::MINIMUM_MTU) => Fit::Fits,
+        None if len <= usize::from(ipv6::MINIMUM_MTU) && !is_labelled => Fit::Fits,
         None if inner.is_frame() => Fit::TooBig { mtu },
         //= RFC 8200 §5: a source cuts its own packets.
         None if packet.meta.flags.has(Flags::LOCAL) => Fit::Cut { mtu: mtu.max(ipv6::MINIMUM_MTU) },
@@ -447,7 +412,9 @@ fn patch(
     let field = setup.ecn.table()[usize::from(inner.tos & ecn::MASK)];
     let dscp = setup.dscp.map_or(inner.tos & !ecn::MASK, |dscp| dscp << 2);
     let mut patch = Patch {
-        payload_len: u16::try_from(bytes.len() + setup.shim.len()).unwrap_or(u16::MAX),
+        payload_len: u16::try_from(bytes.len() + setup.shim.len())
+            .unwrap_or(u16::MAX)
+            .saturating_add(inner.push_len),
         tos: dscp | field,
         ttl: setup.ttl.unwrap_or(inner.ttl),
         protocol: setup.shim.outer_protocol(inner.protocol),
@@ -514,8 +481,12 @@ fn wrapped(
         destination,
         sources: 1 + setup.more_locals.len(),
         is_ipv4,
-        overhead: aim.rewrite.len() + extra_header_len(tunnel, limit) + setup.shim.len(),
+        overhead: aim.rewrite.len()
+            + extra_header_len(tunnel, limit)
+            + setup.shim.len()
+            + usize::from(inner.push_len),
         carried: inner.protocol,
+        push: if inner.push_len == 0 { Labels::NONE } else { setup.mpls.push },
         inner_tos: inner.tos,
         inner_dont_fragment: inner.dont_fragment,
         ecn: setup.ecn,

@@ -3,7 +3,7 @@
 
 use super::clamp::clamp_in_frame;
 use super::decap::{Outer, inner_tos};
-use super::encap::Inner;
+use super::inner::Inner;
 use super::{Round, Verdict};
 use crate::counters::Counter;
 use crate::interface::{Interface, TunnelId};
@@ -27,6 +27,7 @@ pub(super) fn read(frame: &[u8]) -> Inner {
         ttl: TTL_OF_OTHERS,
         dont_fragment: Some(false),
         ip_at: None,
+        push_len: 0,
     };
     let ip_at = ethernet::ip_at(frame);
     let Some(packet) = ip_at.and_then(|at| frame.get(at..)) else { return others };

@@ -11,6 +11,8 @@ pub mod decap;
 pub mod encap;
 mod frame;
 pub mod identification;
+mod inner;
+pub mod label;
 pub mod policy;
 pub(crate) mod quoted;
 pub mod route;

@@ -1,6 +1,7 @@
 //! What workers look things up in. A generation of tables does not change while it is in force;
 //! the control side changes another copy of it, by operations, and publishes that.
 
+pub mod labels;
 pub mod local;
 pub mod neighbor;
 mod next_hop;
@@ -22,6 +23,7 @@ use crate::tunnel::lookup::{Found, LabelledTunnels, Pair, TunnelLookup};
 use crate::tunnel::shim::Arrival;
 use crate::tunnel::udp::UdpPorts;
 use crate::wire::ethernet::MacAddress;
+use labels::LabelTable;
 use local::LocalAddresses;
 use neighbor::NeighborTable;
 use soft_state::SoftState;
@@ -78,6 +80,8 @@ pub struct Tables {
     pub labelled_by_ipv6: LabelledTunnels<u128>,
     /// UDP ports that tunnels listen at.
     pub udp_ports: UdpPorts,
+    /// The labels of each port that takes MPLS, by [`PortId`].
+    pub port_labels: Vec<Option<Arc<LabelTable>>>,
     /// Hosts on the ports' links.
     pub neighbors: NeighborTable,
     /// Our own addresses.
@@ -132,6 +136,7 @@ impl Tables {
             labelled_by_ipv4: LabelledTunnels::new(seed),
             labelled_by_ipv6: LabelledTunnels::new(seed),
             udp_ports: UdpPorts::default(),
+            port_labels: Vec::new(),
             neighbors: NeighborTable::new(seed),
             local: LocalAddresses::default(),
             limits: Limits::default(),

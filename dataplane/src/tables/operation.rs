@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::labels::LabelTable;
 use super::neighbor::{Adjacency, AdjacencyId};
 use super::{Group, GroupId, NextHop, Tables};
 use crate::fib::{Change, Fib, FibError};
@@ -38,6 +39,8 @@ pub enum Operation {
     UdpPort(u16, Option<Service>),
     /// A port's frames go into a tunnel, or are this node's again.
     Attach(PortId, Option<TunnelId>),
+    /// The labels of a port; `None`: it takes no MPLS.
+    PortLabels(PortId, Option<Arc<LabelTable>>),
     /// A neighbor is added, or has another MAC address.
     Adjacency(AdjacencyId, Adjacency),
     /// A neighbor is forgotten.
@@ -81,6 +84,7 @@ impl Tables {
             }
             Operation::UdpPort(port, service) => self.udp_ports.put(port, service),
             Operation::Attach(port, tunnel) => self.attach(port, tunnel),
+            Operation::PortLabels(port, ref labels) => self.put_labels(port, labels.clone()),
             Operation::Adjacency(id, adjacency) => self.neighbors.put(id, adjacency),
             Operation::RemoveAdjacency(id) => self.neighbors.remove(id),
             Operation::Group(id, ref group) => self.next_hops.put_group(id, group.clone()),
@@ -105,6 +109,14 @@ impl Tables {
         } else {
             self.tunnels[at] = tunnel.clone();
         }
+    }
+
+    fn put_labels(&mut self, port: PortId, labels: Option<Arc<LabelTable>>) {
+        let at = port.index();
+        if at >= self.port_labels.len() {
+            self.port_labels.resize(at + 1, None);
+        }
+        self.port_labels[at] = labels;
     }
 }
 

@@ -14,7 +14,8 @@ pub enum EcnEncap {
 const NOT_ECT: u8 = 0;
 const ECT_1: u8 = 1;
 const ECT_0: u8 = 2;
-const CE: u8 = 3;
+/// Congestion experienced.
+pub const CE: u8 = 3;
 
 /// The two ECN bits of a TOS or traffic class byte.
 pub const MASK: u8 = 3;

@@ -18,7 +18,7 @@ use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::wire::ethernet::{self, ether_type};
 use crate::wire::gre::{self, GreError};
-use crate::wire::{protocol, read_u32, write_u32};
+use crate::wire::{mpls, protocol, read_u32, write_u32};
 
 /// What a tunnel puts into its GRE headers, and what it wants in those that arrive.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +77,7 @@ impl Gre {
         let protocol_type = match carried {
             protocol::IPV4 => ether_type::IPV4,
             protocol::ETHERNET => ether_type::TRANSPARENT_ETHERNET,
+            protocol::MPLS => ether_type::MPLS,
             _ => ether_type::IPV6,
         };
         write_u32(bytes, 0, u32::from(self.flags()) << 16 | u32::from(protocol_type));
@@ -147,14 +148,15 @@ pub(super) fn read(payload: &[u8]) -> Result<(gre::Gre, Protocols), Counter> {
     Ok((header, carries))
 }
 
-/// What follows the header at the start of `payload`, if that is an IP packet, or has one in a frame.
+/// The IP packet behind the header at the start of `payload`, if there is one, perhaps behind labels or in a frame.
 pub(super) fn inside(payload: &[u8]) -> Option<&[u8]> {
     let header = gre::Gre::parse(payload).ok()?;
     let behind = payload.get(header.header_len..)?;
     match protocol_of(header.protocol_type) {
-        protocol::NO_NEXT_HEADER => None,
+        protocol::IPV4 | protocol::IPV6 => Some(behind),
+        protocol::MPLS => mpls::ip_inside(behind),
         protocol::ETHERNET => behind.get(ethernet::ip_at(behind)?..),
-        _ => Some(behind),
+        _ => None,
     }
 }
 
@@ -180,6 +182,7 @@ const fn protocol_of(protocol_type: u16) -> u8 {
         ether_type::IPV4 => protocol::IPV4,
         ether_type::IPV6 => protocol::IPV6,
         ether_type::TRANSPARENT_ETHERNET => protocol::ETHERNET,
+        ether_type::MPLS => protocol::MPLS,
         _ => protocol::NO_NEXT_HEADER,
     }
 }
@@ -191,10 +194,9 @@ pub(super) const fn carried(protocol_type: u16) -> Option<Protocols> {
         ether_type::IPV4 => Some(Protocols::IPV4),
         ether_type::IPV6 => Some(Protocols::IPV6),
         ether_type::TRANSPARENT_ETHERNET => Some(Protocols::ETHERNET),
+        ether_type::MPLS => Some(Protocols::MPLS),
         // What other tunnels than these carry.
-        gre::KEEPALIVE | ether_type::MPLS | ether_type::ERSPAN_II | ether_type::ERSPAN_III => {
-            Some(Protocols::NONE)
-        }
+        gre::KEEPALIVE | ether_type::ERSPAN_II | ether_type::ERSPAN_III => Some(Protocols::NONE),
         _ => None,
     }
 }

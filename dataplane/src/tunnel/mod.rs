@@ -10,6 +10,7 @@ mod geneve;
 pub mod gre;
 pub(crate) mod gue;
 pub mod lookup;
+pub mod mpls;
 mod outer;
 pub mod peers;
 pub mod plain;
@@ -30,11 +31,13 @@ use crate::counters::CounterSlot;
 use crate::packet::prefetch;
 use crate::reassembly;
 use crate::tables::NextHop;
+use crate::tables::labels::Labels;
 use crate::tables::soft_state::TunnelPath;
 use crate::wire::{Family, ethernet, ipv4, ipv6, protocol};
 use ecn::EcnEncap;
 use frames::FrameRules;
 use lookup::Protocols;
+use mpls::Mpls;
 use peers::Peers;
 use plain::{Facts, Plain, SourceNet};
 use policy::{AddressSet, SourceFilter};
@@ -71,6 +74,8 @@ pub struct TunnelSetup {
     pub outer: Family,
     /// What stands between that and the packet inside.
     pub shim: Shim,
+    /// Labels, where it carries MPLS.
+    pub mpls: Mpls,
     /// The outer source on encap. `None`: no route to the remote tells one.
     pub local: Option<IpAddr>,
     /// More of them: with `local` they are a pool, and the inner flow chooses among them.
@@ -159,6 +164,7 @@ impl TunnelSetup {
         Self {
             outer,
             shim: Shim::default(),
+            mpls: Mpls::default(),
             local: Some(local),
             more_locals: Box::default(),
             takes_any_local: false,
@@ -220,6 +226,13 @@ impl TunnelSetup {
         let len = |shim: &Shim| u16::try_from(shim.len()).unwrap_or(u16::MAX);
         self.mtu = self.mtu.saturating_add(len(&self.shim)).saturating_sub(len(&shim));
         self.shim = shim;
+    }
+
+    /// Puts labels in front of IP packets, which are taken from what fits.
+    pub fn put_labels(&mut self, push: Labels) {
+        let before = self.mpls.push.len_u16();
+        self.mtu = self.mtu.saturating_add(before).saturating_sub(push.len_u16());
+        self.mpls.push = push;
     }
 }
 
@@ -309,16 +322,17 @@ impl Tunnel {
         let sources: Result<Vec<Rewrite>, _> =
             all.map(|&local| rewrite_from(Some(local))).collect();
         let sources = sources?;
-        let plain = Plain::new(&setup, rewrite.len() + setup.shim.len());
+        let overhead = rewrite.len() + setup.shim.len() + setup.mpls.push.len();
+        let plain = Plain::new(&setup, overhead);
         let source_net_ipv6 = SourceNet::ipv6(&setup);
         let sources = (sources.len() > 1).then(|| Arc::new(sources));
         Ok(Self { plain, rewrite, setup: Arc::new(setup), source_net_ipv6, sources })
     }
 
-    /// Bytes that it puts in front of every packet.
+    /// Bytes that it puts in front of every IP packet.
     #[inline]
     pub fn overhead(&self) -> usize {
-        self.rewrite.len() + self.setup.shim.len()
+        self.rewrite.len() + self.setup.shim.len() + self.setup.mpls.push.len()
     }
 
     /// Asks for what plain packets need of it.

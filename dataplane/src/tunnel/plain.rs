@@ -256,6 +256,7 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
     let sends = has_ends
         && shim_len.is_some()
         && setup.more_locals.is_empty()
+        && setup.mpls.push.is_none()
         && underlay != NO_ADJACENCY
         && overhead <= ipv6::HEADER_LEN + shim_len.unwrap_or(0)
         && setup.ecn != EcnEncap::Rfc3168;

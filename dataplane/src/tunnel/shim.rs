@@ -8,7 +8,7 @@ use super::udp::{Behind, Udp, UdpPorts};
 use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::wire::udp::{self, Datagram, UdpError};
-use crate::wire::{ethernet, protocol, read_u16};
+use crate::wire::{ethernet, mpls, protocol, read_u16};
 
 /// The headers that a tunnel puts between the outer IP header and the packet inside.
 #[derive(Clone, Debug, Default)]
@@ -213,7 +213,10 @@ impl Kind {
 /// Whether an outer protocol is one behind which tunnels here have their headers, or their packets.
 #[inline]
 pub const fn is_shim(outer: u8) -> bool {
-    matches!(outer, protocol::IPV4 | protocol::IPV6 | protocol::GRE | protocol::UDP)
+    matches!(
+        outer,
+        protocol::IPV4 | protocol::IPV6 | protocol::GRE | protocol::UDP | protocol::MPLS
+    )
 }
 
 /// What an arriving packet says about the tunnel that it is for.
@@ -245,8 +248,8 @@ impl Arrival {
             protocol::UDP if !ports.is_empty() => Self::read_udp(packet, at, ports),
             _ => {
                 let carries = Protocols::of(outer);
-                let is_ip = carries != Protocols::NONE;
-                Ok(is_ip.then_some(Self { label: Label::NONE, carries }))
+                let is_tunnels = carries != Protocols::NONE;
+                Ok(is_tunnels.then_some(Self { label: Label::NONE, carries }))
             }
         }
     }
@@ -281,6 +284,7 @@ pub fn inside<'p>(
     let payload = packet.get(at..)?;
     match outer {
         protocol::IPV4 | protocol::IPV6 => Some(payload),
+        protocol::MPLS => mpls::ip_inside(payload),
         protocol::GRE => gre::inside(payload),
         protocol::UDP => {
             let service = ports.get(read_u16(payload, udp::offset::DESTINATION))?;
@@ -290,6 +294,7 @@ pub fn inside<'p>(
             match carried {
                 protocol::GRE => gre::inside(behind),
                 protocol::ETHERNET => behind.get(ethernet::ip_at(behind)?..),
+                protocol::MPLS => mpls::ip_inside(behind),
                 _ => Some(behind),
             }
         }

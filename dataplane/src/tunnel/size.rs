@@ -62,6 +62,19 @@ impl TunnelSetup {
         SizeLimits { inner, outer, dont_fragment }
     }
 
+    /// The same of a packet that goes with labels, of which `push_len` bytes are put in front of it here; they
+    /// count in `overhead`.
+    #[inline]
+    pub fn labelled_size_limits(&self, overhead: u16, push_len: u16, way: Way) -> SizeLimits {
+        //= RFC 4023 §5.1: DF is set, whatever else is configured, and the head of the tunnel cuts nothing.
+        let outer = way.learnt.map_or(way.underlay_mtu, |path| path.mtu.min(way.underlay_mtu));
+        // The tunnel's MTU is that of IP packets, in front of which all of its labels are put.
+        let brought_len = self.mpls.push.len_u16().saturating_sub(push_len);
+        let mtu = self.mtu.saturating_add(brought_len);
+        let inner = mtu.min(outer.saturating_sub(overhead));
+        SizeLimits { inner, outer, dont_fragment: self.outer == Family::Ipv4 }
+    }
+
     /// The largest inner packet that fits now and may not be cut.
     #[inline]
     pub fn effective_mtu(&self, overhead: u16, is_ipv4: bool, way: Way) -> u16 {

@@ -9,6 +9,7 @@ pub mod icmp6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod mld;
+pub mod mpls;
 pub mod nd;
 pub mod udp;
 

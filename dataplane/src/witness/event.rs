@@ -13,6 +13,7 @@ use crate::node::icmp_relay::Cause;
 use crate::node::mss::Mss;
 use crate::stage::Loss;
 use crate::tables::GroupId;
+use crate::tables::labels::Labels;
 use crate::tables::soft_state::PathMtu;
 use crate::tunnel::ecn::{EcnDecap, EcnEncap};
 use crate::tunnel::rewrite::Patch;
@@ -21,6 +22,7 @@ use crate::tunnel::{DontFragment, Relayed};
 use crate::wire::ethernet::MacAddress;
 use crate::wire::ipv4::Ipv4Error;
 use crate::wire::ipv6::Ipv6Error;
+use crate::wire::mpls::Entry;
 
 /// One step or decision, in the order of the packet's way.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub enum Event {
     /// The headers between the outer one and the packet inside: their bytes and what follows, an IP
     /// protocol; or why they are refused.
     Shim(Result<(usize, u8), Counter>),
+    /// The label on top, and what is asked for by it, or why nothing is.
+    Label { entry: Entry, step: Result<LabelStep, Counter> },
     /// The packet inside.
     Inner(Header),
     /// The ECN fields, and what decapsulation makes of them.
@@ -178,6 +182,19 @@ pub enum Event {
     Dropped(Loss),
 }
 
+/// What a label asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum LabelStep {
+    /// Explicit null: it goes.
+    Null,
+    /// It goes, and IP is behind it.
+    PopIp,
+    /// It goes, and the next one is looked at.
+    PopLabel,
+    /// Others take its place, and the packet goes there.
+    Swap(Labels, Hop),
+}
+
 /// How large a packet may be that goes into a tunnel, and what that follows from.
 #[derive(Clone, Copy, Debug)]
 pub struct TunnelSize {
@@ -214,6 +231,8 @@ pub struct Wrapped {
     pub overhead: usize,
     /// The IP protocol of the packet inside, which the outer header names where nothing is between.
     pub carried: u8,
+    /// Labels in front of the packet inside.
+    pub push: Labels,
     /// DSCP and ECN of the packet inside.
     pub inner_tos: u8,
     /// DF inside; `None`: IPv6.

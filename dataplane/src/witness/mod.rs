@@ -12,7 +12,7 @@ mod event;
 mod parts;
 mod recorder;
 
-pub use event::{Event, TunnelSize, Wrapped};
+pub use event::{Event, LabelStep, TunnelSize, Wrapped};
 pub use parts::{Fault, Filter, Header, Hop};
 pub use recorder::{Entry, Recorder};
 

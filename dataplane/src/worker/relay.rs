@@ -115,7 +115,7 @@ impl<D: Device, W: Witness> State<D, W> {
             Relayed::Nothing => false,
         };
         self.witness.note(|| Event::Relay { relayed: setup.relay.relayed, passes: is_relayed });
-        if !is_relayed {
+        if !is_relayed || sent.quote.protocol == protocol::MPLS {
             return None;
         }
         let Some(inner) = sent.inner.filter(|inner| inner.is_enough) else {
@@ -171,7 +171,9 @@ impl Sent<'_> {
         //= RFC 1191 §4: only a packet with DF can be too big.
         let inherits = setup.dont_fragment == DontFragment::Inherit;
         let inner_dont_fragment = (self.quote.protocol == protocol::IPV4).then_some(true);
-        if !setup.follows_path(inner_dont_fragment) || (inherits && !self.quote.dont_fragment) {
+        let is_labelled = self.quote.protocol == protocol::MPLS;
+        let follows_path = is_labelled || setup.follows_path(inner_dont_fragment);
+        if !follows_path || (inherits && !self.quote.dont_fragment) {
             return None;
         }
         let total_len = self.quote.total_len;

@@ -142,8 +142,7 @@ impl<D: Device, W: Witness> State<D, W> {
         else {
             return self.lose(packet, Loss::of(Counter::NbrQueueDrop), tables);
         };
-        let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
-        let kind = if is_ipv4 { ether_type::IPV4 } else { ether_type::IPV6 };
+        let kind = ether_type_of(&packet);
         let header = packet.prepend(ethernet::HEADER_LEN);
         let Some(header) = header.and_then(<[u8]>::first_chunk_mut::<{ ethernet::HEADER_LEN }>)
         else {
@@ -422,8 +421,21 @@ fn is_frame_of(packet: &Packet, port: PortId, tables: &Tables) -> bool {
     packet.len() <= at + mtu
 }
 
+/// What a packet is, in the words of an Ethernet header.
+#[inline]
+fn ether_type_of(packet: &Packet) -> u16 {
+    if packet.meta.flags.has(Flags::LABELLED) {
+        return ether_type::MPLS;
+    }
+    let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
+    if is_ipv4 { ether_type::IPV4 } else { ether_type::IPV6 }
+}
+
 /// What happens with a packet that is larger than the port takes.
 fn too_long(packet: &Packet, id: AdjacencyId, mtu: u16) -> Verdict {
+    if packet.meta.flags.has(Flags::LABELLED) {
+        return Verdict::drop(Counter::PortOversize);
+    }
     let then = After::Transmit(id);
     let made_here = packet.meta.encap_len > 0 || packet.meta.flags.has(Flags::LOCAL);
     let may_be_cut = match packet.data().first().map(|first| first >> 4) {

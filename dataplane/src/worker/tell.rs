@@ -48,8 +48,10 @@ impl<D: Device, W: Witness> State<D, W> {
             IcmpError::TooBig { mtu } => IcmpError::TooBig { mtu: mtu.saturating_sub(encap_len) },
             other => other,
         };
-        !packet.meta.flags.has(Flags::LOCAL)
-            && self.report(original, error, packet.meta.flags, tables, now)
+        let flags = packet.meta.flags;
+        !flags.has(Flags::LOCAL)
+            && !flags.has(Flags::UNANSWERED)
+            && self.report(original, error, flags, tables, now)
     }
 
     /// Tells the source of `original`, a packet or the beginning of one, what became of it. `flags` are

@@ -100,7 +100,7 @@ fn whose_piece<A: OuterAddress>(
     tables: &Tables,
 ) -> Option<TunnelId> {
     let protocols = match outer {
-        protocol::DESTINATION_OPTIONS => Protocols::IPV4.with(Protocols::IPV6),
+        protocol::DESTINATION_OPTIONS => Protocols::ALL,
         other => Protocols::of(other),
     };
     let found = match bare.find(local, remote, protocols, port) {

@@ -14,6 +14,7 @@ use adit_dataplane::node::flow::FlowKey;
 use adit_dataplane::node::rate_limit;
 use adit_dataplane::packet::MemoryPool;
 use adit_dataplane::reassembly;
+use adit_dataplane::tables::labels::LabelTable;
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::{AdjacencyId, NeighborTable};
 use adit_dataplane::tables::soft_state::SoftState;
@@ -68,6 +69,8 @@ pub(crate) struct Blueprint {
     pub(crate) tunnels: Vec<(TunnelSetup, Option<PortId>)>,
     /// Ports whose frames go into a tunnel.
     pub(crate) attached: Vec<(PortId, TunnelId)>,
+    /// The labels of ports that take MPLS.
+    pub(crate) port_labels: Vec<(PortId, Arc<LabelTable>)>,
     own: Vec<IpAddr>,
     rib4: Rib4,
     rib6: Rib6,
@@ -93,6 +96,7 @@ impl Blueprint {
             limits: Limits::default(),
             tunnels: Vec::new(),
             attached: Vec::new(),
+            port_labels: Vec::new(),
             own: Vec::new(),
             rib4: Rib4::new(),
             rib6: Rib6::new(),
@@ -269,6 +273,9 @@ impl Blueprint {
         for &(port, tunnel) in &self.attached {
             tables.change(&Operation::Attach(port, Some(tunnel))).unwrap();
         }
+        for (port, labels) in &self.port_labels {
+            tables.change(&Operation::PortLabels(*port, Some(Arc::clone(labels)))).unwrap();
+        }
         let mut local = LocalAddresses::new(self.own.iter().copied());
         for (to, next_hop) in self.rib4.iter() {
             local.note_route_ipv4(to, Some(next_hop.into()));
@@ -323,7 +330,7 @@ pub(crate) struct Appliance<D: Device = MemoryDevice> {
 }
 
 /// How many tunnels have counters.
-pub(crate) const SLOTS: u32 = 16;
+pub(crate) const SLOTS: u32 = 24;
 
 impl Appliance {
     pub(crate) fn new(tables: Arc<Tables>) -> Self {

@@ -8,6 +8,7 @@ use adit_dataplane::device::SentFrame;
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::node::rate_limit::{Limits, Rate};
 use adit_dataplane::tables::NextHop;
+use adit_dataplane::tables::labels::Labels;
 use adit_dataplane::tables::soft_state::{PathMtu, TunnelPath};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::lookup::Protocols;
@@ -20,6 +21,7 @@ use proptest::prelude::*;
 
 use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, SLOTS, U, U_MAC, settings};
 use super::frames::{Ip, as_piece, frame, ip, with_extension};
+use super::label_stack::labels;
 use super::mutation::{SPECIMENS, mutation};
 use super::shims::{Service, between, service, shim};
 use super::specimens::{ACK, PEERS, SYN, crowded};
@@ -44,6 +46,8 @@ struct Tweak {
     mss: MssClamp,
     learnt: Learnt,
     shim: Option<Shim>,
+    /// In front of IP packets.
+    push: Labels,
 }
 
 /// What is known about a tunnel's path.
@@ -80,13 +84,18 @@ fn dont_fragment() -> impl Strategy<Value = DontFragment> {
     prop_oneof![Just(DontFragment::Pmtudisc), Just(DontFragment::Inherit), Just(DontFragment::No),]
 }
 
-/// `of_shims`: how many of the tunnels have something between the headers.
-fn tweak(of_shims: f64, service: Service) -> impl Strategy<Value = Tweak> {
-    let ecn = prop_oneof![Just(EcnEncap::Normal), Just(EcnEncap::Compat), Just(EcnEncap::Rfc3168)];
-    let dont_fragment = dont_fragment();
+fn protocols() -> impl Strategy<Value = Protocols> {
     let both = Protocols::IPV4.with(Protocols::IPV6);
-    let protocols =
-        prop_oneof![4 => Just(both), 1 => Just(Protocols::IPV4), 1 => Just(Protocols::IPV6)];
+    prop_oneof![
+        4 => Just(both),
+        1 => Just(Protocols::IPV4),
+        1 => Just(Protocols::IPV6),
+        3 => Just(both.with(Protocols::MPLS)),
+        1 => Just(Protocols::MPLS),
+    ]
+}
+
+fn inner_source() -> impl Strategy<Value = SourceFilter> {
     // With some of this node's own addresses, those of its LAN, and the second peer's net.
     let (net4, net6) =
         ((0x0a00_0000, 0x0a03_ffff), (0x2001_0db8_0000 << 80, (0x2001_0db8_0004 << 80) - 1));
@@ -99,12 +108,20 @@ fn tweak(of_shims: f64, service: Service) -> impl Strategy<Value = Tweak> {
     };
     let ranges4 = prop_oneof![Just(vec![net4]), Just(vec![no_net4]), Just(vec![net4, rest4])];
     let ranges6 = prop_oneof![Just(vec![net6]), Just(vec![no_net6]), Just(vec![net6, rest6])];
-    let inner_source = prop_oneof![
+    prop_oneof![
         1 => Just(SourceFilter::Off),
         1 => Just(SourceFilter::Loose),
         1 => Just(SourceFilter::Strict),
         2 => (ranges4, ranges6, any::<bool>()).prop_map(listed),
-    ];
+    ]
+}
+
+/// `of_shims`: how many of the tunnels have something between the headers.
+fn tweak(of_shims: f64, service: Service) -> impl Strategy<Value = Tweak> {
+    let ecn = prop_oneof![Just(EcnEncap::Normal), Just(EcnEncap::Compat), Just(EcnEncap::Rfc3168)];
+    let dont_fragment = dont_fragment();
+    let protocols = protocols();
+    let inner_source = inner_source();
     let looks = (any::<Option<u8>>(), prop_oneof![Just(0), any::<u8>()], 0_u8..64, any::<bool>());
     let more = (
         prop::option::of(0_u32..0x10_0000),
@@ -115,13 +132,17 @@ fn tweak(of_shims: f64, service: Service) -> impl Strategy<Value = Tweak> {
         prop::option::of(1_u8..=120),
         prop_oneof![Just(MssClamp::Off), Just(MssClamp::Lower), Just(MssClamp::LowerOrInsert)],
         learnt(),
-        prop::option::weighted(of_shims, shim(service)),
+        (
+            prop::option::weighted(of_shims, shim(service)),
+            prop::option::weighted(0.1, Just(labels(&[16, 17]))),
+        ),
     );
     (looks, any::<bool>(), ecn, dont_fragment, protocols, inner_source, more).prop_map(
         |(looks, copies_dscp, ecn, dont_fragment, protocols, inner_source, more)| {
             let (ttl, min_outer_ttl, dscp, has_dscp) = looks;
             let (flow_label, up, hairpin, mtu, latency, reassembly_seconds, mss, learnt, shim) =
                 more;
+            let (shim, push) = (shim.0, shim.1.unwrap_or_default());
             Tweak {
                 ttl,
                 min_outer_ttl,
@@ -140,6 +161,7 @@ fn tweak(of_shims: f64, service: Service) -> impl Strategy<Value = Tweak> {
                 mss,
                 learnt,
                 shim,
+                push,
             }
         },
     )
@@ -150,6 +172,7 @@ impl Tweak {
         if let Some(shim) = self.shim {
             setup.put_shim(shim);
         }
+        setup.put_labels(self.push);
         setup.ttl = self.ttl;
         setup.min_outer_ttl = self.min_outer_ttl;
         setup.dscp = self.dscp;
@@ -316,7 +339,8 @@ fn ordinary_frame(of_shims: f64, service: Service) -> impl Strategy<Value = (Por
 /// An ICMP error to this node, about a packet of a tunnel or about something else.
 fn error_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let kinds = [(3, 1), (3, 3), (3, 4), (11, 0), (1, 0), (2, 0), (8, 0), (129, 0)];
-    let protocol = prop_oneof![3 => Just(4_u8), 1 => Just(41), 1 => Just(17), 1 => Just(47)];
+    let protocol =
+        prop_oneof![3 => Just(4_u8), 1 => Just(41), 1 => Just(17), 1 => Just(47), 1 => Just(137)];
     let kind = prop::sample::select(kinds.to_vec());
     let about = (ends(), protocol, ordinary(&HERE, &THERE), 0_usize..60);
     (about, kind, prop::bool::weighted(0.2), prop::bool::weighted(0.1)).prop_map(

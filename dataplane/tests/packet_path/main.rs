@@ -16,6 +16,8 @@ mod floods;
 mod fragments;
 mod frame_tunnels;
 mod isatap;
+mod label_stack;
+mod labels;
 mod mutation;
 mod nesting;
 mod overlay_counters;

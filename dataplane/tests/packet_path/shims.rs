@@ -8,15 +8,17 @@ use adit_dataplane::wire::udp::set_checksum;
 use proptest::prelude::*;
 
 use super::frames::Ip;
+use super::label_stack::entry;
 
 /// What tunnels in UDP have behind it, and the port for it.
 pub(crate) type Service = (u16, UdpHeader);
 
 /// All there are.
-const SERVICES: [Service; 5] = [
+const SERVICES: [Service; 6] = [
     (5555, UdpHeader::Fou { carries: 4 }),
     (5556, UdpHeader::Fou { carries: 41 }),
     (5557, UdpHeader::Fou { carries: 47 }),
+    (5558, UdpHeader::Fou { carries: 137 }),
     (6080, UdpHeader::Gue),
     (6080, UdpHeader::GueDirect),
 ];
@@ -91,6 +93,8 @@ pub(crate) struct Between {
     bit: Option<usize>,
     /// Bytes behind the packet inside.
     behind: usize,
+    /// What is inside is said to be MPLS; whether there is a label.
+    mpls: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -111,20 +115,29 @@ pub(crate) fn between(service: Service) -> impl Strategy<Value = Between> {
     let bit = prop::option::weighted(0.1, 0_usize..32);
     let is_gre = service.1 == UdpHeader::Fou { carries: 47 };
     let behind = prop_oneof![8 => Just(0_usize), 1 => 1_usize..9];
-    (gre, prop::bool::weighted(if is_gre { 0.9 } else { 0.1 }), udp, longer, sum, bit, behind)
-        .prop_map(|(gre, has_gre, udp, longer, sum, bit, behind)| {
-            let gre = (has_gre || udp.is_none()).then_some(gre);
-            Between { gre, udp, longer, sum, bit, behind }
-        })
+    let mpls = prop::option::weighted(0.2, any::<bool>());
+    let has_gre = prop::bool::weighted(if is_gre { 0.9 } else { 0.1 });
+    (gre, has_gre, udp, longer, sum, bit, behind, mpls).prop_map(
+        |(gre, has_gre, udp, longer, sum, bit, behind, mpls)| {
+            let gre = (has_gre || (udp.is_none() && mpls.is_none())).then_some(gre);
+            Between { gre, udp, longer, sum, bit, behind, mpls }
+        },
+    )
 }
 
 impl Between {
     /// A packet inside `outer`, with the headers between them.
     pub(crate) fn put_around(&self, inner: &[u8], outer: Ip) -> Vec<u8> {
-        let is_ipv4 = inner[0] >> 4 == 4;
+        let (kind, protocol) = match (self.mpls, inner[0] >> 4) {
+            (Some(_), _) => ([0x88, 0x47], 137),
+            (None, 4) => ([8, 0], 4),
+            (None, _) => ([0x86, 0xdd], 41),
+        };
+        let labels = if self.mpls == Some(true) { &entry(100, 0, true, 64)[..] } else { &[] };
+        let inside = [labels, inner].concat();
         let (carried, mut bytes) = match self.gre {
-            Some((key, bit)) => (47, behind_gre(key, bit, inner)),
-            None => (if is_ipv4 { 4 } else { 41 }, inner.to_vec()),
+            Some((key, bit)) => (47, behind_gre(key, bit, kind, &inside)),
+            None => (protocol, inside),
         };
         bytes.resize(bytes.len() + self.behind, 0x55);
         let Some((port, header)) = self.udp else { return outer.carrying(carried, &bytes) };
@@ -153,9 +166,8 @@ impl Between {
 }
 
 /// A GRE header in front of a packet: the key, and another bit, as bytes say it.
-fn behind_gre(key: Option<u32>, bit: u8, inner: &[u8]) -> Vec<u8> {
+fn behind_gre(key: Option<u32>, bit: u8, kind: [u8; 2], inner: &[u8]) -> Vec<u8> {
     let bits = if key.is_some() { 0x20 } else { 0 } | if bit < 8 { 0x80 >> bit } else { 0 };
-    let kind = if inner[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
     let mut bytes = vec![bits, 0, kind[0], kind[1]];
     bytes.extend(key.map(u32::to_be_bytes).into_iter().flatten());
     bytes.extend(inner);

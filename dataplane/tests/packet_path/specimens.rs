@@ -1,9 +1,12 @@
 //! One frame of every kind that matters, and an appliance with a tunnel of every kind for them.
 
+use std::sync::Arc;
+
 use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::packet::BURST_MAX;
 use adit_dataplane::tables::NextHop;
+use adit_dataplane::tables::labels::{LabelAction, LabelHop, LabelTable};
 use adit_dataplane::tunnel::DontFragment;
 use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::gre::Gre;
@@ -15,9 +18,10 @@ use adit_dataplane::wire::ethernet::MacAddress;
 
 use super::appliance::{A, Blueprint, G_MAC, GUE, H_MAC, L, L_MAC, U, U_MAC};
 use super::frames::{Ip, as_piece, frame, frame_of, in_pieces, ip, with_extension, with_options};
+use super::label_stack::{entry, labels, table};
 
 /// The peers, and what is behind each of their tunnels.
-pub(crate) const PEERS: [(&str, &str, &str, &str); 12] = [
+pub(crate) const PEERS: [(&str, &str, &str, &str); 14] = [
     ("198.51.100.1", "203.0.113.2", "10.2.0.0/16", "2001:db8:2::/48"),
     ("2001:db8:100::1", "2001:db8:200::2", "10.3.0.0/16", "2001:db8:3::/48"),
     // Cut after encapsulation, DF clear, larger than the underlay.
@@ -36,6 +40,9 @@ pub(crate) const PEERS: [(&str, &str, &str, &str); 12] = [
     ("198.51.100.2", "203.0.113.6", "10.12.0.0/16", "3fff:db8:6::/48"),
     // The router of an ISATAP link.
     ("198.51.100.3", "203.0.113.1", "10.13.0.0/16", "3fff:db8:700::/48"),
+    // Behind labels, one with a GRE header in front of them.
+    ("198.51.100.1", "203.0.113.14", "10.14.0.0/16", "2001:db8:e::/48"),
+    ("2001:db8:100::1", "2001:db8:200::e", "10.15.0.0/16", "2001:db8:f::/48"),
 ];
 
 /// The peers of tunnels that carry frames: in GRE, VXLAN and GENEVE. All frames leave by port A, and those that arrive
@@ -124,6 +131,8 @@ fn shim(number: usize, inner: &[u8]) -> Option<(u8, Vec<u8>)> {
         7 => Some((47, vec![0, 0, high, low])),
         8 => Some((17, gue(if high == 8 { 4 } else { 41 }, &[], inner.len()))),
         9 => Some((17, gue(47, &[0, 0, high, low], inner.len()))),
+        12 => Some((137, [entry(101, 0, false, 64), entry(100, 3, true, 64)].concat())),
+        13 => Some((47, [[0, 0, 0x88, 0x47], entry(100, 0, true, 2)].concat())),
         _ => None,
     }
 }
@@ -177,9 +186,18 @@ pub(crate) fn crowded() -> Blueprint {
             }
             10 => plan.put_six_rd(number, true),
             11 => plan.put_isatap(number),
+            12 => {
+                setup.protocols = Protocols::MPLS;
+                setup.put_labels(labels(&[100, 0]));
+            }
+            13 => {
+                setup.protocols = setup.protocols.with(Protocols::MPLS);
+                setup.put_shim(Kind::Gre(Gre::default()).into());
+            }
             _ => {}
         }
     }
+    give_labels(&mut plan);
     plan.setup(1).encap_limit = Some(4);
     plan.setup(1).mtu = 1452;
     plan.own("192.168.50.1");
@@ -197,6 +215,48 @@ pub(crate) fn crowded() -> Blueprint {
     plan.route("2001:db8:24::/48", group);
     put_frames(&mut plan);
     plan
+}
+
+/// Two tunnels and port L know the same labels.
+fn give_labels(plan: &mut Blueprint) {
+    let host = plan.neighbor(L, "10.1.0.5", Some(H_MAC));
+    let known = label_table(host);
+    for number in [10, 11] {
+        plan.setup(number).mpls.labels = Some(Arc::clone(&known));
+    }
+    plan.port_labels.push((L, known));
+}
+
+/// Labels that are popped, and those that lead to a host, into tunnels and nowhere.
+fn label_table(host: NextHop) -> Arc<LabelTable> {
+    let NextHop::Via(host) = host else { panic!("no host") };
+    let swap = |hop| LabelAction::Swap(labels(&[16, 1000]), hop);
+    table(&[
+        (100, LabelAction::PopIp),
+        (101, LabelAction::PopLabel),
+        (102, swap(LabelHop::Host(host))),
+        (103, swap(LabelHop::Tunnel(TunnelId(10)))),
+        (104, swap(LabelHop::Tunnel(TunnelId(11)))),
+        (105, swap(LabelHop::Tunnel(TunnelId(0)))),
+        (106, swap(LabelHop::Nowhere)),
+    ])
+}
+
+/// Packets with labels, large and small, behind stacks that are right and wrong.
+fn labelled(inner: &[u8]) -> Vec<Vec<u8>> {
+    let stacks = (99..=107).map(|number| vec![entry(number, 1, true, 64)]);
+    let odd = [
+        vec![entry(0, 0, true, 64)],
+        vec![entry(2, 0, true, 64)],
+        vec![entry(3, 0, true, 64)],
+        vec![entry(101, 0, false, 64), entry(102, 0, true, 64)],
+        vec![entry(101, 0, false, 64), entry(100, 0, true, 1)],
+        vec![entry(100, 0, false, 64)],
+        vec![entry(102, 7, true, 1)],
+        vec![entry(0x45000, 0, true, 64)],
+        vec![entry(0, 0, false, 64); 17],
+    ];
+    stacks.chain(odd).map(|stack| [stack.concat().as_slice(), inner].concat()).collect()
 }
 
 /// Flags of TCP.
@@ -279,6 +339,8 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
         ["10.13.0.8", "3fff:db8:700::8"],
         ["10.13.0.9", "3fff:db8:5efe::5efe:203.0.113.9"],
         ["10.13.0.10", "3fff:db8:5efe::9"],
+        ["10.14.0.8", "2001:db8:e::8"],
+        ["10.15.0.8", "2001:db8:f::8"],
         ["10.24.0.8", "2001:db8:24::8"],
         ["203.0.113.9", "2001:db8:200::9"],
         ["10.1.0.1", "2001:db8:1::1"],
@@ -319,8 +381,24 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
             all.push(on_u(&with_extension(&small, 43, &[0, 0, 0, 1, 0, 0, 0, 0])));
         }
     }
+    all.extend(label_frames());
     all.extend(link_frames());
     all.extend(frames_in_tunnels());
+    all
+}
+
+/// Labels on L, and out of both tunnels that know some.
+fn label_frames() -> Vec<(PortId, Vec<u8>)> {
+    let mut all = Vec::new();
+    let on_u = |packet: &[u8]| (U, frame(U_MAC, G_MAC, packet));
+    for inner in [ip("10.12.0.8", "10.1.0.5").udp(84), ip("10.12.0.8", "10.1.0.5").udp(1480)] {
+        for packet in labelled(&inner) {
+            all.push((L, frame_of(0x8847, L_MAC, H_MAC, &packet)));
+            all.push(on_u(&outer(10).tos(3).carrying(137, &packet)));
+            let behind = [&[0, 0, 0x88, 0x47][..], &packet].concat();
+            all.push(on_u(&outer(11).carrying(47, &behind)));
+        }
+    }
     all
 }
 

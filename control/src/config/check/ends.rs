@@ -145,10 +145,10 @@ fn at_local(
 fn other_modes(outer: Family) -> &'static str {
     match outer {
         Family::Ipv4 => {
-            "write an IPv4 address; ipip6, ip6ip6, any, ip6gre and ip6gretap have IPv6 outside"
+            "write an IPv4 address; ipip6, ip6ip6, any, ip6gre, ip6gretap and mplsip6 have IPv6 outside"
         }
         Family::Ipv6 => {
-            "write an IPv6 address; ipip, sit, gre, gretap, 6rd and isatap have IPv4 outside"
+            "write an IPv6 address; ipip, sit, gre, gretap, mplsip, 6rd and isatap have IPv4 outside"
         }
     }
 }
@@ -293,13 +293,15 @@ impl Headers {
 enum Carried {
     Ip(Family),
     Frames,
+    Mpls,
 }
 
 impl Carried {
     fn all_of(tunnel: &Tunnel) -> impl Iterator<Item = Self> {
         let families = [Family::Ipv4, Family::Ipv6].into_iter();
-        let families = families.filter(|family| tunnel.carries(*family)).map(Self::Ip);
-        families.chain(tunnel.is_of_frames().then_some(Self::Frames))
+        let families = families.filter(|family| tunnel.carries_bare(*family)).map(Self::Ip);
+        let frames = tunnel.is_of_frames().then_some(Self::Frames);
+        families.chain(frames).chain(tunnel.carries_mpls().then_some(Self::Mpls))
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) fn check(
         Some("addresses")
     } else if !port.port.neighbors.is_empty() {
         Some("neighbors")
+    } else if port.port.labels.is_some() {
+        Some("labels")
     } else {
         None
     };

@@ -4,6 +4,7 @@
 mod addresses;
 mod ends;
 mod frames;
+mod labels;
 mod loops;
 mod many_peers;
 mod misspelled;
@@ -113,6 +114,7 @@ pub(super) fn check(
     let owned = addresses::check(report, drafts, &nets);
     ports::check(report, drafts, &owned, misspelled);
     ends::check(report, drafts, &names, &owned, &nets, misspelled);
+    labels::check(report, drafts, &names, &owned, &nets, misspelled);
     let routes = routing::resolve(report, drafts, routes, &names, &owned, &nets, misspelled);
     loops::check(report, drafts, &names, &nets, &routes, limits);
     routes

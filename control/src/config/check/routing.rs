@@ -440,7 +440,11 @@ fn warn_of_payload(
             format!("{to} leads into tunnel {name}, which carries no {family} (mode {mode})");
         report
             .warn(place, mark, MistakeKind::WrongFamily, message)
-            .advise("such packets are answered as unreachable");
+            .advise(if known.tunnel.carries_mpls() {
+                "write push: [LABEL] in the tunnel; without it such packets are answered as unreachable"
+            } else {
+                "such packets are answered as unreachable"
+            });
     };
     match hop {
         Some(hop) => draft.at_next_hop(report, hop, "tunnel", warn),

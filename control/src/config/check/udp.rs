@@ -19,7 +19,7 @@ pub(super) fn check(report: &mut Report, draft: &TunnelDraft<'_>) {
             "a FOU port stands for one protocol, and this tunnel carries several",
             "write type: gue, which says what follows, or a mode or payload of one protocol",
         ))
-    } else if encap.variant == 1 && tunnel.mode.is_gre() {
+    } else if encap.variant == 1 && (tunnel.mode.is_gre() || !carries_ip(tunnel)) {
         Some(("variant 1 of GUE carries IP alone", "write variant: 0, or leave it out"))
     } else if lacks_checksum(tunnel, encap) {
         Some((
@@ -56,6 +56,10 @@ fn check_overlay(report: &mut Report, draft: &TunnelDraft<'_>) {
     });
 }
 
+fn carries_ip(tunnel: &Tunnel) -> bool {
+    tunnel.payload != Payload::Mplsip
+}
+
 fn lacks_checksum(tunnel: &Tunnel, encap: &Encap) -> bool {
     let is_ipv6 = tunnel.outer == Family::Ipv6;
     is_ipv6 && !encap.checksum && !tunnel.settings.udp6_zero_tx
@@ -68,6 +72,7 @@ enum Use {
     FouIpv4,
     FouIpv6,
     FouGre,
+    FouMpls,
     Vxlan,
     Geneve,
 }
@@ -79,6 +84,7 @@ impl Use {
             Self::FouIpv4 => "IPv4 in FOU",
             Self::FouIpv6 => "IPv6 in FOU",
             Self::FouGre => "GRE in FOU",
+            Self::FouMpls => "MPLS in FOU",
             Self::Vxlan => "VXLAN",
             Self::Geneve => "GENEVE",
         }
@@ -91,6 +97,7 @@ fn carries(tunnel: &Tunnel) -> Option<Use> {
         _ if tunnel.mode.is_gre() => Some(Use::FouGre),
         Payload::Ipip => Some(Use::FouIpv4),
         Payload::Ip6ip => Some(Use::FouIpv6),
+        Payload::Mplsip => Some(Use::FouMpls),
         Payload::Any | Payload::Ethernet | Payload::Ip => None,
     }
 }

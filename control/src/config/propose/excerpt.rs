@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::super::describe::{describe_limits, describe_port, describe_route, describe_tunnel};
+use super::super::labels;
 use super::super::model::Route;
 use super::rest::{Rest, Way, is_link_local};
 
@@ -28,7 +29,12 @@ pub(super) struct Excerpt<'s> {
 
 impl<'s> Excerpt<'s> {
     pub(super) fn new(rest: Rest<'s>) -> Self {
-        Self { rest, tunnels: BTreeSet::new(), routes: BTreeMap::new() }
+        let mut excerpt = Self { rest, tunnels: BTreeSet::new(), routes: BTreeMap::new() };
+        // Ports are always in it, and what they need with them.
+        for port in &rest.store.base().ports {
+            excerpt.add_tunnels_named(labels::hops(port.labels.iter().flatten()));
+        }
+        excerpt
     }
 
     /// A tunnel, and all it needs.
@@ -41,6 +47,7 @@ impl<'s> Excerpt<'s> {
         if let Some(remote) = tunnel.remote {
             self.add_way(remote, u8::MAX);
         }
+        self.add_tunnels_named(tunnel.label_hops());
     }
 
     /// Tunnels, and all they need.
@@ -91,6 +98,10 @@ impl<'s> Excerpt<'s> {
         if let Some(remote) = wanted.remote {
             self.add_way(remote, u8::MAX);
         }
+        self.add_tunnels_named(&wanted.tunnels);
+        for gateway in &wanted.gateways {
+            self.add_owners(*gateway);
+        }
         if let Some(port) = wanted.udp_port {
             // All that listen there do so for the same; one of them may be what is changed.
             self.add_tunnels(store.with_udp_port(port).take(2));
@@ -137,6 +148,7 @@ impl<'s> Excerpt<'s> {
     pub(super) fn add_dependents(&mut self, id: TunnelId, name_goes: bool) {
         let store = self.rest.store;
         let Some(tunnel) = store.tunnel(id) else { return };
+        self.add_tunnels(store.labelled_into(&tunnel.name).take(EXAMPLES));
         for net in &tunnel.addresses {
             self.add_tunnels(store.with_local(net.addr()).take(EXAMPLES));
             // A net of a tunnel hides which addresses of a port's net are no host's.

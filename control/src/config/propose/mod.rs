@@ -117,7 +117,10 @@ impl Wanted {
         wanted.attach = entry.get("attach").and_then(Value::as_str).map(str::to_owned);
         wanted.addresses = list("addresses").filter_map(|item| parsed(Some(item))).collect();
         wanted.routes = list("routes").filter_map(|item| prefix(item.as_str()?)).collect();
-        for hop in std::iter::once(entry).chain(list("next-hops").filter_map(Value::as_object)) {
+        let labels = entry.get("labels").and_then(Value::as_object).into_iter().flatten();
+        let labels = labels.filter_map(|(_, entry)| entry.as_object());
+        let next_hops = list("next-hops").filter_map(Value::as_object);
+        for hop in std::iter::once(entry).chain(next_hops).chain(labels) {
             wanted.tunnels.extend(hop.get("tunnel").and_then(Value::as_str).map(str::to_owned));
             wanted.gateways.extend(parsed::<IpAddr>(hop.get("via")));
         }

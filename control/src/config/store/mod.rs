@@ -60,6 +60,8 @@ pub struct Store {
     by_udp_port: BTreeSet<(u16, TunnelId)>,
     /// Tunnels that ports are attached to.
     by_attach: BTreeSet<(Name, TunnelId)>,
+    /// Tunnels whose MPLS labels lead into another, by the other's name.
+    by_label_hop: BTreeSet<(Name, TunnelId)>,
     /// What tunnels send from, where they name it.
     locals: BTreeSet<(IpAddr, TunnelId)>,
     /// Addresses of tunnels; link-local ones may have several.
@@ -89,6 +91,7 @@ impl Store {
             by_end: BTreeSet::new(),
             by_udp_port: BTreeSet::new(),
             by_attach: BTreeSet::new(),
+            by_label_hop: BTreeSet::new(),
             locals: BTreeSet::new(),
             addresses: BTreeSet::new(),
             nets: PrefixTable::default(),
@@ -201,6 +204,13 @@ impl Store {
                 .take_while(move |end| end.0.is_some_and(|remote| remote <= last))
         });
         ends.filter_map(|&(remote, _, id)| Some((remote?, id)))
+    }
+
+    /// Tunnels whose MPLS labels lead into the one of this name.
+    pub fn labelled_into(&self, name: &str) -> impl Iterator<Item = TunnelId> {
+        let first = (Name::from(name), TunnelId(0));
+        let last = (Name::clone(&first.0), TunnelId(u32::MAX));
+        self.by_label_hop.range(first..=last).map(|(_, id)| *id)
     }
 
     /// Tunnels with both of these ends.
@@ -353,6 +363,9 @@ impl Store {
         if let Some(port) = tunnel.attached_to() {
             self.by_attach.remove(&(Name::clone(port), id));
         }
+        for name in tunnel.label_hops() {
+            self.by_label_hop.remove(&(Name::clone(name), id));
+        }
         for local in tunnel.locals() {
             self.locals.remove(&(local, id));
         }
@@ -375,6 +388,7 @@ impl Store {
         self.by_end.extend(tunnel.found_by().map(|local| (tunnel.remote, local, id)));
         self.by_udp_port.extend(tunnel.udp_port().map(|port| (port, id)));
         self.by_attach.extend(tunnel.attached_to().map(|port| (Name::clone(port), id)));
+        self.by_label_hop.extend(tunnel.label_hops().map(|name| (Name::clone(name), id)));
         self.locals.extend(tunnel.locals().map(|local| (local, id)));
         for net in &tunnel.addresses {
             self.addresses.insert((net.addr(), id));

@@ -6,6 +6,7 @@
 
 mod base;
 mod destinations;
+mod labels;
 mod numbered;
 mod paths;
 mod sequences;
@@ -180,6 +181,9 @@ impl Compiler {
         for operation in compiler.udp_ports.all() {
             tables.change(&operation)?;
         }
+        for operation in compiler.port_labels(store) {
+            tables.change(&operation)?;
+        }
         for (id, tunnel) in store.tunnels() {
             if let Some(operation) = compiler.attach(tunnel, Some(id)) {
                 tables.change(&operation)?;
@@ -242,7 +246,9 @@ impl Compiler {
         for route in store.routes() {
             self.hold_gateways(route)?;
         }
+        self.hold_gateways_of_ports(store)?;
         for (id, tunnel) in store.tunnels() {
+            self.hold_gateways_of_labels(labels::arriving(tunnel))?;
             self.add_locals(tunnel);
             self.measure(id, tunnel.latency);
             self.sequences.keep(id, Some(tunnel));
@@ -290,6 +296,8 @@ impl Compiler {
         }
         let mut moved = Vec::new();
         for (&id, before) in &touched.tunnels {
+            self.hold_gateways_of_labels(store.tunnel(id).map_or(&[], labels::arriving))?;
+            self.release_gateways_of_labels(before.as_ref().map_or(&[], labels::arriving));
             if self.replace_entry(store, id, before.as_ref(), &mut destinations) {
                 moved.push(id);
             }
@@ -317,12 +325,15 @@ impl Compiler {
         let mut renewed: BTreeSet<TunnelId> = touched.tunnels.keys().copied().collect();
         renewed.extend(changed);
         renewed.extend(filters);
+        renewed.extend(labels::lead_into_touched(store, touched));
         for id in renewed {
             if let (Some(tunnel), Some(info)) = (store.tunnel(id), self.info(id)) {
                 let built = self.build_tunnel(store, id, tunnel, info)?;
                 self.operations.push(Operation::Tunnel(id, built.into()));
             }
         }
+        let port_labels = self.renewed_port_labels(store, touched);
+        self.operations.extend(port_labels);
         Ok(std::mem::take(&mut self.operations))
     }
 

@@ -72,10 +72,12 @@ fn encap_in_udp(tunnel: &Tunnel, encap: &Encap) -> Udp {
 fn carries(tunnel: &Tunnel) -> u8 {
     if tunnel.mode.is_gre() {
         protocol::GRE
-    } else if tunnel.carries(Family::Ipv4) {
+    } else if tunnel.carries_bare(Family::Ipv4) {
         protocol::IPV4
-    } else {
+    } else if tunnel.carries_bare(Family::Ipv6) {
         protocol::IPV6
+    } else {
+        protocol::MPLS
     }
 }
 

@@ -12,6 +12,7 @@ use adit_dataplane::tables::{NextHop, Operation};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::lookup::{Entry, Label, Pair, Protocols};
+use adit_dataplane::tunnel::mpls::Mpls;
 use adit_dataplane::tunnel::peers::Peers;
 use adit_dataplane::tunnel::peers::isatap::identifier;
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
@@ -217,6 +218,7 @@ impl Compiler {
             gre.sequences = self.sequences.of(id);
         }
         setup.peers = self.peers(store, id, tunnel);
+        setup.mpls = self.mpls(store, tunnel);
         setup.latency = self.latency.get(&id).copied();
         setup.inner_source = self.source_filter(store, id, tunnel);
         Tunnel::new(setup)
@@ -297,7 +299,8 @@ fn overhead_of(tunnel: &config::Tunnel) -> u16 {
         Family::Ipv6 => ipv6::HEADER_LEN,
     };
     let link = if tunnel.is_of_frames() { ethernet::HEADER_LEN } else { 0 };
-    u16::try_from(outer + shim(tunnel).len() + link).unwrap_or(u16::MAX)
+    let push = tunnel.labels.as_deref().map_or(0, |labels| labels.push.len());
+    u16::try_from(outer + shim(tunnel).len() + link + push).unwrap_or(u16::MAX)
 }
 
 /// The largest inner packet, given the largest outer one.
@@ -326,6 +329,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
     TunnelSetup {
         outer: tunnel.outer,
         shim: Shim::default(),
+        mpls: Mpls::default(),
         local: info.local,
         more_locals: tunnel.more_locals.clone(),
         takes_any_local: tunnel.local.is_none(),
@@ -402,14 +406,17 @@ fn relay(tunnel: &config::Tunnel) -> RelayRules {
 /// The outer protocols of what a tunnel carries.
 pub(super) fn protocols(tunnel: &config::Tunnel) -> Protocols {
     let mut protocols = Protocols::NONE;
-    if tunnel.carries(Family::Ipv4) {
+    if tunnel.carries_bare(Family::Ipv4) {
         protocols = protocols.with(Protocols::IPV4);
     }
-    if tunnel.carries(Family::Ipv6) {
+    if tunnel.carries_bare(Family::Ipv6) {
         protocols = protocols.with(Protocols::IPV6);
     }
     if tunnel.is_of_frames() {
         protocols = protocols.with(Protocols::ETHERNET);
+    }
+    if tunnel.carries_mpls() {
+        protocols = protocols.with(Protocols::MPLS);
     }
     protocols
 }

@@ -365,6 +365,8 @@ impl Controller {
             names.map(count).sum()
         };
         let (state, reason) = standing(&info.standing);
+        let labels = tunnel.labels.as_deref();
+        let pushed = labels.map_or(&[][..], |labels| labels.push.as_slice());
         report::Tunnel {
             name: tunnel.name.to_string(),
             mode: tunnel.mode.to_string(),
@@ -374,6 +376,8 @@ impl Controller {
             state,
             reason,
             mtu: self.effective_mtu(id, tunnel, now),
+            labels: labels.map_or(0, |labels| labels.arriving.len()),
+            push: pushed.iter().map(|label| label.number()).collect(),
             addresses: tunnel.addresses.iter().map(ToString::to_string).collect(),
             underlay: self.underlay(info),
             rx_packets: count("rx_packets"),

@@ -6,11 +6,14 @@ use adit_dataplane::interface::TunnelId;
 use adit_dataplane::node::mss::{Mss, Said};
 use adit_dataplane::tunnel::DontFragment;
 use adit_dataplane::tunnel::ecn::EcnEncap;
+use adit_dataplane::tunnel::mpls::PUSHED_TTL;
+use adit_dataplane::wire::protocol;
 use adit_dataplane::witness::{Hop, TunnelSize, Wrapped};
 use serde_json::json;
 
 use super::super::names::{Names, ecn_word, protocol_name, ttl_word};
 use super::super::step::Told;
+use super::labels;
 use super::way::hop_values;
 
 pub(super) fn encap(tunnel: TunnelId, length: usize, names: Names<'_>) -> Told {
@@ -159,7 +162,14 @@ pub(super) fn wrapped(wrapped: &Wrapped, names: Names<'_>) -> Told {
     }
     let mut words =
         format!("{source} > {destination}{choice}, {carried} inside, {overhead} bytes in front");
-    for part in [ecn(wrapped), dscp(wrapped), ttl(wrapped), fragment(wrapped), limit(wrapped)] {
+    for part in [
+        push(wrapped),
+        ecn(wrapped),
+        dscp(wrapped),
+        ttl(wrapped),
+        fragment(wrapped),
+        limit(wrapped),
+    ] {
         if !part.is_empty() {
             words.push('\n');
             words.push_str(&part);
@@ -170,7 +180,7 @@ pub(super) fn wrapped(wrapped: &Wrapped, names: Names<'_>) -> Told {
         "sources": sources,
         "overhead": overhead, "protocol": patch.protocol, "carried": wrapped.carried, "ttl": patch.ttl,
         "dscp": patch.tos >> 2, "ecn": patch.tos & 3, "inner_ecn": wrapped.inner_tos & 3,
-        "encap_limit": wrapped.encap_limit,
+        "encap_limit": wrapped.encap_limit, "push": labels::numbers(&wrapped.push),
     });
     if wrapped.is_ipv4 {
         values["dont_fragment"] = patch.dont_fragment.into();
@@ -182,7 +192,18 @@ pub(super) fn wrapped(wrapped: &Wrapped, names: Names<'_>) -> Told {
     Told::new("outer", "outer_header", values, words)
 }
 
+/// Labels in front of an IP packet.
+fn push(wrapped: &Wrapped) -> String {
+    if wrapped.push.is_none() {
+        return String::new();
+    }
+    format!("labels {} in front of the packet, TTL {PUSHED_TTL}", labels::in_words(&wrapped.push))
+}
+
 fn ecn(wrapped: &Wrapped) -> String {
+    if wrapped.carried == protocol::MPLS {
+        return format!("ECN {}: labels have no such field", ecn_word(wrapped.patch.tos));
+    }
     let mode = match wrapped.ecn {
         EcnEncap::Normal => "normal",
         EcnEncap::Compat => "compat",

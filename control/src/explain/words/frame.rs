@@ -30,6 +30,7 @@ fn kind_words(kind: u16) -> String {
         ether_type::IPV6 => "IPv6".to_owned(),
         ether_type::ARP => "ARP".to_owned(),
         ether_type::VLAN | ether_type::SERVICE_VLAN => "a VLAN tag".to_owned(),
+        ether_type::MPLS => "MPLS".to_owned(),
         other => format!("type {other:#06x}"),
     }
 }

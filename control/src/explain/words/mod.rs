@@ -4,6 +4,7 @@
 mod ending;
 mod entering;
 mod frame;
+mod labels;
 mod leaving;
 mod node;
 mod way;
@@ -40,6 +41,7 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
             leaving::reverse_path(*source, *ingress, *passes, names)
         }
         Event::Shim(judged) => leaving::shim(*judged),
+        Event::Label { entry, step } => labels::label(*entry, *step, names),
         Event::Inner(header) => leaving::inner(header),
         Event::EcnOut { outer, inner, result } => leaving::ecn(*outer, *inner, *result),
         Event::DscpOut { outer, inner, is_copied } => leaving::dscp(*outer, *inner, *is_copied),

@@ -13,6 +13,8 @@ impl Protocols {
     pub const IPV4: Self = Self(1);
     /// IPv6 in IP.
     pub const IPV6: Self = Self(2);
+    /// MPLS in IP.
+    pub const MPLS: Self = Self(4);
 
     /// Ethernet frames.
     pub const ETHERNET: Self = Self(8);
@@ -47,6 +49,7 @@ impl Protocols {
         match ip_protocol {
             protocol::IPV4 => Self::IPV4,
             protocol::IPV6 => Self::IPV6,
+            protocol::MPLS => Self::MPLS,
             _ => Self::NONE,
         }
     }

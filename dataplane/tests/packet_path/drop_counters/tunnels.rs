@@ -63,6 +63,22 @@ pub(super) fn gue_cases() -> Vec<Case> {
     ]
 }
 
+/// The rules of label stacks.
+pub(super) fn mpls_cases() -> Vec<Case> {
+    let packet = outward().udp(84);
+    let mpls: Change = |plan| plan.setup(0).protocols = Protocols::MPLS;
+    let with = |entry: [u8; 4]| {
+        router(&ip(REMOTE, LOCAL).carrying(protocol::MPLS, &[&entry[..], &packet].concat()))
+    };
+    let one = |name, frame| case(name, &[], mpls, frame);
+    vec![
+        // Implicit null; label 16; explicit null with a TTL of 1.
+        one("mpls.bad_label", with([0, 0, 0x31, 64])),
+        one("mpls.no_label", with([0, 1, 0x01, 64])),
+        one("mpls.ttl_expired", with([0, 0, 0x01, 1])),
+    ]
+}
+
 /// The rules of the inner header, in the order D11 to D16.
 pub(super) fn decap_cases() -> Vec<Case> {
     let packet = outward().udp(84);
