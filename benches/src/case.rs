@@ -15,11 +15,13 @@ use adit_dataplane::tables::labels::{LabelAction, LabelTable, Labels};
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::NeighborTable;
 use adit_dataplane::tables::{Limits, NextHop, Operation, Port, Tables};
+use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::lookup::{Entry, Pair, Protocols};
 use adit_dataplane::tunnel::policy::{AddressSet, SourceFilter};
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
+use adit_dataplane::tunnel::vxlan::Vxlan;
 use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
 use adit_dataplane::wire::mpls::MplsLabel;
 use adit_dataplane::wire::protocol;
@@ -94,6 +96,12 @@ impl Case {
             cases.extend([of(2, Between::Gre), of(3, Between::KeyedGre), of(0, Between::Fou)]);
             cases.extend([of(0, Between::BareFou), of(2, Between::Fou), of(0, Between::Gue)]);
             cases.extend([of(3, Between::Gue), of(0, Between::Mpls)]);
+            let frames = [Between::Gretap, Between::Vxlan, Between::Geneve];
+            cases.extend(frames.map(|between| {
+                // A port is attached to one tunnel.
+                let tunnels = if verb == Verb::Encap { 1 } else { 1000 };
+                Self { tunnels, ..of(0, between) }
+            }));
         }
         cases
     }
@@ -213,6 +221,7 @@ impl Case {
         }
         let protocols = match self.between {
             Between::Mpls => Protocols::MPLS,
+            between if between.is_of_frames() => Protocols::ETHERNET,
             _ => Protocols::IPV4.with(Protocols::IPV6),
         };
         let label = shim.input_label();
@@ -232,32 +241,42 @@ impl Case {
             setup.put_shim(shim.clone());
             if self.between == Between::Mpls {
                 give_label(&mut setup);
+            } else if self.between.is_of_frames() {
+                setup.protocols = protocols;
+                setup.frames = Some(FrameRules::any(LAN));
+                setup.mtu -= setup.link_header_len();
             }
             tunnels.push(Tunnel::new(setup).expect("one family outside"));
         }
         tables.tunnels = tunnels;
+        if self.between.is_of_frames() && self.verb == Verb::Encap {
+            let attached = tables.change(&Operation::Attach(LAN, Some(TunnelId(0))));
+            attached.expect("a port that is there");
+        }
     }
 
     /// What is between the headers.
     fn shim(&self) -> Shim {
         match self.between {
             Between::Nothing | Between::Mpls => Shim::default(),
-            Between::Gre => Kind::Gre(Gre::default()).into(),
+            Between::Gre | Between::Gretap => Kind::Gre(Gre::default()).into(),
             Between::KeyedGre => {
                 let key = Some(Between::KEY);
                 Kind::Gre(Gre { output_key: key, input_key: key, ..Gre::default() }).into()
             }
-            Between::Fou | Between::BareFou | Between::Gue => {
-                let header = if self.between == Between::Gue {
-                    UdpHeader::Gue
-                } else {
-                    UdpHeader::Fou { carries: protocol::IPV4 }
+            Between::Fou | Between::BareFou | Between::Gue | Between::Vxlan | Between::Geneve => {
+                let id = Between::NETWORK.into();
+                let header = match self.between {
+                    Between::Gue => UdpHeader::Gue,
+                    Between::Vxlan => UdpHeader::Vxlan(Vxlan { id, is_strict: false }),
+                    Between::Geneve => UdpHeader::Geneve { id },
+                    _ => UdpHeader::Fou { carries: protocol::IPV4 },
                 };
                 let udp = Udp {
                     listens_at: Between::UDP_PORT,
                     sends_to: Between::UDP_PORT,
                     sends_from: None,
-                    has_checksum: self.between != Between::BareFou,
+                    has_checksum: !matches!(self.between, Between::BareFou | Between::Vxlan),
                     needs_no_checksum: false,
                     header,
                 };

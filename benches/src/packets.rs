@@ -24,6 +24,8 @@ pub const PORT_MACS: [MacAddress; 2] =
     [MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2])];
 /// The gateway's MAC address.
 pub const ROUTER_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 0xfe]);
+/// The MAC address of a station behind tunnels of frames.
+pub const STATION_MAC: MacAddress = MacAddress([2, 0, 0, 0, 1, 1]);
 /// The host's MAC address.
 pub const HOST_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 5]);
 
@@ -72,6 +74,12 @@ pub enum Between {
     Gue,
     /// An MPLS label.
     Mpls,
+    /// A GRE header without options, and an Ethernet header.
+    Gretap,
+    /// UDP, a VXLAN header and an Ethernet header.
+    Vxlan,
+    /// UDP, a GENEVE header and an Ethernet header.
+    Geneve,
 }
 
 impl Between {
@@ -79,6 +87,8 @@ impl Between {
     pub const KEY: u32 = 7;
     /// The port of what is in UDP; of FOU it is one that carries IPv4.
     pub const UDP_PORT: u16 = 5555;
+    /// The network that frames in UDP are of.
+    pub const NETWORK: u8 = 42;
 
     /// As one says it, with a blank behind.
     pub const fn name(self) -> &'static str {
@@ -90,13 +100,27 @@ impl Between {
             Self::BareFou => "fou no sum ",
             Self::Gue => "gue ",
             Self::Mpls => "mpls ",
+            Self::Gretap => "gretap ",
+            Self::Vxlan => "vxlan ",
+            Self::Geneve => "geneve ",
         }
+    }
+
+    /// Whether what it carries are frames.
+    pub const fn is_of_frames(self) -> bool {
+        matches!(self, Self::Gretap | Self::Vxlan | Self::Geneve)
     }
 
     /// What a peer puts in front of a packet of an IP protocol, and the IP protocol of that.
     fn wrap(self, protocol: u8, packet: Vec<u8>) -> (u8, Vec<u8>) {
         let kind = if protocol == 4 { [8, 0] } else { [0x86, 0xdd] };
         let port = Self::UDP_PORT.to_be_bytes();
+        let packet = if self.is_of_frames() {
+            [&HOST_MAC.0[..], &STATION_MAC.0, &kind, &packet].concat()
+        } else {
+            packet
+        };
+        let [high, low] = port;
         let (outer, header) = match self {
             Self::Nothing => return (protocol, packet),
             Self::Gre => (47, vec![0, 0, kind[0], kind[1]]),
@@ -105,6 +129,13 @@ impl Between {
             // Label 100, the last one, TTL 64.
             Self::Mpls => (137, vec![0x00, 0x06, 0x41, 64]),
             Self::Gue => (17, vec![0xc0, 1, port[0], port[1], 0, 0, 0, 0, 0, protocol, 0, 0]),
+            Self::Gretap => (47, vec![0, 0, 0x65, 0x58]),
+            Self::Vxlan => {
+                (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, Self::NETWORK, 0])
+            }
+            Self::Geneve => {
+                (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 0, 0, 0x65, 0x58, 0, 0, Self::NETWORK, 0])
+            }
         };
         let mut payload = [header, packet].concat();
         if outer == 17 {
@@ -166,7 +197,7 @@ pub fn outward(families: Families, between: Between, number: u32) -> Vec<u8> {
     } else {
         (packet6(remote6(number), LOCAL6, protocol, &inside), 40)
     };
-    if matches!(between, Between::Fou | Between::Gue) {
+    if matches!(between, Between::Fou | Between::Gue | Between::Geneve) {
         set_checksum(&mut packet, at);
     }
     packet

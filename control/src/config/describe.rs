@@ -114,34 +114,7 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     if let Some(remote) = tunnel.remote {
         map.insert("remote".into(), remote.to_string().into());
     }
-    match tunnel.keys.as_deref() {
-        None => {}
-        Some(Keys { input: Some(input), output }) if *output == Some(*input) => {
-            map.insert("key".into(), (*input).into());
-        }
-        Some(Keys { input, output }) => {
-            let named = [("input", input), ("output", output)];
-            let said = named.into_iter().filter_map(|(name, key)| Some((name, (*key)?)));
-            let said = said.map(|(name, key)| (name.to_owned(), key.into()));
-            map.insert("keys".into(), Value::Object(said.collect()));
-        }
-    }
-    if let Some(encap) = tunnel.encap.as_deref() {
-        map.insert("encap".into(), describe_encap(encap));
-    }
-    if let Some(overlay) = tunnel.overlay.as_deref() {
-        describe_overlay(&mut map, tunnel.mode, overlay);
-    }
-    if let Some(port) = tunnel.attached_to() {
-        map.insert("attach".into(), (&**port).into());
-    }
-    if let Some(domain) = tunnel.six_rd.as_deref() {
-        map.insert("6rd".into(), describe_six_rd(domain));
-    }
-    if tunnel.mode == Mode::Isatap {
-        let routers = tunnel.potential_routers.iter().map(|router| Value::from(router.to_string()));
-        map.insert("potential-routers".into(), routers.collect());
-    }
+    describe_headers(&mut map, tunnel);
     if let Some(link) = &tunnel.link {
         map.insert("link".into(), (&**link).into());
     }
@@ -168,6 +141,38 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
         map.insert(key.into(), value);
     }
     Value::Object(map)
+}
+
+/// What stands between the outer header and what is inside, and says whose it is.
+fn describe_headers(map: &mut Map<String, Value>, tunnel: &Tunnel) {
+    match tunnel.keys.as_deref() {
+        None => {}
+        Some(Keys { input: Some(input), output }) if *output == Some(*input) => {
+            map.insert("key".into(), (*input).into());
+        }
+        Some(Keys { input, output }) => {
+            let named = [("input", input), ("output", output)];
+            let said = named.into_iter().filter_map(|(name, key)| Some((name, (*key)?)));
+            let said = said.map(|(name, key)| (name.to_owned(), key.into()));
+            map.insert("keys".into(), Value::Object(said.collect()));
+        }
+    }
+    if let Some(encap) = tunnel.encap.as_deref() {
+        map.insert("encap".into(), describe_encap(encap));
+    }
+    if let Some(overlay) = tunnel.overlay.as_deref() {
+        describe_overlay(map, tunnel.mode, overlay);
+    }
+    if let Some(port) = tunnel.attached_to() {
+        map.insert("attach".into(), (&**port).into());
+    }
+    if let Some(domain) = tunnel.six_rd.as_deref() {
+        map.insert("6rd".into(), describe_six_rd(domain));
+    }
+    if tunnel.mode == Mode::Isatap {
+        let routers = tunnel.potential_routers.iter().map(|router| Value::from(router.to_string()));
+        map.insert("potential-routers".into(), routers.collect());
+    }
 }
 
 fn outer_settings(tunnel: &Tunnel, settings: &Settings) -> Vec<(&'static str, Value)> {

@@ -71,27 +71,10 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     if let Err(counter) = check_outer(tunnel, id, outer, packet.meta.ingress, round) {
         return Verdict::drop_in(counter, id);
     }
-    let at = (outer.protocol, outer.header_len);
-    let judged = tunnel.setup.shim.judge(packet.data(), at, round.now);
-    if !tunnel.setup.shim.is_none() {
-        round.note(|| Event::Shim(judged));
-    }
-    let (shim_len, carried) = match judged {
-        Ok(judged) => judged,
+    let carried = match strip_headers(packet, tunnel, outer, round) {
+        Ok(carried) => carried,
         Err(counter) => return Verdict::drop_in(counter, id),
     };
-    match tunnel.setup.shim.judge_reserved(packet.data(), outer.header_len) {
-        Ok(None) => {}
-        Ok(Some(event)) => {
-            round.note(|| Event::Counted { counter: event });
-            round.counters.global(event).add(1);
-        }
-        Err(counter) => return Verdict::drop_in(counter, id),
-    }
-    if let Some(end) = tunnel.setup.shim.end(packet.data(), outer.header_len) {
-        packet.truncate(end);
-    }
-    packet.strip(outer.header_len + shim_len);
     let (carried, outer) = match carried {
         protocol::MPLS => match label::come_out(packet, tunnel, outer, id, round) {
             Ok(Switched::Ip(carried)) => (carried, Outer { tos: None, ..outer }),
@@ -126,6 +109,32 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         Some(inner) => Verdict::Decap(inner),
         None => Verdict::RouteTo(next_hop),
     }
+}
+
+/// Judges what is between the outer header and what is inside, and takes both off. Returns the IP protocol of what
+/// is inside.
+#[inline]
+fn strip_headers(
+    packet: &mut Packet,
+    tunnel: &Tunnel,
+    outer: Outer,
+    round: &Round<'_, impl Witness>,
+) -> Result<u8, Counter> {
+    let shim = &tunnel.setup.shim;
+    let judged = shim.judge(packet.data(), (outer.protocol, outer.header_len), round.now);
+    if !shim.is_none() {
+        round.note(|| Event::Shim(judged));
+    }
+    let (shim_len, carried) = judged?;
+    if let Some(event) = shim.judge_reserved(packet.data(), outer.header_len)? {
+        round.note(|| Event::Counted { counter: event });
+        round.counters.global(event).add(1);
+    }
+    if let Some(end) = shim.end(packet.data(), outer.header_len) {
+        packet.truncate(end);
+    }
+    packet.strip(outer.header_len + shim_len);
+    Ok(carried)
 }
 
 /// Counts a packet of `length` bytes that a tunnel has taken, and notes that it came through it.

@@ -98,7 +98,7 @@ impl Search<'_, '_> {
                             way.ports.extend(self.names.ports.get(&**port));
                         }
                         Via::Tunnel(name) | Via::Peer { tunnel: name, .. } => {
-                            way.tunnels.extend(self.names.tunnels.get(&**name))
+                            way.tunnels.extend(self.names.tunnels.get(&**name));
                         }
                     }
                 }

@@ -41,10 +41,10 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
             let is_kept =
                 stays(key) || own.contains(&key.as_str()) || plain.get(key) != Some(value);
             let leaves_domain = key == "6rd" && mode.is_some_and(|mode| mode != Mode::SixRd);
-            is_kept
-                && !(leaves_gre && OF_GRE.contains(&key.as_str()))
-                && !(leaves_overlay && overlay::KEYS.contains(&key.as_str()))
-                && !leaves_domain
+            let is_idle = (leaves_gre && OF_GRE.contains(&key.as_str()))
+                || (leaves_overlay && overlay::KEYS.contains(&key.as_str()))
+                || leaves_domain;
+            is_kept && !is_idle
         });
         forget_usual_checksum(before, &mut entry);
     }
