@@ -86,7 +86,7 @@ pub struct TunnelSetup {
     /// packets say where they go.
     pub remote: Option<IpAddr>,
     /// Where packets go that say so themselves.
-    pub peers: Option<Peers>,
+    pub peers: Option<Box<Peers>>,
     /// The inner protocols it carries.
     pub protocols: Protocols,
     /// What it has beyond others, if it carries frames.

@@ -1,7 +1,6 @@
 //! How large packets may be in a tunnel, and whether routers may cut them on the way: from what is
 //! configured, the underlay, and what was learnt about the path.
 
-use super::peers::Peers;
 use super::{DontFragment, TunnelSetup};
 use crate::tables::soft_state::PathMtu;
 use crate::wire::Family;
@@ -55,7 +54,8 @@ impl TunnelSetup {
             (_, DontFragment::Inherit, Some(inner)) => inner && !is_locked,
             //= RFC 4213 §3.2.2: IPv6 in a tunnel whose MTU is below 1280 goes with DF clear.
             (.., None) => {
-                let always = || self.peers.as_ref().is_some_and(Peers::always_set_dont_fragment);
+                let always =
+                    || self.peers.as_ref().is_some_and(|peers| peers.always_set_dont_fragment());
                 follows_path && (inner >= MINIMUM_MTU && !is_locked || always())
             }
         };

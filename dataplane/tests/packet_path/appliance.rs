@@ -249,7 +249,7 @@ impl Blueprint {
         let setup = self.setup(number);
         setup.remote = None;
         setup.protocols = Protocols::IPV6;
-        setup.peers = Some(Peers::new(kind, gateways, None));
+        setup.peers = Some(Box::new(Peers::new(kind, gateways, None)));
     }
 
     /// Adds a group of next hops.

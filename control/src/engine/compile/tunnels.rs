@@ -217,7 +217,7 @@ impl Compiler {
         if let Kind::Gre(gre) = &mut setup.shim.kind {
             gre.sequences = self.sequences.of(id);
         }
-        setup.peers = self.peers(store, id, tunnel);
+        setup.peers = self.peers(store, id, tunnel).map(Box::new);
         setup.mpls = self.mpls(store, tunnel);
         setup.latency = self.latency.get(&id).copied();
         setup.inner_source = self.source_filter(store, id, tunnel);
