@@ -114,21 +114,20 @@ impl Between {
     /// What a peer puts in front of a packet of an IP protocol, and the IP protocol of that.
     fn wrap(self, protocol: u8, packet: Vec<u8>) -> (u8, Vec<u8>) {
         let kind = if protocol == 4 { [8, 0] } else { [0x86, 0xdd] };
-        let port = Self::UDP_PORT.to_be_bytes();
+        let [high, low] = Self::UDP_PORT.to_be_bytes();
         let packet = if self.is_of_frames() {
             [&HOST_MAC.0[..], &STATION_MAC.0, &kind, &packet].concat()
         } else {
             packet
         };
-        let [high, low] = port;
         let (outer, header) = match self {
             Self::Nothing => return (protocol, packet),
             Self::Gre => (47, vec![0, 0, kind[0], kind[1]]),
             Self::KeyedGre => (47, vec![0x20, 0, kind[0], kind[1], 0, 0, 0, 7]),
-            Self::Fou | Self::BareFou => (17, vec![0xc0, 1, port[0], port[1], 0, 0, 0, 0]),
+            Self::Fou | Self::BareFou => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0]),
             // Label 100, the last one, TTL 64.
             Self::Mpls => (137, vec![0x00, 0x06, 0x41, 64]),
-            Self::Gue => (17, vec![0xc0, 1, port[0], port[1], 0, 0, 0, 0, 0, protocol, 0, 0]),
+            Self::Gue => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 0, protocol, 0, 0]),
             Self::Gretap => (47, vec![0, 0, 0x65, 0x58]),
             Self::Vxlan => {
                 (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, Self::NETWORK, 0])

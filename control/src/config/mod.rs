@@ -13,6 +13,7 @@ mod files;
 mod gre_keys;
 mod keys;
 mod labels;
+mod minded;
 pub mod mistake;
 pub mod model;
 mod overlay;

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use super::gre_keys;
 use super::keys::known_entries;
 use super::labels::{self, TunnelLabels};
+use super::minded::{MINDED, Shape, why_idle};
 use super::mistake::MistakeKind;
 use super::model::Name;
 use super::overlay::{self, WrittenOverlay};
@@ -38,42 +39,6 @@ pub(super) struct TunnelDraft<'t> {
 
 /// Tunnels by name: positions in their list.
 pub(super) type TunnelNames = FxHashMap<Name, usize>;
-
-/// Keys whose being there matters when the mode is known.
-const MINDED: [&str; 32] = [
-    "mode",
-    "payload",
-    "mtu",
-    "static-mtu",
-    "dont-fragment",
-    "encap-limit",
-    "flow-label",
-    "key",
-    "keys",
-    "checksum",
-    "require-checksum",
-    "sequence",
-    "receive-sequence",
-    "require-sequence",
-    "encap",
-    "udp6-zero-tx",
-    "udp6-zero-rx",
-    "attach",
-    "inner-source",
-    "inner-destination",
-    "hairpin",
-    "icmp-relay",
-    "relay-admin",
-    "id",
-    "port",
-    "udp-checksum",
-    "strict-reserved",
-    "vlan-tags",
-    "6rd",
-    "potential-routers",
-    "labels",
-    "push",
-];
 
 /// What was written for a tunnel, or for all of them; `None` is not mentioned.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -180,62 +145,6 @@ impl Defaults<'_> {
                 .warn(&section.key("tunnels").key(key), mark, MistakeKind::DoesNotApply, message)
                 .advise("leave it out until a tunnel has a mode that takes it");
         }
-    }
-}
-
-/// What decides about which keys mean something.
-#[derive(Clone, Copy)]
-struct Shape {
-    mode: Mode,
-    outer: Family,
-    is_of_frames: bool,
-}
-
-impl Shape {
-    fn of(tunnel: &Tunnel) -> Self {
-        Self { mode: tunnel.mode, outer: tunnel.outer, is_of_frames: tunnel.is_of_frames() }
-    }
-}
-
-/// Why a key means nothing for tunnels of a shape; `None`: it means something.
-fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
-    let Shape { mode, outer, is_of_frames } = shape;
-    let is_ipv4 = outer == Family::Ipv4;
-    match key {
-        "encap-limit" | "flow-label" | "udp6-zero-tx" | "udp6-zero-rx" if is_ipv4 => {
-            Some(": the outer header is IPv4")
-        }
-        "dont-fragment" if mode.is_mpls() && is_ipv4 => {
-            Some(": it is always set around labels (RFC 4023 \u{a7}5.1)")
-        }
-        "labels" | "push" if !mode.may_carry_mpls() => Some(": it carries no MPLS"),
-        "dont-fragment" if !is_ipv4 => Some(": IPv6 has no such bit"),
-        "static-mtu" if !matches!(mode, Mode::Sit | Mode::SixRd | Mode::Isatap) => {
-            Some(", only for sit, 6rd and isatap")
-        }
-        "6rd" if mode != Mode::SixRd => Some(", only for 6rd"),
-        "potential-routers" if mode != Mode::Isatap => Some(", only for isatap"),
-        "payload" if !matches!(mode, Mode::Sit | Mode::Any | Mode::Geneve | Mode::Vxlan) => {
-            Some(", which says itself what it carries")
-        }
-        "key" | "keys" | "checksum" | "require-checksum" | "sequence" | "receive-sequence"
-        | "require-sequence"
-            if !mode.is_gre() =>
-        {
-            Some(": it is about GRE headers")
-        }
-        "id" | "port" | "udp-checksum" if !mode.is_overlay() => {
-            Some(": it is about VXLAN and GENEVE")
-        }
-        "strict-reserved" | "vlan-tags" if mode != Mode::Vxlan => Some(": it is about VXLAN"),
-        "encap" if mode.is_overlay() => Some(", which is in UDP anyway"),
-        "attach" if !is_of_frames => Some(", which carries packets, no frames"),
-        "inner-source" | "inner-destination" | "hairpin" | "icmp-relay" | "relay-admin"
-            if is_of_frames =>
-        {
-            Some(": it carries frames, and looks at no addresses in them")
-        }
-        _ => None,
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::addresses::{H6, L6, P, R6, U, X};
+use crate::addresses::{H6, L6, P, R6, X};
 use crate::bench::Bench;
 use crate::case::{Case, Expected, run_all};
-use crate::frames::{
-    IPV6, Ipv4Packet, Ipv6Packet, from_gateway, from_host, to_gateway, to_host, udp6,
-};
+use crate::frames::{from_host, to_gateway, to_host, udp6};
 use crate::icmp::{UNREACHABLE_ADDRESS6, echo_reply6, echo_request6, error6};
+use crate::six_rd::{from, one_hop_on, to};
 
 /// X on the link, link-local and with the link's prefix.
 const X_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0x5efe, 0xcb00, 0x7142);
@@ -24,18 +23,6 @@ fn link() -> Bench {
         .set("tunnels.i0.addresses", r#"["2001:db8:50::200:5efe:198.51.100.1/64"]"#)
         .set("tunnels.i0.potential-routers", "[203.0.113.2]")
         .route(r#"{ to: "2001:db8:2::/48", tunnel: i0 }"#)
-}
-
-fn to(remote: Ipv4Addr, inner: impl Into<Vec<u8>>) -> Ipv4Packet {
-    Ipv4Packet::new(U, remote, IPV6, inner.into()).id(0)
-}
-
-fn from(remote: Ipv4Addr, inner: impl Into<Vec<u8>>) -> Vec<u8> {
-    from_gateway(Ipv4Packet::new(remote, U, IPV6, inner.into()))
-}
-
-fn one_hop_on(packet: &Ipv6Packet) -> Ipv6Packet {
-    packet.clone().hop_limit(63)
 }
 
 #[test]

@@ -38,15 +38,17 @@ fn customer() -> Bench {
         .set("ports.l.neighbors", r#"{ "3fff:db8:c633:6401::5": "02:00:00:00:00:05" }"#)
 }
 
-fn to(remote: Ipv4Addr, inner: impl Into<Vec<u8>>) -> Ipv4Packet {
+/// What this node sends to one of many peers.
+pub(crate) fn to(remote: Ipv4Addr, inner: impl Into<Vec<u8>>) -> Ipv4Packet {
     Ipv4Packet::new(U, remote, IPV6, inner.into()).id(0)
 }
 
-fn from(remote: Ipv4Addr, inner: impl Into<Vec<u8>>) -> Vec<u8> {
+/// What comes from one of them.
+pub(crate) fn from(remote: Ipv4Addr, inner: impl Into<Vec<u8>>) -> Vec<u8> {
     from_gateway(Ipv4Packet::new(remote, U, IPV6, inner.into()))
 }
 
-fn one_hop_on(packet: &Ipv6Packet) -> Ipv6Packet {
+pub(crate) fn one_hop_on(packet: &Ipv6Packet) -> Ipv6Packet {
     packet.clone().hop_limit(63)
 }
 

@@ -2,12 +2,12 @@
 //! that comes out.
 
 use super::clamp::clamp_in_frame;
-use super::decap::{Outer, inner_tos};
+use super::decap::{Outer, accept, inner_tos};
 use super::inner::Inner;
 use super::{Round, Verdict};
 use crate::counters::Counter;
-use crate::interface::{Interface, TunnelId};
-use crate::packet::{Packet, Path};
+use crate::interface::TunnelId;
+use crate::packet::Packet;
 use crate::tunnel::Tunnel;
 use crate::wire::ethernet::{self, MacAddress, ether_type};
 use crate::wire::ipv4::{self, Ipv4};
@@ -57,11 +57,10 @@ pub(super) fn come_out(
     outer: Outer,
     round: &mut Round<'_, impl Witness>,
 ) -> Result<Verdict, Counter> {
-    let setup = &tunnel.setup;
     let Some(header) = packet.data().first_chunk::<{ ethernet::HEADER_LEN }>() else {
         return Err(Counter::IfRxLengthErr);
     };
-    let Some(rules) = &setup.frames else { return Err(Counter::IfRxInnerDstDenied) };
+    let Some(rules) = &tunnel.setup.frames else { return Err(Counter::IfRxInnerDstDenied) };
     let port = rules.attach;
     let kind = read_u16(header, ethernet::HEADER_LEN - 2);
     let stations = [&header[..6], &header[6..12]].map(station);
@@ -79,11 +78,7 @@ pub(super) fn come_out(
     if let Some(at) = ethernet::ip_at(packet.data()) {
         judge_inside(packet, at, (tunnel, id), outer, round)?;
     }
-    round.note(|| Event::Accepted { tunnel: id, length: packet.len() });
-    round.count_rx(setup.slot, setup.latency, packet.len());
-    packet.meta.ingress = Interface::tunnel(id);
-    packet.path = Path::Decap;
-    packet.meta.flags.count_decap();
+    accept(packet, tunnel, id, packet.len(), round);
     Ok(Verdict::TransmitFrame(port))
 }
 
