@@ -27,6 +27,7 @@ mod idle;
 mod kernel_matrix;
 mod lifetime;
 mod linux_peer;
+mod mpls;
 mod node;
 mod offloads;
 mod path_mtu;
