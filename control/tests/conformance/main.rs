@@ -31,6 +31,7 @@ mod gretap;
 mod icmp;
 mod isatap;
 mod linux;
+mod linux_mpls;
 mod linux_segments;
 mod lookup;
 mod loops;
