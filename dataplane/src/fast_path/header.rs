@@ -125,12 +125,18 @@ impl PlainIpv4 {
         Self { first, second, third: four::<16, 20>(header) }
     }
 
+    /// Whether its length is that of a packet, with a header without options, for which there is `room`.
+    #[inline]
+    pub(super) const fn fits(self, room: usize) -> bool {
+        let total_len = self.total_len() as usize;
+        total_len >= ipv4::HEADER_LEN && total_len <= room
+    }
+
     /// Whether it passes what RFC 1812 §5.2.2 asks, and has no options; `room` is how many bytes
     /// there are from its start on.
     #[inline]
     pub(super) fn is_sound(self, room: usize) -> bool {
-        let total_len = usize::from(self.total_len());
-        let fits = total_len >= ipv4::HEADER_LEN && total_len <= room;
+        let fits = self.fits(room);
         let sum = sum_of_20([self.first, self.second], self.third);
         sum == u16::MAX && fits && self.first as u8 == 0x45
     }

@@ -194,11 +194,11 @@ fn left(total_len: u16, tunnel: &Tunnel, link: &Link, round: &mut Round<'_>) -> 
 }
 
 /// What counts of an outer header, which has been checked.
-struct Outer {
+pub(super) struct Outer {
     tos: u8,
     ttl: u8,
     /// Bytes behind it.
-    payload_len: u16,
+    pub(super) payload_len: u16,
     /// 0 for IPv6.
     source_ipv4: u32,
 }
@@ -206,7 +206,7 @@ struct Outer {
 impl Outer {
     /// Reads the one that ends at `END`.
     #[inline]
-    fn read<const END: usize>(frame: &[u8]) -> Option<Self> {
+    pub(super) fn read<const END: usize>(frame: &[u8]) -> Option<Self> {
         if END == IPV4_END {
             let outer = PlainIpv4::of(frame.first_chunk::<IPV4_END>()?.last_chunk()?);
             Some(Self {
@@ -228,7 +228,7 @@ impl Outer {
 
     /// Whether nothing but the inner header decides about the packet, and its ECN field stays.
     #[inline]
-    fn is_plain(&self, tunnel: &Tunnel, fact: Facts, inner_tos: u8) -> bool {
+    pub(super) fn is_plain(&self, tunnel: &Tunnel, fact: Facts, inner_tos: u8) -> bool {
         //= RFC 6040 §4.2: an outer Not-ECT, or the same field outside as inside, leaves the inner
         //= one as it is.
         let outer_ecn = self.tos & ecn::MASK;

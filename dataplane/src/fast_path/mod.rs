@@ -20,16 +20,19 @@ mod counting;
 mod cover;
 mod ends;
 mod enter;
+mod enter_frames;
 mod forward;
+mod frame;
 mod header;
 mod leave;
+mod leave_frames;
 mod link;
 mod list;
 mod lookups;
 mod shim;
 mod sort;
 
-use crate::interface::{PORTS_MAX, PortId};
+use crate::interface::{PORTS_MAX, PortId, TunnelId};
 use crate::packet::{BURST_MAX, Burst, Flags, Packet, Path};
 use crate::reassembly::Terms;
 use crate::stage::{Round, Verdict, Verdicts};
@@ -41,6 +44,7 @@ use crate::wire::ipv6::Ipv6;
 use arrive::Insides;
 use ends::{end_ipv4, end_ipv6};
 use enter::{enter_ipv4, enter_ipv6};
+use enter_frames::enter_frames;
 use forward::{forward_ipv4, forward_ipv6};
 use link::LastLink;
 use list::List;
@@ -247,6 +251,22 @@ impl FastPath {
         if !self.odd6.is_empty() {
             end_ipv6((packets, outcomes), &self.odd6, round);
         }
+        Whole::of(outcomes)
+    }
+
+    /// Takes the plain frames of a burst, which arrived on a port whose frames go into this tunnel. Otherwise as
+    /// [`take`](Self::take).
+    #[inline(never)]
+    pub fn take_frames(
+        &mut self,
+        burst: &mut Burst,
+        tunnel: TunnelId,
+        round: &mut Round<'_>,
+    ) -> Option<Whole> {
+        let packets = burst.packets_mut();
+        let outcomes = self.outcomes.get_mut(..packets.len())?;
+        outcomes.fill(Outcome::NOT_TAKEN);
+        enter_frames((packets, outcomes), tunnel, round);
         Whole::of(outcomes)
     }
 

@@ -1,11 +1,12 @@
 //! Packets with a plain header behind the outer one: GRE without checksum and number, UDP with IP in it (FOU), or
 //! with a GUE header of variant 0 without options. Whose they are, and where the addresses inside lead; what is
-//! inside is seen to as where nothing is in front of it.
+//! inside is seen to as where nothing is in front of it. What is left over may have [frames](super::leave_frames) in it.
 
 use super::FastPath;
 use super::arrive::Insides;
 use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::leave::{leave_ipv4, leave_ipv6};
+use super::leave_frames::leave_frames;
 use super::link::LastLink;
 use super::list::List;
 use super::sort::{Sorted, may_pass_ipv4, may_pass_ipv6};
@@ -127,12 +128,8 @@ impl PlainShim {
         }
         //= RFC 768: a checksum of 0 says that none was computed.
         let has_checksum = checksum != 0;
-        if has_checksum {
-            let datagram = behind.get(..usize::from(len))?;
-            let start = outer.sum_of_addresses() + pseudo_header(len);
-            if sum_as_stored(start, datagram) != u16::MAX {
-                return None;
-            }
+        if has_checksum && !is_right(outer, behind.get(..usize::from(len))?) {
+            return None;
         }
         let label = Label::new(class, port, None);
         Some(Self { label, len: header_len, carries, has_no_checksum: F::IS_IPV6 && !has_checksum })
@@ -141,9 +138,16 @@ impl PlainShim {
 
 /// The four words of 16 bits of a UDP header, as numbers: source port, destination port, length, checksum.
 #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of a word")]
-const fn words(header: u64) -> [u16; 4] {
+pub(super) const fn words(header: u64) -> [u16; 4] {
     let header = header.swap_bytes();
     [(header >> 48) as u16, (header >> 32) as u16, (header >> 16) as u16, header as u16]
+}
+
+/// Whether the checksum of a datagram behind `outer` is right, which is all that is behind it.
+#[inline]
+pub(super) fn is_right<F: Outside>(outer: F, datagram: &[u8]) -> bool {
+    let start = outer.sum_of_addresses() + pseudo_header(outer.payload_len());
+    sum_as_stored(start, datagram) == u16::MAX
 }
 
 /// What the pseudo-header of a datagram of `len` bytes adds to the sum of its addresses, as stored.
@@ -157,17 +161,20 @@ pub(super) struct ShimArrivals {
     /// Packets of [such](TunnelProtocols) protocols, by their places in the burst.
     pub(super) all: List<u16>,
     plain: List<(u16, Home, PlainShim)>,
+    /// What is left over.
+    others: List<u16>,
 }
 
 impl Default for ShimArrivals {
     fn default() -> Self {
         let nothing = PlainShim { label: Label::NONE, len: 0, carries: 0, has_no_checksum: false };
-        Self { all: List::new(0), plain: List::new((0, Home::default(), nothing)) }
+        let plain = List::new((0, Home::default(), nothing));
+        Self { all: List::new(0), plain, others: List::new(0) }
     }
 }
 
 /// What differs by the family outside.
-trait Outside: Copy {
+pub(super) trait Outside: Copy {
     type Address: OuterAddress;
     const IS_IPV6: bool;
 
@@ -286,15 +293,25 @@ impl FastPath {
         let Self { ipv4, ipv6, shims4, shims6, odd4, odd6, insides, outcomes, .. } = self;
         if !shims4.all.is_empty() {
             insides.clear();
-            arrive::<PlainIpv4>(packets, port, shims4, (ipv4, odd4), insides, round.tables);
+            let on = (&mut *ipv4, &mut *odd4);
+            arrive::<PlainIpv4>(packets, port, shims4, on, insides, round.tables);
             leave_ipv4::<IPV4_END, true>((packets, outcomes), insides, last, round);
             leave_ipv6::<IPV4_END, true>((packets, outcomes), insides, last, round);
+            if !shims4.others.is_empty() {
+                let (others, on) = ((&shims4.others, port), (ipv4, odd4));
+                leave_frames::<PlainIpv4, IPV4_END>((packets, outcomes), others, on, round);
+            }
         }
         if !shims6.all.is_empty() {
             insides.clear();
-            arrive::<PlainIpv6>(packets, port, shims6, (ipv6, odd6), insides, round.tables);
+            let on = (&mut *ipv6, &mut *odd6);
+            arrive::<PlainIpv6>(packets, port, shims6, on, insides, round.tables);
             leave_ipv4::<IPV6_END, true>((packets, outcomes), insides, last, round);
             leave_ipv6::<IPV6_END, true>((packets, outcomes), insides, last, round);
+            if !shims6.others.is_empty() {
+                let (others, on) = ((&shims6.others, port), (ipv6, odd6));
+                leave_frames::<PlainIpv6, IPV6_END>((packets, outcomes), others, on, round);
+            }
         }
     }
 }
@@ -310,13 +327,10 @@ fn arrive<F: Outside>(
     tables: &Tables,
 ) {
     let lookup = F::lookup(tables);
-    let ShimArrivals { all, plain } = arrivals;
+    let ShimArrivals { all, plain, others } = arrivals;
     plain.clear();
+    others.clear();
     let read = |at: u16| F::read(packets.get(usize::from(at))?.data());
-    let mut go_on = |at: u16, outer: F| match outer.passes(tables) {
-        Some(next_hop) => sorted.push(at, next_hop, tables),
-        None => odd.push(at),
-    };
     for &at in all.items() {
         let Some((outer, behind)) = read(at) else { continue };
         match PlainShim::of(outer, behind, tables) {
@@ -324,7 +338,7 @@ fn arrive<F: Outside>(
                 let (local, remote) = outer.ends();
                 plain.push((at, lookup.ask(Pair { local, remote, label: shim.label }), shim));
             }
-            None => go_on(at, outer),
+            None => others.push(at),
         }
     }
     for &(at, home, shim) in plain.items() {
@@ -339,13 +353,27 @@ fn arrive<F: Outside>(
                 let inner = behind.get(usize::from(shim.len)..).unwrap_or(&[]);
                 insides.push((at, shim.len), id, shim.carries, inner, tables);
             }
-            _ => go_on(at, outer),
+            _ => go_on(at, outer, (sorted, odd), tables),
         }
     }
     insides.look_up(tables);
 }
 
+/// Sorts a packet that is nobody's tunnel's like any other.
+#[inline]
+pub(super) fn go_on<F: Outside>(
+    at: u16,
+    outer: F,
+    (sorted, odd): (&mut Sorted, &mut List<u16>),
+    tables: &Tables,
+) {
+    match outer.passes(tables) {
+        Some(next_hop) => sorted.push(at, next_hop, tables),
+        None => odd.push(at),
+    }
+}
+
 /// Whether a tunnel takes UDP in IPv6 without a checksum (RFC 6935 §5).
-fn needs_no_checksum(id: TunnelId, tables: &Tables) -> bool {
+pub(super) fn needs_no_checksum(id: TunnelId, tables: &Tables) -> bool {
     tables.tunnel(id).is_some_and(|tunnel| tunnel.plain.facts.has(Facts::NEEDS_NO_CHECKSUM))
 }

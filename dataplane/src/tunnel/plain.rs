@@ -62,6 +62,12 @@ impl Facts {
     /// UDP that arrives in IPv6 needs no checksum.
     pub const NEEDS_NO_CHECKSUM: Self = Self(8192);
 
+    /// Plain frames may be encapsulated by the fast path.
+    pub const ENCAP_FRAMES: Self = Self(1 << 14);
+
+    /// The same for those that arrive.
+    pub const DECAP_FRAMES: Self = Self(1 << 15);
+
     /// Whether a bit of `other` is set.
     #[inline]
     pub const fn has_some(self, other: Self) -> bool {
@@ -167,7 +173,7 @@ const fn is_prefix(first: u128, last: u128) -> bool {
 pub struct Plain {
     /// See [`Facts`].
     pub facts: Facts,
-    /// The largest inner packet that needs no cutting anywhere, in bytes.
+    /// The largest inner packet that needs no cutting anywhere, in bytes; in a frame, that behind its header.
     pub mtu: u16,
     /// DSCP and ECN, wherever a fact says that the fast path may encapsulate.
     pub tos: Mask<u8>,
@@ -207,6 +213,7 @@ impl Plain {
             _ => NO_ADJACENCY,
         };
         let front_len = u16::try_from(overhead).unwrap_or(u16::MAX);
+        let front_len = front_len.saturating_add(setup.link_header_len());
         //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.
         let keep_ecn = if setup.ecn == EcnEncap::Normal { ecn::MASK } else { 0 };
         let keep_dscp = if setup.dscp.is_none() { !ecn::MASK } else { 0 };
@@ -253,13 +260,16 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
     let has_ends = setup.up && setup.local.is_some() && setup.remote.is_some();
     // An encapsulation limit makes headers of their own, RFC 3168's ECN is no mask, and of a pool one
     // source is to be chosen.
-    let sends = has_ends
-        && shim_len.is_some()
+    let may_send = has_ends
         && setup.more_locals.is_empty()
         && setup.mpls.push.is_none()
         && underlay != NO_ADJACENCY
-        && overhead <= ipv6::HEADER_LEN + shim_len.unwrap_or(0)
         && setup.ecn != EcnEncap::Rfc3168;
+    let sends =
+        may_send && shim_len.is_some() && overhead <= ipv6::HEADER_LEN + shim_len.unwrap_or(0);
+    let sends_frames =
+        may_send && setup.encap_limit.is_none() && setup.shim.plain_of_frames().is_some();
+    let has_frames = setup.frames.is_some() && setup.protocols.overlaps(Protocols::ETHERNET);
     // A packet whose addresses find a tunnel with both ends is to an address of the tunnel, so nobody
     // needs to ask whether that is ours: unless the tunnel is looked up by its remote alone.
     let receives = setup.shim.takes_plain()
@@ -279,6 +289,8 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         .with(Facts::ENCAP_IPV6, sends && carries(protocol::IPV6))
         .with(Facts::DECAP_IPV4, receives && carries(protocol::IPV4))
         .with(Facts::DECAP_IPV6, receives && carries(protocol::IPV6))
+        .with(Facts::ENCAP_FRAMES, sends_frames && has_frames)
+        .with(Facts::DECAP_FRAMES, receives && has_frames)
         .with(Facts::ROUTED_SOURCE, routed)
         .with(Facts::SOURCE_NET_IPV6, source_net_ipv6(setup).is_some())
         .with(Facts::MEASURED, setup.latency.is_some())

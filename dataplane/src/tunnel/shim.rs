@@ -10,6 +10,9 @@ use crate::counters::Counter;
 use crate::wire::udp::{self, Datagram, UdpError};
 use crate::wire::{ethernet, mpls, protocol, read_u16};
 
+/// The most bytes that a plain frame has behind the outer header.
+pub const FRAME_SHIM_MAX: usize = 16;
+
 /// The headers that a tunnel puts between the outer IP header and the packet inside.
 #[derive(Clone, Debug, Default)]
 pub struct Shim {
@@ -50,6 +53,21 @@ impl Shim {
             (Some(udp), Kind::None) => udp.plain(),
             _ => None,
         }
+    }
+
+    /// The same around frames, with all that is behind UDP: what differs from one to the other is no more than UDP's
+    /// source port, where it is 0, its length and its checksum.
+    pub fn plain_of_frames(&self) -> Option<([u8; FRAME_SHIM_MAX], usize)> {
+        let mut shim = [0; FRAME_SHIM_MAX];
+        match (&self.udp, &self.kind) {
+            (None, Kind::Gre(gre)) => {
+                gre.plain()?;
+                gre.write(&mut shim, protocol::ETHERNET);
+            }
+            (Some(udp), Kind::None) => shim = udp.plain_of_frames()?,
+            _ => return None,
+        }
+        Some((shim, self.len()))
     }
 
     /// Whether what arrives is judged by nothing but whose it is.

@@ -12,6 +12,7 @@
 
 use super::lookup::Class;
 use super::rewrite::PLAIN_SHIM_MAX;
+use super::shim::FRAME_SHIM_MAX;
 use super::vxlan::{self, Vxlan};
 use super::{geneve, gue};
 use crate::counters::Counter;
@@ -89,6 +90,18 @@ impl Udp {
         write_u16(&mut header, offset::SOURCE, self.sends_from.unwrap_or(0));
         write_u16(&mut header, offset::DESTINATION, self.sends_to);
         Some((header, self.len()))
+    }
+
+    /// The same around frames, with the header that says whose network they are of.
+    pub(super) fn plain_of_frames(&self) -> Option<[u8; FRAME_SHIM_MAX]> {
+        if self.sends_from == Some(0) || self.len() != FRAME_SHIM_MAX {
+            return None;
+        }
+        let mut header = [0; FRAME_SHIM_MAX];
+        self.write(&mut header, protocol::ETHERNET, 0);
+        write_u16(&mut header, offset::SOURCE, self.sends_from.unwrap_or(0));
+        write_u16(&mut header, offset::LENGTH, 0);
+        Some(header)
     }
 
     /// Writes them to the start of `bytes`, whose rest is what is carried: something of IP protocol

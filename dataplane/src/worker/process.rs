@@ -23,10 +23,12 @@ impl<D: Device, W: Witness> Worker<D, W> {
             // A port that the tables don't know yet: nothing can be said about its frames.
             return state.discard(burst);
         };
-        let is_plain = state.settings.fast_path && tables.attached(port).is_none();
-        let whole = if is_plain && !W::WATCHES {
+        let whole = if state.settings.fast_path && !W::WATCHES {
             let mut round = state.round(tables, now).unwatched();
-            fast_path.take(burst, port, port_table, &mut round)
+            match tables.attached(port) {
+                None => fast_path.take(burst, port, port_table, &mut round),
+                Some(tunnel) => fast_path.take_frames(burst, tunnel, &mut round),
+            }
         } else {
             fast_path.decline()
         };

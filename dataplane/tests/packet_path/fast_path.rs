@@ -3,28 +3,28 @@
 
 use core::time::Duration;
 
-use adit_dataplane::counters::CounterSlot;
-use adit_dataplane::device::SentFrame;
 use adit_dataplane::interface::{PortId, TunnelId};
-use adit_dataplane::node::rate_limit::{Limits, Rate};
+use adit_dataplane::node::rate_limit::Limits;
 use adit_dataplane::tables::NextHop;
 use adit_dataplane::tables::labels::Labels;
-use adit_dataplane::tables::soft_state::{PathMtu, TunnelPath};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
 use adit_dataplane::tunnel::shim::Shim;
 use adit_dataplane::tunnel::{DontFragment, MssClamp, TunnelSetup};
-use adit_dataplane::worker::WorkerSettings;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, SLOTS, U, U_MAC, settings};
-use super::frames::{Ip, as_piece, frame, ip, with_extension};
+use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
+use super::frames::{as_piece, frame, ip, with_extension};
 use super::label_stack::labels;
 use super::mutation::{SPECIMENS, mutation};
+use super::ordinary::{HERE, THERE, ordinary};
 use super::shims::{Service, between, service, shim};
-use super::specimens::{ACK, PEERS, SYN, crowded};
+use super::specimens::{PEERS, crowded};
+use super::twins::{
+    Learnt, counted, dont_fragment, learnt, rates, run, twins, without_identification,
+};
 
 /// What each tunnel of an appliance is changed to.
 #[derive(Clone, Debug)]
@@ -48,40 +48,6 @@ struct Tweak {
     shim: Option<Shim>,
     /// In front of IP packets.
     push: Labels,
-}
-
-/// What is known about a tunnel's path.
-#[derive(Clone, Copy, Debug)]
-enum Learnt {
-    Nothing,
-    Mtu(PathMtu),
-    /// So many packets did not arrive.
-    Errors(u8),
-}
-
-impl Learnt {
-    fn teach(self, path: TunnelPath, appliance: &Appliance) {
-        let state = &appliance.soft_state();
-        let now = appliance.now;
-        match self {
-            Self::Nothing => {}
-            Self::Mtu(mtu) => {
-                state.learn(path, mtu, now, now + Duration::from_mins(10));
-            }
-            Self::Errors(count) => (0..count).for_each(|_| state.note_error(path, now)),
-        }
-    }
-}
-
-fn learnt() -> impl Strategy<Value = Learnt> {
-    let sizes = prop_oneof![1280_u16..1330, 1400_u16..1500, Just(552), Just(119)];
-    let mtu = (sizes, prop::bool::weighted(0.2))
-        .prop_map(|(mtu, is_locked)| Learnt::Mtu(PathMtu { mtu, is_locked }));
-    prop_oneof![2 => Just(Learnt::Nothing), 2 => mtu, 1 => (1_u8..5).prop_map(Learnt::Errors)]
-}
-
-fn dont_fragment() -> impl Strategy<Value = DontFragment> {
-    prop_oneof![Just(DontFragment::Pmtudisc), Just(DontFragment::Inherit), Just(DontFragment::No),]
 }
 
 fn protocols() -> impl Strategy<Value = Protocols> {
@@ -188,97 +154,6 @@ impl Tweak {
         setup.latency = self.latency;
         setup.reassembly_seconds = self.reassembly_seconds;
         setup.mss = self.mss;
-    }
-}
-
-/// Addresses of hosts here and there, of both families, and some that are nobody's.
-const HERE: [[&str; 2]; 5] = [
-    ["10.1.0.5", "2001:db8:1::5"],
-    ["10.1.0.77", "2001:db8:1::77"],
-    ["203.0.113.9", "2001:db8:200::9"],
-    ["172.16.0.1", "2001:db8:9999::1"],
-    ["203.0.113.2", "2001:db8:200::2"],
-];
-const THERE: [[&str; 2]; 9] = [
-    ["10.2.0.8", "2001:db8:2::8"],
-    ["10.3.0.8", "2001:db8:3::8"],
-    ["10.4.0.8", "2001:db8:4::8"],
-    ["10.5.0.8", "2001:db8:5::8"],
-    ["10.6.0.8", "2001:db8:6::8"],
-    ["10.24.0.8", "2001:db8:24::8"],
-    ["203.0.113.2", "2001:db8:200::2"],
-    ["192.168.50.1", "2001:db8:50::1"],
-    ["10.1.0.1", "2001:db8:1::1"],
-];
-const NOBODY: [[&str; 2]; 4] =
-    [["0.0.0.0", "::"], ["127.0.0.1", "::1"], ["224.0.0.5", "ff02::5"], ["10.1.0.255", "fe80::5"]];
-
-/// What is said in a header of an ordinary packet, by numbers that stand for the cases that count.
-#[derive(Clone, Debug)]
-struct Ordinary {
-    family: usize,
-    from: [&'static str; 2],
-    to: [&'static str; 2],
-    tos: u8,
-    ttl: u8,
-    dont_fragment: bool,
-    len: usize,
-    /// Flags and options of TCP; none: UDP.
-    tcp: Option<(u8, &'static [u8])>,
-}
-
-/// Options of TCP: a size at an even offset, one at an odd, none, and what can't be read.
-const OPTIONS: [&[u8]; 4] =
-    [&[2, 4, 5, 0xb4], &[1, 2, 4, 5, 0xb4, 1, 1, 1], &[], &[2, 4, 5, 0xb4, 3, 0, 0, 0]];
-
-fn address(usual: &'static [[&'static str; 2]]) -> impl Strategy<Value = [&'static str; 2]> {
-    prop_oneof![
-        12 => prop::sample::select(usual),
-        1 => prop::sample::select(&HERE[..]),
-        1 => prop::sample::select(&NOBODY[..]),
-    ]
-}
-
-fn ordinary(
-    from: &'static [[&'static str; 2]],
-    to: &'static [[&'static str; 2]],
-) -> impl Strategy<Value = Ordinary> {
-    let ttl = prop_oneof![4 => Just(64), 1 => 0_u8..4, 1 => any::<u8>()];
-    let sizes = [98, 99, 100, 101, 1420, 1421, 1452, 1453, 1460, 1461, 1480, 1481, 1500, 1501];
-    let len = prop_oneof![48_usize..200, 0_usize..48, prop::sample::select(sizes.to_vec())];
-    let tcp = (prop_oneof![Just(SYN), Just(SYN | ACK), Just(ACK), any::<u8>()], 0..OPTIONS.len());
-    let tcp = prop::option::weighted(0.3, tcp.prop_map(|(flags, which)| (flags, OPTIONS[which])));
-    let header =
-        (0_usize..2, address(from), address(to), any::<u8>(), ttl, any::<bool>(), len, tcp);
-    header.prop_map(|(family, from, to, tos, ttl, dont_fragment, len, tcp)| Ordinary {
-        family,
-        from,
-        to,
-        tos,
-        ttl,
-        dont_fragment,
-        len,
-        tcp,
-    })
-}
-
-impl Ordinary {
-    /// A packet, which is too short for its upper layer where it is to be.
-    fn packet(&self) -> Vec<u8> {
-        let header_len = if self.family == 0 { 20 } else { 40 };
-        if let Some((flags, options)) = self.tcp {
-            let data = vec![7; self.len.saturating_sub(header_len + 20 + options.len())];
-            return self.header().tcp(flags, options, &data);
-        }
-        match self.len.saturating_sub(header_len) {
-            len @ 0..8 => self.header().carrying(17, &[0x77; 8][..len]),
-            _ => self.header().udp(self.len),
-        }
-    }
-
-    fn header(&self) -> Ip {
-        let header = ip(self.from[self.family], self.to[self.family]).tos(self.tos).ttl(self.ttl);
-        if self.dont_fragment { header } else { header.may_be_cut() }
     }
 }
 
@@ -389,22 +264,6 @@ fn blueprint(tweaks: Vec<Tweak>) -> Blueprint {
     plan
 }
 
-/// How many errors may be sent: from none at all to more than there are frames.
-fn rates() -> impl Strategy<Value = Limits> {
-    let burst = || prop::sample::select(vec![0, 1, 3, 200]);
-    (burst(), burst()).prop_map(|(errors, errors_per_source)| Limits {
-        errors: Rate { per_second: 1000, burst: errors },
-        errors_per_source: Rate { per_second: 100, burst: errors_per_source },
-        ..Limits::DEFAULT
-    })
-}
-
-/// With the fast path, and without.
-fn twins(plan: &Blueprint, rates: Limits) -> [Appliance; 2] {
-    let settings = |fast_path| WorkerSettings { fast_path, rates, ..settings() };
-    [true, false].map(|fast_path| Appliance::with(plan.build(1), settings(fast_path)))
-}
-
 /// The same, with their tunnels changed, and what they know about paths.
 fn changed_twins(tweaks: Vec<Tweak>, rates: Limits, answers_unmatched: bool) -> [Appliance; 2] {
     let learnt: Vec<Learnt> = tweaks.iter().map(|tweak| tweak.learnt).collect();
@@ -417,43 +276,6 @@ fn changed_twins(tweaks: Vec<Tweak>, rates: Limits, answers_unmatched: bool) -> 
         }
     }
     twins
-}
-
-/// Everything that an appliance has counted: what is counted for all, and the traffic of tunnels.
-fn counted(appliance: &mut Appliance) -> (Vec<(&'static str, u64)>, Vec<[u64; 4]>) {
-    let traffic = (0..SLOTS).map(|slot| {
-        let traffic = appliance.shared.counters.tunnels.traffic(CounterSlot(slot)).unwrap();
-        [&traffic.rx_packets, &traffic.rx_bytes, &traffic.tx_packets, &traffic.tx_bytes]
-            .map(adit_dataplane::counters::Cell::get)
-    });
-    let traffic = traffic.collect();
-    (appliance.moved(), traffic)
-}
-
-fn run(appliance: &mut Appliance, frames: &[(PortId, Vec<u8>)]) -> Vec<SentFrame> {
-    for (port, bytes) in frames {
-        appliance.inject(*port, bytes);
-    }
-    let sent = appliance.run();
-    for punt in appliance.take_punts() {
-        use adit_dataplane::worker::exchange::{Handback, Punt};
-        let handback = match punt {
-            Punt::Frame { port, frame } => Handback::Frame { port, frame },
-            Punt::Unresolved { packet, .. } => Handback::Unreachable { packet },
-        };
-        assert!(appliance.shared.handbacks.push(handback).is_ok(), "the ring has room");
-    }
-    sent.into_iter().chain(appliance.run()).collect()
-}
-
-/// Identifications are numbered in the order in which packets are seen to, which is the only thing
-/// that the fast path may change within a burst.
-fn without_identification(mut sent: SentFrame) -> SentFrame {
-    if sent.bytes.len() >= 34 && sent.bytes[12..15] == [8, 0, 0x45] {
-        sent.bytes[18..20].fill(0);
-        sent.bytes[24..26].fill(0);
-    }
-    sent
 }
 
 proptest! {
