@@ -129,7 +129,7 @@ impl Attack {
 
     fn ordinary(&self, number: u32) -> Vec<u8> {
         let make = |families, number| match self.case.verb {
-            Verb::Encap => inward(families, number),
+            Verb::Encap => inward(families, Between::Nothing, number),
             _ => outward(families, Between::Nothing, number),
         };
         make(self.case.families, number % TUNNELS)

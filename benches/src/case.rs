@@ -18,6 +18,8 @@ use adit_dataplane::tables::{Limits, NextHop, Operation, Port, Tables};
 use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::lookup::{Entry, Pair, Protocols};
+use adit_dataplane::tunnel::peers::six_rd::{SixRd, SixRdSetup};
+use adit_dataplane::tunnel::peers::{Kind as PeerKind, Peers};
 use adit_dataplane::tunnel::policy::{AddressSet, SourceFilter};
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
@@ -32,7 +34,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use crate::numbers::Numbers;
 use crate::packets::{
     Between, Families, HOST_MAC, HOST4, HOST6, LAN, LOCAL4, LOCAL6, PORT_MACS, ROUTER_MAC,
-    UNDERLAY, behind4, behind6, frame, inward, outward, plain4, plain6, remote4, remote6,
+    SIX_RD_PREFIX, SIX_RD_RELAYS, UNDERLAY, behind4, behind6, frame, inward, outward, plain4,
+    plain6, remote4, remote6,
 };
 use crate::routes::{addresses4, addresses6, routes4, routes6};
 use crate::treadmill::{Alone, Frame, Treadmill};
@@ -42,6 +45,8 @@ pub const BURST: u16 = 32;
 const SEED: u64 = 42;
 /// Destinations that packets are spread over, where there are routes to choose from.
 const DESTINATIONS: usize = 100_000;
+/// Peers that one tunnel of many has.
+const SIX_RD_PEERS: u32 = 1000;
 
 /// What happens to the packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +101,7 @@ impl Case {
             cases.extend([of(2, Between::Gre), of(3, Between::KeyedGre), of(0, Between::Fou)]);
             cases.extend([of(0, Between::BareFou), of(2, Between::Fou), of(0, Between::Gue)]);
             cases.extend([of(3, Between::Gue), of(0, Between::Mpls)]);
+            cases.push(Self { tunnels: 1, ..of(1, Between::SixRd) });
             let frames = [Between::Gretap, Between::Vxlan, Between::Geneve];
             cases.extend(frames.map(|between| {
                 // A port is attached to one tunnel.
@@ -138,14 +144,15 @@ impl Case {
             (Verb::Decap, _) => {
                 self.each_tunnel(|families, number| outward(families, self.between, number))
             }
-            _ => self.each_tunnel(inward),
+            _ => self.each_tunnel(|families, number| inward(families, self.between, number)),
         };
         shuffle(&mut packets);
         packets.iter().map(|packet| frame(self.port(), packet)).collect()
     }
 
     fn each_tunnel(&self, make: impl Fn(Families, u32) -> Vec<u8>) -> Vec<Vec<u8>> {
-        (0..self.tunnels.max(1)).map(|number| make(self.families, number)).collect()
+        let peers = if self.between == Between::SixRd { SIX_RD_PEERS } else { 1 };
+        (0..self.tunnels.max(peers)).map(|number| make(self.families, number)).collect()
     }
 
     /// A worker whose packets never end. Every one that it received, it must have sent after a poll.
@@ -222,15 +229,18 @@ impl Case {
         let protocols = match self.between {
             Between::Mpls => Protocols::MPLS,
             between if between.is_of_frames() => Protocols::ETHERNET,
+            Between::SixRd => Protocols::IPV6,
             _ => Protocols::IPV4.with(Protocols::IPV6),
         };
+        let has_peers = self.between == Between::SixRd;
         let label = shim.input_label();
         let mut tunnels = Vec::new();
         for number in 0..self.tunnels {
             let tunnel = TunnelId(number);
             let (link, patience) = (None, None);
             let added = tables.change(&if self.families.outer_is_ipv4 {
-                let pair = Pair { local: LOCAL4.into(), remote: remote4(number).into(), label };
+                let remote = if has_peers { 0 } else { remote4(number).into() };
+                let pair = Pair { local: LOCAL4.into(), remote, label };
                 Operation::AddLookup4(Entry { pair, protocols, link, tunnel, patience })
             } else {
                 let pair = Pair { local: LOCAL6.into(), remote: remote6(number).into(), label };
@@ -241,6 +251,8 @@ impl Case {
             setup.put_shim(shim.clone());
             if self.between == Between::Mpls {
                 give_label(&mut setup);
+            } else if has_peers {
+                give_peers(&mut setup);
             } else if self.between.is_of_frames() {
                 setup.protocols = protocols;
                 setup.frames = Some(FrameRules::any(LAN));
@@ -258,7 +270,7 @@ impl Case {
     /// What is between the headers.
     fn shim(&self) -> Shim {
         match self.between {
-            Between::Nothing | Between::Mpls => Shim::default(),
+            Between::Nothing | Between::Mpls | Between::SixRd => Shim::default(),
             Between::Gre | Between::Gretap => Kind::Gre(Gre::default()).into(),
             Between::KeyedGre => {
                 let key = Some(Between::KEY);
@@ -310,6 +322,10 @@ impl Case {
         rib6.insert(Ipv6Net::new_assert(HOST6, 64).trunc(), id(NextHop::Connected(LAN)));
         rib4.insert(Ipv4Net::new_assert(LOCAL4, 32), id(NextHop::Local));
         rib6.insert(Ipv6Net::new_assert(LOCAL6, 128), id(NextHop::Local));
+        if self.between == Between::SixRd {
+            rib4.insert(SIX_RD_RELAYS, id(gateway));
+            rib6.insert(SIX_RD_PREFIX, id(NextHop::Tunnel(TunnelId(0))));
+        }
         for number in 0..self.tunnels {
             let tunnel = id(NextHop::Tunnel(TunnelId(number)));
             rib4.insert(behind4(number).1, tunnel);
@@ -361,6 +377,21 @@ fn setup(families: Families, number: u32, underlay: NextHop) -> TunnelSetup {
         inner_source: SourceFilter::Listed { sources, routed_is_listed: true },
         ..TunnelSetup::between(local, remote, underlay, CounterSlot(number))
     }
+}
+
+/// It is the relay of a 6rd domain, and any source inside that says where it comes from is believed.
+fn give_peers(setup: &mut TunnelSetup) {
+    let domain = SixRd::new(&SixRdSetup {
+        prefix: SIX_RD_PREFIX,
+        relay_prefix: SIX_RD_RELAYS,
+        border_relays: Box::new([LOCAL4]),
+        is_relay: true,
+        local: LOCAL4,
+    });
+    setup.remote = None;
+    setup.protocols = Protocols::IPV6;
+    setup.inner_source = SourceFilter::Off;
+    setup.peers = Some(Box::new(Peers::new(PeerKind::SixRd(domain), None, None)));
 }
 
 /// Label 100 is popped where it arrives, and put in front of what is sent.

@@ -80,6 +80,8 @@ pub enum Between {
     Vxlan,
     /// UDP, a GENEVE header and an Ethernet header.
     Geneve,
+    /// Nothing, and the far end is in the address inside: one tunnel of many peers.
+    SixRd,
 }
 
 impl Between {
@@ -103,6 +105,7 @@ impl Between {
             Self::Gretap => "gretap ",
             Self::Vxlan => "vxlan ",
             Self::Geneve => "geneve ",
+            Self::SixRd => "6rd ",
         }
     }
 
@@ -121,7 +124,7 @@ impl Between {
             packet
         };
         let (outer, header) = match self {
-            Self::Nothing => return (protocol, packet),
+            Self::Nothing | Self::SixRd => return (protocol, packet),
             Self::Gre => (47, vec![0, 0, kind[0], kind[1]]),
             Self::KeyedGre => (47, vec![0x20, 0, kind[0], kind[1], 0, 0, 0, 7]),
             Self::Fou | Self::BareFou => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0]),
@@ -158,6 +161,18 @@ pub fn behind6(number: u32) -> (Ipv6Addr, Ipv6Net) {
     (address, Ipv6Net::new_assert(address, 64).trunc())
 }
 
+/// The prefix of a 6rd domain of relays in [`SIX_RD_RELAYS`], of whose addresses the last 16 bits follow it.
+pub const SIX_RD_PREFIX: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0x3fff, 0xdb8, 0, 0, 0, 0, 0, 0), 40);
+/// See [`SIX_RD_PREFIX`]; [`remote4`] is in it.
+pub const SIX_RD_RELAYS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(203, 0, 0, 0), 16);
+
+/// An IPv6 address that says that it is behind [`remote4`] of `number`.
+pub fn behind_six_rd(number: u32) -> Ipv6Addr {
+    let prefix = u128::from(SIX_RD_PREFIX.addr());
+    Ipv6Addr::from(prefix | u128::from(u32::from(remote4(number)) & 0xffff) << 72 | 8)
+}
+
 /// The far end of tunnel `number`.
 pub fn remote4(number: u32) -> Ipv4Addr {
     Ipv4Addr::from(0xcb00_0000 + number * 7)
@@ -179,7 +194,10 @@ pub fn plain6(destination: Ipv6Addr) -> Vec<u8> {
 }
 
 /// From the host to behind tunnel `number`.
-pub fn inward(families: Families, number: u32) -> Vec<u8> {
+pub fn inward(families: Families, between: Between, number: u32) -> Vec<u8> {
+    if between == Between::SixRd {
+        return plain6(behind_six_rd(number));
+    }
     if families.inner_is_ipv4 { plain4(behind4(number).0) } else { plain6(behind6(number).0) }
 }
 
@@ -188,7 +206,9 @@ pub fn outward(families: Families, between: Between, number: u32) -> Vec<u8> {
     let (protocol, inside) = if families.inner_is_ipv4 {
         (4, packet4(behind4(number).0, HOST4, 17, &[0; FRAME_LEN - 14 - 20]))
     } else {
-        (41, packet6(behind6(number).0, HOST6, 17, &[0; FRAME_LEN - 14 - 40]))
+        let source =
+            if between == Between::SixRd { behind_six_rd(number) } else { behind6(number).0 };
+        (41, packet6(source, HOST6, 17, &[0; FRAME_LEN - 14 - 40]))
     };
     let (protocol, inside) = between.wrap(protocol, inside);
     let (mut packet, at) = if families.outer_is_ipv4 {
