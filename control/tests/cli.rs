@@ -126,6 +126,7 @@ fn answer(request: &Request) -> Result<Answer, Problem> {
         Request::ClearCounters { .. } => Ok(Answer::Cleared(Cleared { cleared: 3 })),
         Request::ClearNeighbors { .. } => Ok(Answer::Cleared(Cleared { cleared: 1 })),
         Request::ClearPaths { .. } => Ok(Answer::Cleared(Cleared { cleared: 2 })),
+        Request::ClearStations { .. } => Ok(Answer::Cleared(Cleared { cleared: 4 })),
     }
 }
 

@@ -70,6 +70,11 @@ pub enum Request {
         /// Of this one only.
         name: Option<String>,
     },
+    /// Forget stations that were heard: all, or those of this tunnel.
+    ClearStations {
+        /// Of this one only.
+        name: Option<String>,
+    },
 }
 
 impl Request {

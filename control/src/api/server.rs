@@ -95,7 +95,9 @@ fn router(caller: Caller) -> Router {
         .route("/v1/clear/neighbors", post(clear_neighbors))
         .route("/v1/clear/neighbors/{*name}", post(clear_neighbors))
         .route("/v1/clear/pmtu", post(clear_paths))
-        .route("/v1/clear/pmtu/{*name}", post(clear_paths));
+        .route("/v1/clear/pmtu/{*name}", post(clear_paths))
+        .route("/v1/clear/fdb", post(clear_stations))
+        .route("/v1/clear/fdb/{*name}", post(clear_stations));
     for kind in Kind::ALL {
         let show = move |state, name, query, method| show(kind, state, name, query, method);
         let word = kind.word();
@@ -236,6 +238,11 @@ async fn clear_neighbors(State(caller): State<Caller>, name: Name) -> Response {
 async fn clear_paths(State(caller): State<Caller>, name: Name) -> Response {
     let name = name.map(|UrlPath(name)| name);
     answer(&caller, Request::ClearPaths { name }).await
+}
+
+async fn clear_stations(State(caller): State<Caller>, name: Name) -> Response {
+    let name = name.map(|UrlPath(name)| name);
+    answer(&caller, Request::ClearStations { name }).await
 }
 
 async fn answer(caller: &Caller, request: Request) -> Response {

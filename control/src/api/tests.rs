@@ -103,6 +103,7 @@ fn answer(request: &Request) -> Result<Answer, Problem> {
         Request::ClearCounters { .. } => Ok(Answer::Cleared(Cleared { cleared: 3 })),
         Request::ClearNeighbors { .. } => Ok(Answer::Cleared(Cleared { cleared: 1 })),
         Request::ClearPaths { .. } => Ok(Answer::Cleared(Cleared { cleared: 2 })),
+        Request::ClearStations { .. } => Ok(Answer::Cleared(Cleared { cleared: 4 })),
     }
 }
 
@@ -146,11 +147,13 @@ fn requests_reach_the_control_thread_as_they_were_meant() {
     assert_eq!(client.clear("counters", Some("paris")).unwrap().cleared, 3);
     assert_eq!(client.clear("neighbors", None).unwrap().cleared, 1);
     assert_eq!(client.clear("pmtu", Some("203.0.113.2")).unwrap().cleared, 2);
+    assert_eq!(client.clear("fdb", Some("campus")).unwrap().cleared, 4);
     let expected = [
         Request::Apply { path: "/etc/adit.yaml".into() },
         Request::ClearCounters { name: Some("paris".to_owned()) },
         Request::ClearNeighbors { name: None },
         Request::ClearPaths { name: Some("203.0.113.2".to_owned()) },
+        Request::ClearStations { name: Some("campus".to_owned()) },
     ];
     assert_eq!(bench.stop(), expected);
 }

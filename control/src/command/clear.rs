@@ -13,6 +13,8 @@ enum What {
     Neighbors,
     /// Forget what was learnt about paths: all, or those of a tunnel or with an end of an address
     Pmtu,
+    /// Forget stations that were heard: all, or those of a tunnel
+    Fdb,
 }
 
 /// The arguments.
@@ -33,6 +35,7 @@ impl Clear {
             What::Counters => ("counters", "sets of counters set to zero"),
             What::Neighbors => ("neighbors", "neighbors forgotten"),
             What::Pmtu => ("pmtu", "paths forgotten"),
+            What::Fdb => ("fdb", "stations forgotten"),
         };
         match self.remote.client().clear(word, self.name.as_deref()) {
             Ok(cleared) => output::print(format_args!("{done}: {}\n", cleared.cleared)),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::labels::{LabelAction, LabelEntry};
 use super::model::{Api, Config, Dataplane, Limits, Port, Route, RouteAction, Via};
 use super::read::as_boolean;
-use super::tunnel::{Encap, Family, InnerSource, Keys, Overlay, Settings, SixRd, Tunnel};
+use super::tunnel::{Encap, Family, InnerSource, Keys, Overlay, Remotes, Settings, SixRd, Tunnel};
 use super::vocabulary::{self, Support};
 use super::words::Mode;
 
@@ -114,6 +114,9 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     if let Some(remote) = tunnel.remote {
         map.insert("remote".into(), remote.to_string().into());
     }
+    if let Some(remotes) = tunnel.remotes.as_deref() {
+        describe_remotes(&mut map, remotes);
+    }
     describe_headers(&mut map, tunnel);
     if let Some(link) = &tunnel.link {
         map.insert("link".into(), (&**link).into());
@@ -208,6 +211,17 @@ fn describe_overlay(map: &mut Map<String, Value>, mode: Mode, overlay: &Overlay)
         map.insert("strict-reserved".into(), overlay.is_strict.into());
         map.insert("vlan-tags".into(), overlay.takes_tags.into());
     }
+}
+
+fn describe_remotes(map: &mut Map<String, Value>, remotes: &Remotes) {
+    let all = remotes.all.iter().map(|remote| Value::from(remote.to_string()));
+    map.insert("remotes".into(), all.collect());
+    if !remotes.fixed.is_empty() {
+        let fixed = remotes.fixed.iter();
+        let fixed = fixed.map(|(station, to)| (station.to_string(), to.to_string().into()));
+        map.insert("fdb".into(), Value::Object(fixed.collect()));
+    }
+    map.insert("mac-learning".into(), remotes.learns.into());
 }
 
 fn describe_encap(encap: &Encap) -> Value {

@@ -4,7 +4,7 @@ use super::tunnel::{Family, Tunnel};
 use super::words::Mode;
 
 /// Keys whose being there matters when the mode is known.
-pub(super) const MINDED: [&str; 32] = [
+pub(super) const MINDED: [&str; 35] = [
     "mode",
     "payload",
     "mtu",
@@ -33,6 +33,9 @@ pub(super) const MINDED: [&str; 32] = [
     "udp-checksum",
     "strict-reserved",
     "vlan-tags",
+    "remotes",
+    "fdb",
+    "mac-learning",
     "6rd",
     "potential-routers",
     "labels",
@@ -84,7 +87,11 @@ pub(super) fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
         "id" | "port" | "udp-checksum" if !mode.is_overlay() => {
             Some(": it is about VXLAN and GENEVE")
         }
-        "strict-reserved" | "vlan-tags" if mode != Mode::Vxlan => Some(": it is about VXLAN"),
+        "strict-reserved" | "vlan-tags" | "remotes" | "fdb" | "mac-learning"
+            if mode != Mode::Vxlan =>
+        {
+            Some(": it is about VXLAN")
+        }
         "encap" if mode.is_overlay() => Some(", which is in UDP anyway"),
         "attach" if !is_of_frames => Some(", which carries packets, no frames"),
         "inner-source" | "inner-destination" | "hairpin" | "icmp-relay" | "relay-admin"

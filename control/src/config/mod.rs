@@ -22,6 +22,7 @@ mod ports;
 pub mod prefixes;
 pub mod propose;
 mod read;
+mod remotes;
 mod report;
 mod routes;
 mod sections;
@@ -49,7 +50,9 @@ pub use model::{
 pub use propose::{Change, Proposal, Refused, Subject, Verb, propose};
 pub use store::{Edit, Ids, Store, Touched};
 
-pub use tunnel::{Encap, Family, Frames, InnerSource, Keys, Overlay, Settings, SixRd, Tunnel};
+pub use tunnel::{
+    Encap, Family, Frames, InnerSource, Keys, Overlay, Remotes, Settings, SixRd, Tunnel,
+};
 pub use words::{
     DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Offloads, Payload,
     Pop, Profile, ReceiveSequence, Refusal, Rss, SixRdRole, Spread, UdpEncap, UnmatchedIcmp, Word,

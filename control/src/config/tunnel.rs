@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use adit_dataplane::tunnel::peers::{self, six_rd::SixRdSetup};
 pub use adit_dataplane::wire::Family;
+use adit_dataplane::wire::ethernet::MacAddress;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::labels::{self, TunnelLabels};
@@ -32,8 +33,10 @@ pub struct Tunnel {
     pub local: Option<IpAddr>,
     /// More of them: with `local` they are a pool, and the inner flow chooses among them.
     pub more_locals: Box<[IpAddr]>,
-    /// The peer; `None` only with `unsafe_any_peer`, and where there are many.
+    /// The peer; `None` only with `unsafe_any_peer`, and where there are several or many.
     pub remote: Option<IpAddr>,
+    /// The peers of a tunnel of frames that has several.
+    pub remotes: Option<Box<Remotes>>,
     /// What tells it from others between the same ends; few tunnels need it.
     pub keys: Option<Box<Keys>>,
     /// Its packets go in UDP.
@@ -112,6 +115,17 @@ pub struct Frames {
     pub attach: Option<Name>,
 }
 
+/// The peers of a tunnel that has several, and which stations are behind which.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Remotes {
+    /// Their addresses.
+    pub all: Box<[IpAddr]>,
+    /// Stations, and the peer that each is behind, in the order of their addresses.
+    pub fixed: Box<[(MacAddress, IpAddr)]>,
+    /// Others are found by the frames that come from there.
+    pub learns: bool,
+}
+
 /// A 6rd domain (RFC 5969), and this node in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SixRd {
@@ -146,7 +160,7 @@ impl Mode {
         }
     }
 
-    /// Whether its peers are in the IPv6 addresses of packets.
+    /// Whether the peers of such tunnels are in the IPv6 addresses of packets.
     pub const fn has_many_peers(self) -> bool {
         matches!(self, Self::SixRd | Self::Isatap)
     }
@@ -182,10 +196,26 @@ impl Tunnel {
         self.local.into_iter().chain(self.more_locals.iter().copied())
     }
 
-    /// The addresses it is found by when a packet arrives: one of its sources, or any of ours.
-    pub fn found_by(&self) -> impl Iterator<Item = Option<IpAddr>> {
+    /// Its peers, as far as it names them.
+    pub fn peers(&self) -> impl Iterator<Item = IpAddr> {
+        let several = self.remotes.iter().flat_map(|remotes| remotes.all.iter().copied());
+        self.remote.into_iter().chain(several)
+    }
+
+    /// The addresses it is found by when a packet arrives, `(remote, local)`: each of its peers, or anybody; each of its
+    /// sources, or any of ours.
+    pub fn ends(&self) -> impl Iterator<Item = (Option<IpAddr>, Option<IpAddr>)> {
+        let anybody = self.peers().next().is_none().then_some(None);
+        let remotes = anybody.into_iter().chain(self.peers().map(Some));
         let any = self.local.is_none().then_some(None);
-        any.into_iter().chain(self.locals().map(Some))
+        remotes.flat_map(move |remote| {
+            any.into_iter().chain(self.locals().map(Some)).map(move |local| (remote, local))
+        })
+    }
+
+    /// Whether the way to its peers is found packet by packet.
+    pub fn has_many_peers(&self) -> bool {
+        self.mode.has_many_peers() || self.remotes.is_some()
     }
 
     /// Whether it carries Ethernet frames.

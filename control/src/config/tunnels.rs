@@ -16,6 +16,7 @@ use super::model::Name;
 use super::overlay::{self, WrittenOverlay};
 use super::pieces::Written;
 use super::read::{self, quoted};
+use super::remotes::{self, WrittenRemotes};
 use super::report::{Field, Part, Place, Report, Spot};
 use super::sections::{Sections, set};
 use super::settings::{Setting, SharedSettings};
@@ -49,6 +50,7 @@ pub(super) struct Said {
     local: Option<IpAddr>,
     more_locals: Box<[IpAddr]>,
     remote: Option<IpAddr>,
+    remotes: Option<Box<WrittenRemotes>>,
     keys: Option<Box<Keys>>,
     encap: Option<Box<WrittenEncap>>,
     overlay: WrittenOverlay,
@@ -238,6 +240,7 @@ fn miss_mode(report: &mut Report, spot: &Spot<'_>) {
 /// Whether a key tells the tunnel from others.
 fn decides(key: &str) -> bool {
     overlay::KEYS.contains(&key)
+        || remotes::KEYS.contains(&key)
         || matches!(
             key,
             "mode"
@@ -303,6 +306,9 @@ impl Said {
             "key" => self.keys = Some(Box::new(gre_keys::both(report, field)?)),
             "encap" => self.encap = Some(Box::new(udp_encap::read(report, field)?)),
             key if overlay::KEYS.contains(&key) => self.overlay.read(report, key, field)?,
+            key if remotes::KEYS.contains(&key) => {
+                self.remotes.get_or_insert_default().read(report, key, field)?;
+            }
             "attach" => self.attach = Some(Arc::from(read::text(report, field)?)),
             "keys" => self.keys = Some(Box::new(gre_keys::each(report, field)?)),
             "6rd" => self.six_rd = Some(Box::new(six_rd::read(report, field)?)),
@@ -329,7 +335,9 @@ impl Said {
 
     /// The family of the outer header.
     fn outer(&self, defaults: &Self, mode: Mode) -> Family {
-        let end = self.remote.or(defaults.remote).or(self.local).or(defaults.local);
+        let first = self.remotes.as_deref().and_then(WrittenRemotes::first);
+        let remote = first.or(self.remote).or(defaults.remote);
+        let end = remote.or(self.local).or(defaults.local);
         mode.outer().or(end.map(Family::of)).unwrap_or(Family::Ipv4)
     }
 
@@ -348,6 +356,9 @@ impl Said {
         let overlay = mode
             .is_overlay()
             .then(|| Box::new(self.overlay.resolve(&defaults.overlay, (mode, outer), profile)));
+        let remotes = self.remotes.as_deref().filter(|_| mode == Mode::Vxlan);
+        let remotes = remotes.and_then(|own| own.resolve(defaults.remotes.as_deref()));
+        let has_many = mode.has_many_peers() || remotes.is_some();
         let (local, more_locals) = match self.local {
             Some(local) => (Some(local), self.more_locals),
             None => (defaults.local, defaults.more_locals.clone()),
@@ -360,7 +371,8 @@ impl Said {
             local,
             more_locals,
             // The peers of 6rd are no setting.
-            remote: self.remote.or(defaults.remote).filter(|_| !mode.has_many_peers()),
+            remote: self.remote.or(defaults.remote).filter(|_| !has_many),
+            remotes,
             keys: self.keys.or_else(|| defaults.keys.clone()).filter(|_| mode.is_gre()),
             encap: self
                 .encap

@@ -170,9 +170,9 @@ pub(super) const TUNNEL: &[Key] = &[
     key("strict-reserved"),
     key("vlan-tags"),
     not_yet("l2-pmtu-reply"),
-    not_yet("remotes"),
-    not_yet("fdb"),
-    not_yet("mac-learning"),
+    key("remotes"),
+    key("fdb"),
+    key("mac-learning"),
     not_yet("erspan"),
     key("labels"),
     key("push"),
@@ -199,7 +199,7 @@ pub(super) const KEYS: &[Key] = &[key("input"), key("output")];
 
 /// Keys that every tunnel needs for itself and that `defaults.tunnels` therefore can't set.
 pub(super) const NOT_IN_DEFAULTS: &[&str] =
-    &["addresses", "routes", "attach", "id", "labels", "push"];
+    &["addresses", "routes", "attach", "id", "remotes", "fdb", "labels", "push"];
 
 /// What other systems, or habit, call a key.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[

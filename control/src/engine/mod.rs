@@ -358,9 +358,9 @@ impl Controller {
 }
 
 /// Room for what is learnt about paths: one for each tunnel there can be, and for all of them at once to
-/// take others; the same for the other sources of pools. Memory is taken when something is learnt.
+/// take others; the same for the other sources of pools, and for several remotes. Memory is taken when something is learnt.
 fn path_room(store: &Store) -> u32 {
-    let more: usize = store.tunnels().map(|(_, tunnel)| tunnel.more_locals.len()).sum();
+    let more: usize = store.tunnels().map(|(_, tunnel)| tunnel.ends().count() - 1).sum();
     let more = u32::try_from(more).unwrap_or(u32::MAX).saturating_add(SPARE_SLOTS);
     store.limit().saturating_add(more).saturating_mul(2)
 }

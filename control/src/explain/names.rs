@@ -50,8 +50,8 @@ impl Names<'_> {
         const SHOWN: usize = 3;
         let beside = self.0.store().tunnels().filter_map(|(_, tunnel)| {
             let (has_local, has_remote) =
-                (tunnel.local == Some(local), tunnel.remote == Some(remote));
-            let other = if has_local { tunnel.remote } else { tunnel.local };
+                (tunnel.local == Some(local), tunnel.peers().any(|peer| peer == remote));
+            let other = if has_local { tunnel.peers().next() } else { tunnel.local };
             let end = if has_local { "remote" } else { "local" };
             (has_local || has_remote).then(|| match other {
                 _ if has_local && has_remote => {
@@ -115,6 +115,7 @@ pub(super) fn protocol_name(number: u8) -> String {
         protocol::ESP => "ESP",
         protocol::ICMPV6 => "ICMPv6",
         protocol::MPLS => "MPLS",
+        protocol::ETHERNET => "Ethernet",
         other => return format!("protocol {other}"),
     };
     name.to_owned()

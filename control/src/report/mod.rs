@@ -15,6 +15,7 @@ pub mod paths;
 pub mod ports;
 pub mod reassembly;
 pub mod routes;
+pub mod stations;
 mod table;
 pub mod tunnels;
 mod units;
@@ -35,6 +36,7 @@ pub use paths::{Path, Paths};
 pub use ports::{Link, Offload, Port, Ports};
 pub use reassembly::{LostPieces, Reassembly, Waiting};
 pub use routes::{NextHop, Route, RouteOrigin, Routes};
+pub use stations::{Station, Stations};
 pub use tunnels::{Tunnel, TunnelState, Tunnels, Underlay};
 pub use workers::{Mempool, Sharing, Worker, Workers};
 
@@ -53,6 +55,8 @@ pub enum Kind {
     Neighbors,
     /// Path MTUs that were learnt.
     Paths,
+    /// Stations that frames are sent to, and the remote that each is behind.
+    Fdb,
     /// Packets in pieces that wait for the others.
     Reassembly,
     /// Every counter that is not zero.
@@ -71,12 +75,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the help text.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ports,
         Self::Tunnels,
         Self::Routes,
         Self::Neighbors,
         Self::Paths,
+        Self::Fdb,
         Self::Reassembly,
         Self::Counters,
         Self::Drops,
@@ -94,6 +99,7 @@ impl Kind {
             Self::Routes => "routes",
             Self::Neighbors => "neighbors",
             Self::Paths => "paths",
+            Self::Fdb => "fdb",
             Self::Reassembly => "reassembly",
             Self::Counters => "counters",
             Self::Drops => "drops",
@@ -125,6 +131,8 @@ pub enum Report {
     Neighbors(Neighbors),
     /// See [`Kind::Paths`].
     Paths(Paths),
+    /// See [`Kind::Fdb`].
+    Fdb(Stations),
     /// See [`Kind::Counters`].
     Counters(Counters),
     /// See [`Kind::Drops`].
@@ -152,6 +160,7 @@ impl Report {
             Kind::Routes => Self::Routes(read(kind, json)?),
             Kind::Neighbors => Self::Neighbors(read(kind, json)?),
             Kind::Paths => Self::Paths(read(kind, json)?),
+            Kind::Fdb => Self::Fdb(read(kind, json)?),
             Kind::Counters => Self::Counters(read(kind, json)?),
             Kind::Drops => Self::Drops(read(kind, json)?),
             Kind::Latency => Self::Latency(read(kind, json)?),
@@ -176,6 +185,7 @@ impl Report {
                 neighbor.address == name || neighbor.port == name
             }),
             Self::Paths(report) => retain(&mut report.paths, |path| path.is_called(name)),
+            Self::Fdb(report) => retain(&mut report.fdb, |one| one.is_called(name)),
             Self::Counters(report) => report.retain_name(name),
             Self::Drops(report) => report.retain_name(name),
             Self::Latency(report) => retain(&mut report.latency, |row| row.is_called(name)),
@@ -210,6 +220,7 @@ impl fmt::Display for Report {
             Self::Routes(report) => report.fmt(f),
             Self::Neighbors(report) => report.fmt(f),
             Self::Paths(report) => report.fmt(f),
+            Self::Fdb(report) => report.fmt(f),
             Self::Counters(report) => report.fmt(f),
             Self::Drops(report) => report.fmt(f),
             Self::Latency(report) => report.fmt(f),

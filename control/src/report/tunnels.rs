@@ -54,6 +54,8 @@ pub struct Tunnel {
     pub more_locals: Vec<String>,
     /// The peer.
     pub remote: Option<String>,
+    /// More of them: a frame goes to the one that its station is behind, or to all.
+    pub more_remotes: Vec<String>,
     /// Whether it carries packets.
     pub state: TunnelState,
     /// Why it is not up.
@@ -96,11 +98,12 @@ impl Tunnel {
 
     /// Of a pool the first address, and how many others there are.
     fn local_in_words(&self) -> String {
-        let local = self.local.clone().unwrap_or_default();
-        match self.more_locals.len() {
-            0 => local,
-            count => format!("{local} +{count}"),
-        }
+        first_of(self.local.as_deref(), self.more_locals.len())
+    }
+
+    /// The same of several peers.
+    fn remote_in_words(&self) -> String {
+        first_of(self.remote.as_deref(), self.more_remotes.len())
     }
 
     fn state_in_words(&self) -> String {
@@ -113,6 +116,14 @@ impl Tunnel {
             Some(reason) => format!("{state}: {reason}"),
             None => state.to_owned(),
         }
+    }
+}
+
+fn first_of(first: Option<&str>, others: usize) -> String {
+    let first = first.unwrap_or_default();
+    match others {
+        0 => first.to_owned(),
+        count => format!("{first} +{count}"),
     }
 }
 
@@ -156,7 +167,7 @@ impl fmt::Display for Tunnels {
                 tunnel.name.clone(),
                 tunnel.mode_in_words(),
                 tunnel.local_in_words(),
-                tunnel.remote.clone().unwrap_or_default(),
+                tunnel.remote_in_words(),
                 tunnel.mtu.to_string(),
                 tunnel.state_in_words(),
                 tunnel.rx_packets.to_string(),

@@ -19,7 +19,7 @@ use crate::relay::sent4;
 use crate::run::{MILLISECOND, Replay, SECOND, said};
 
 /// What `adit explain` prints for what arrives at `u` and `l`, in this order and a millisecond apart.
-fn explained(bench: Bench, inputs: &[(&str, Vec<u8>)], arguments: &[&str]) -> String {
+pub(crate) fn explained(bench: Bench, inputs: &[(&str, Vec<u8>)], arguments: &[&str]) -> String {
     let mut replay = Replay::new(bench);
     for (at, (port, frame)) in (0..).zip(inputs) {
         replay.input(port, at * MILLISECOND, frame.clone());
@@ -34,7 +34,7 @@ fn explain(replay: &Replay, arguments: &[&str]) -> String {
 }
 
 /// Compares with the text of that name.
-fn holds(name: &str, text: &str) {
+pub(crate) fn holds(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/explained/{name}.txt"));
     if std::env::var_os("RECORD_EXPLAINED").is_some() {
         std::fs::write(&path, text).unwrap();

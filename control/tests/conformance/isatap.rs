@@ -17,7 +17,7 @@ const OWN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x50, 0, 0x200, 0x5efe, 0xc63
 const OWN_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x200, 0x5efe, 0xc633, 0x6401);
 
 /// `i0`, with P as the potential router.
-fn link() -> Bench {
+pub(crate) fn link() -> Bench {
     Bench::bare()
         .tunnel("i0", "isatap", "198.51.100.1", "")
         .set("tunnels.i0.addresses", r#"["2001:db8:50::200:5efe:198.51.100.1/64"]"#)

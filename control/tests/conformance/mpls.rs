@@ -34,7 +34,7 @@ fn with_port() -> Bench {
 }
 
 /// IP that is routed into it gets these labels.
-fn pushing(labels: &str) -> Bench {
+pub(crate) fn pushing(labels: &str) -> Bench {
     mplsip()
         .set("tunnels.m0.push", labels)
         .set("tunnels.m0.addresses", r#"[192.168.50.1/30, "2001:db8:50::1/64"]"#)
@@ -43,11 +43,11 @@ fn pushing(labels: &str) -> Bench {
 }
 
 /// An entry: label, class, bottom, TTL.
-fn entry(label: u32, class: u32, bottom: u32, ttl: u32) -> Vec<u8> {
+pub(crate) fn entry(label: u32, class: u32, bottom: u32, ttl: u32) -> Vec<u8> {
     (label << 12 | class << 9 | bottom << 8 | ttl).to_be_bytes().to_vec()
 }
 
-fn behind(stack: &[Vec<u8>], inner: impl Into<Vec<u8>>) -> Vec<u8> {
+pub(crate) fn behind(stack: &[Vec<u8>], inner: impl Into<Vec<u8>>) -> Vec<u8> {
     [stack.concat(), inner.into()].concat()
 }
 
@@ -59,7 +59,7 @@ fn labels_to_host(bytes: Vec<u8>) -> Vec<u8> {
     ethernet_of(H_MAC, L_MAC, ETHERTYPE, bytes)
 }
 
-fn from_peer(bytes: Vec<u8>) -> Vec<u8> {
+pub(crate) fn from_peer(bytes: Vec<u8>) -> Vec<u8> {
     from_gateway(peer4(MPLS, bytes))
 }
 

@@ -19,7 +19,7 @@ const GENEVE: u16 = 6081;
 const VXLAN_HEADER: [u8; 8] = [8, 0, 0, 0, 0, 0, 42, 0];
 const GENEVE_HEADER: [u8; 8] = [0, 0, 0x65, 0x58, 0xab, 0xcd, 0xef, 0];
 
-fn vxlan() -> Bench {
+pub(crate) fn vxlan() -> Bench {
     attached("vxlan", "198.51.100.1", "203.0.113.2").set("tunnels.e0.id", "42")
 }
 
@@ -66,6 +66,11 @@ fn ours6(port: u16, payload: &[u8]) -> Vec<u8> {
 
 fn peers4(port: u16, payload: &[u8]) -> Ipv4Packet {
     peer4(UDP, datagram((IpAddr::V4(P), IpAddr::V4(U)), (SPORT, port), payload))
+}
+
+/// A frame in VXLAN from the peer.
+pub(crate) fn from_peer(frame: &[u8]) -> Vec<u8> {
+    from_gateway(peers4(VXLAN, &behind(&VXLAN_HEADER, frame)))
 }
 
 fn peers6(port: u16, payload: &[u8]) -> Vec<u8> {

@@ -29,7 +29,7 @@ fn relay() -> Bench {
 }
 
 /// A customer's router, whose LAN has the first 64 bits that it may have; P is the relay.
-fn customer() -> Bench {
+pub(crate) fn customer() -> Bench {
     Bench::bare()
         .tunnel("r0", "6rd", "198.51.100.1", "")
         .set("tunnels.r0.6rd", r#"{ prefix: "3fff:db8::/32", border-relays: [203.0.113.2] }"#)

@@ -19,12 +19,12 @@ const FOU: u16 = 5555;
 const GUE: u16 = 6080;
 
 /// `t0` in FOU.
-fn fou() -> Bench {
+pub(crate) fn fou() -> Bench {
     Bench::ipip().set("tunnels.t0.encap", "{ type: fou, dport: 5555 }")
 }
 
 /// `a4`, which carries both families, in GUE.
-fn gue() -> Bench {
+pub(crate) fn gue() -> Bench {
     Bench::any4().set("tunnels.a4.encap", "{ type: gue }")
 }
 
@@ -41,7 +41,7 @@ fn ours6(port: u16, payload: &[u8]) -> Vec<u8> {
     datagram((IpAddr::V6(U6), IpAddr::V6(P6)), (SPORT, port), payload)
 }
 
-fn peers4(port: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn peers4(port: u16, payload: &[u8]) -> Vec<u8> {
     datagram((IpAddr::V4(P), IpAddr::V4(U)), (SPORT, port), payload)
 }
 

@@ -14,6 +14,7 @@ mod appliance;
 mod capture;
 mod guest;
 mod network;
+mod replication;
 mod sites;
 mod traffic;
 mod turn;

@@ -1,7 +1,7 @@
 //! Where one packet goes that enters a tunnel: to the tunnel's remote, or to the peer that the packet itself
 //! names; and how the outer packet leaves.
 
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::inner::Inner;
 use super::{Round, Verdict};
@@ -12,17 +12,18 @@ use crate::tables::soft_state::TunnelPath;
 use crate::tables::{NextHop, WayToPeer};
 use crate::tunnel::Tunnel;
 use crate::tunnel::peers::Peers;
+use crate::tunnel::remotes::Remote;
 use crate::tunnel::rewrite::{Patch, Rewrite};
 use crate::tunnel::size::Way;
 use crate::wire::ipv4;
-use crate::wire::ipv6::Ipv6;
+use crate::wire::ipv6::{self, Ipv6};
 use crate::witness::{Event, Hop, Witness};
 
 /// Where one packet goes.
 pub(super) struct Aim<'t> {
     pub(super) rewrite: &'t Rewrite,
-    /// An IPv4 destination in the place of that in the rewrite; 0: none.
-    peer: u32,
+    /// A destination in the place of that in the rewrite.
+    peer: Option<IpAddr>,
     /// What is learnt about the way there belongs to it.
     pub(super) path: TunnelPath,
     /// By this, packets there have identifications of their own.
@@ -39,17 +40,33 @@ impl Aim<'_> {
         Way { underlay_mtu: self.underlay_mtu, learnt: round.learnt(self.path) }
     }
 
-    /// The destination in an outer IPv4 header.
-    pub(super) fn remote_ipv4(&self) -> u32 {
-        if self.peer == 0 { self.rewrite.remote_ipv4() } else { self.peer }
+    /// The destination in the outer header; `is_ipv4`: the family of that.
+    pub(super) fn remote(&self, is_ipv4: bool) -> IpAddr {
+        let usual = || {
+            if is_ipv4 {
+                IpAddr::V4(self.rewrite.remote_ipv4().into())
+            } else {
+                IpAddr::V6(self.rewrite.remote_ipv6().into())
+            }
+        };
+        self.peer.unwrap_or_else(usual)
     }
 
     /// Writes the outer IPv4 header to the start of `room`, as [`Rewrite::write_ipv4`] does.
     #[inline]
     pub(super) fn write_ipv4(&self, room: &mut [u8], patch: Patch) {
         self.rewrite.write_ipv4(room, patch);
-        if self.peer != 0 {
-            ipv4::set_destination(room, self.peer);
+        if let Some(IpAddr::V4(peer)) = self.peer {
+            ipv4::set_destination(room, peer.into());
+        }
+    }
+
+    /// The same for an outer IPv6 header, as [`Rewrite::write_ipv6`] does.
+    #[inline]
+    pub(super) fn write_ipv6(&self, room: &mut [u8], patch: Patch, limit: Option<u8>) {
+        self.rewrite.write_ipv6(room, patch, limit);
+        if let Some(IpAddr::V6(peer)) = self.peer {
+            ipv6::set_destination(room, peer.into());
         }
     }
 }
@@ -67,7 +84,7 @@ pub(super) fn aim<'t>(
         let (rewrite, path) = tunnel.source_for(|| inner.hash(packet, round));
         return Ok(Aim {
             rewrite,
-            peer: 0,
+            peer: None,
             path,
             numbers: path,
             next_hop: setup.underlay,
@@ -102,12 +119,32 @@ fn aim_at_peer<'t>(
     };
     Ok(Aim {
         rewrite: &tunnel.rewrite,
-        peer: peer.remote,
+        peer: Some(IpAddr::V4(peer.remote.into())),
         path: round.tables.soft_state.path_to(peer),
         numbers: peer.number(),
         next_hop,
         underlay_mtu,
     })
+}
+
+/// Where a frame goes that goes to one of several remotes.
+pub(super) fn aim_at_remote<'t>(
+    frame: &[u8],
+    tunnel: &'t Tunnel,
+    remote: Remote,
+    inner: Inner,
+    round: &Round<'_, impl Witness>,
+) -> Aim<'t> {
+    let link = tunnel.remotes().and_then(|remotes| remotes.link);
+    let way = round.tables.way_out(remote.address, link, || inner.hash(frame, round));
+    Aim {
+        rewrite: &tunnel.rewrite,
+        peer: Some(remote.address),
+        path: remote.path,
+        numbers: remote.path,
+        next_hop: way.next_hop,
+        underlay_mtu: way.underlay_mtu,
+    }
 }
 
 /// How the outer packet leaves.

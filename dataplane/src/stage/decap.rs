@@ -51,7 +51,7 @@ pub(super) struct Outer {
 }
 
 impl Outer {
-    fn source(self) -> IpAddr {
+    pub(super) fn source(self) -> IpAddr {
         match self.source_ipv6 {
             0 => Ipv4Addr::from(self.source_ipv4).into(),
             source => Ipv6Addr::from(source).into(),
@@ -66,7 +66,7 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
         return Verdict::drop(Counter::TunNoMatch);
     };
     let outer = read_outer(packet.data());
-    let from_anyone = tunnel.setup.remote.is_none() && tunnel.setup.peers.is_none();
+    let from_anyone = tunnel.setup.is_open();
     round.note(|| Event::Decap { tunnel: id, outer: Header::of(packet.data()), from_anyone });
     if let Err(counter) = check_outer(tunnel, id, outer, packet.meta.ingress, round) {
         return Verdict::drop_in(counter, id);

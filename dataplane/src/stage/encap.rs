@@ -2,10 +2,10 @@
 
 use core::net::IpAddr;
 
-use super::aim::{Aim, aim, underlay};
+use super::aim::{Aim, aim, aim_at_remote, underlay};
 use super::clamp::{clamp, clamp_in_frame};
 use super::inner::Inner;
-use super::{After, Round, Verdict, Verdicts, frame};
+use super::{After, Round, Verdict, Verdicts, frame, remotes};
 use crate::counters::Counter;
 use crate::interface::TunnelId;
 use crate::node::flow::flow_label;
@@ -38,7 +38,7 @@ pub fn encap_burst(
             }
             Verdict::EncapFrame(tunnel) => {
                 round.witness.turn_to(packet);
-                *verdict = encap_frame(packet, tunnel, round);
+                *verdict = encap_frame(packet, tunnel, None, round);
             }
             _ => {}
         }
@@ -63,10 +63,12 @@ pub fn encap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     }
 }
 
-/// The same for a frame, which stands at its Ethernet header.
+/// The same for a frame, which stands at its Ethernet header. `remote`: the number of that of the tunnel's several
+/// remotes which it goes to; `None`: it is to be seen which.
 pub fn encap_frame(
     packet: &mut Packet,
     id: TunnelId,
+    remote: Option<u16>,
     round: &mut Round<'_, impl Witness>,
 ) -> Verdict {
     let Some(tunnel) = round.tables.tunnel(id) else {
@@ -80,7 +82,14 @@ pub fn encap_frame(
         }
         round.note(|| Event::MayEnter { tunnel: id, limit: None });
         let inner = frame::read(packet.data());
-        Ok((inner, aim(packet.data(), (tunnel, id), inner, round)?))
+        let aim = match tunnel.remotes() {
+            None => aim(packet.data(), (tunnel, id), inner, round)?,
+            Some(remotes) => {
+                let remote = remotes::choose(packet.data(), id, remotes, remote, round)?;
+                aim_at_remote(packet.data(), tunnel, remote, inner, round)
+            }
+        };
+        Ok((inner, aim))
     });
     match entered {
         Ok((inner, aim)) => {
@@ -193,7 +202,7 @@ impl Front<'_> {
         let room = packet.prepend(self.len)?;
         match setup.outer {
             Family::Ipv4 => self.aim.write_ipv4(room, self.patch),
-            Family::Ipv6 => self.aim.rewrite.write_ipv6(room, self.patch, self.limit),
+            Family::Ipv6 => self.aim.write_ipv6(room, self.patch, self.limit),
         }
         if shim_len != 0 {
             setup.shim.finish(packet.data_mut(), self.len);
@@ -261,7 +270,7 @@ fn may_enter_any(
     if !setup.up {
         return Err(Verdict::drop_in(Counter::IfTxDown, id));
     }
-    if (setup.remote.is_none() && setup.peers.is_none()) || setup.local.is_none() {
+    if setup.local.is_none() || setup.is_open() {
         return Err(Verdict::drop_in(Counter::IfTxNoRemote, id));
     }
     let (entered, limit) =
@@ -447,7 +456,7 @@ fn tunnel_size(
     overhead: u16,
 ) -> Event {
     Event::TunnelSize(TunnelSize {
-        length: packet.len(),
+        length: packet.len().saturating_sub(setup.link_header_len().into()),
         limits,
         configured: setup.mtu,
         underlay: way.underlay_mtu,
@@ -467,18 +476,15 @@ fn wrapped(
 ) -> Wrapped {
     let setup = &tunnel.setup;
     let is_ipv4 = setup.outer == Family::Ipv4;
-    let (source, destination): (IpAddr, IpAddr) = if is_ipv4 {
-        let ends = [aim.rewrite.local_ipv4(), aim.remote_ipv4()];
-        ends.map(|end| IpAddr::V4(end.into())).into()
-    } else {
-        let ends = [aim.rewrite.local_ipv6(), aim.rewrite.remote_ipv6()];
-        ends.map(|end| IpAddr::V6(end.into())).into()
+    let source = match setup.outer {
+        Family::Ipv4 => IpAddr::V4(aim.rewrite.local_ipv4().into()),
+        Family::Ipv6 => IpAddr::V6(aim.rewrite.local_ipv6().into()),
     };
     Wrapped {
         tunnel: id,
         patch,
         source,
-        destination,
+        destination: aim.remote(is_ipv4),
         sources: 1 + setup.more_locals.len(),
         is_ipv4,
         overhead: aim.rewrite.len()

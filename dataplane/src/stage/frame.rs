@@ -4,7 +4,7 @@
 use super::clamp::clamp_in_frame;
 use super::decap::{Outer, accept, inner_tos};
 use super::inner::Inner;
-use super::{Round, Verdict};
+use super::{Round, Verdict, remotes};
 use crate::counters::Counter;
 use crate::interface::TunnelId;
 use crate::packet::Packet;
@@ -79,6 +79,9 @@ pub(super) fn come_out(
         judge_inside(packet, at, (tunnel, id), outer, round)?;
     }
     accept(packet, tunnel, id, packet.len(), round);
+    if let Some(remotes) = &rules.remotes {
+        remotes::hear(remotes, source, outer.source(), round);
+    }
     Ok(Verdict::TransmitFrame(port))
 }
 
@@ -109,11 +112,14 @@ fn judge_inside(
     }
     let overhead = u16::try_from(tunnel.overhead()).unwrap_or(u16::MAX);
     let around = overhead.saturating_add(tunnel.setup.link_header_len());
-    let mtu = tunnel.setup.effective_mtu(
-        around,
-        is_ipv4,
-        tunnel.setup.way(round.learnt(tunnel.plain.path)),
-    );
+    let way = match tunnel.remotes() {
+        None => tunnel.setup.way(round.learnt(tunnel.plain.path)),
+        Some(remotes) => {
+            let hash = || round.tables.flow.hash(bytes);
+            round.tables.sizes_to_remote(remotes, outer.source(), hash, round.now)
+        }
+    };
+    let mtu = tunnel.setup.effective_mtu(around, is_ipv4, way);
     clamp_in_frame(packet, at, (tunnel, id), mtu, round);
     Ok(())
 }

@@ -15,6 +15,7 @@ mod inner;
 pub mod label;
 pub mod policy;
 pub(crate) mod quoted;
+mod remotes;
 pub mod route;
 
 use core::net::IpAddr;
@@ -48,7 +49,11 @@ pub enum Verdict {
     Encap(TunnelId),
     /// A frame, from its Ethernet header on, that goes into this tunnel.
     EncapFrame(TunnelId),
-    /// The same, and its sender is told that an earlier packet did not reach the far end.
+    /// The same, to that of the tunnel's several remotes which has this number.
+    EncapFrameTo(TunnelId, u16),
+    /// The same, to each of them.
+    Replicate(TunnelId),
+    /// A packet that goes into this tunnel, and its sender is told that an earlier one did not reach the far end.
     TellUnreachable(TunnelId),
     /// It leaves towards this host.
     Transmit(AdjacencyId),

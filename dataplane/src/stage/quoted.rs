@@ -33,8 +33,12 @@ pub(crate) struct Sent<'a> {
 /// Where it was sent.
 #[derive(Clone, Copy)]
 pub(crate) enum To {
-    /// To the tunnel's remote, by this path.
-    Remote(TunnelPath),
+    /// To a remote of the tunnel, by this path.
+    Remote {
+        path: TunnelPath,
+        /// The largest outer packet that the port takes by which it left, or the tunnel that it went through.
+        underlay_mtu: u16,
+    },
     /// To one of many peers.
     Peer(WayToPeer),
 }
@@ -43,7 +47,7 @@ impl To {
     /// The path that something is known about, if it has a number yet.
     pub(crate) fn path(self, tables: &Tables) -> TunnelPath {
         match self {
-            Self::Remote(path) => path,
+            Self::Remote { path, .. } => path,
             Self::Peer(way) => tables.soft_state.path_to(way.peer),
         }
     }
@@ -51,7 +55,7 @@ impl To {
     /// The path that something is to be learnt about.
     pub(crate) fn path_to_learn(self, tables: &Tables, now: Nanos) -> TunnelPath {
         match self {
-            Self::Remote(path) => path,
+            Self::Remote { path, .. } => path,
             Self::Peer(way) => tables.soft_state.place_for(way.peer, now),
         }
     }
@@ -132,8 +136,9 @@ impl<'a> Sent<'a> {
         let (len, carried) = headers.ok_or_else(of_nobody)?;
         let quote = quote.behind(len, carried);
         let rejected = Rejected(Some(tunnel));
-        let path =
-            tunnel.path_from(quote.source).filter(|_| told.is_none_or(|told| told == quote.source));
+        let path = tunnel
+            .path_between(quote.source, quote.destination)
+            .filter(|_| told.is_none_or(|told| told == quote.source));
         let (Some(path), Ok(inner)) = (path, quote.inner()) else { return Err(rejected) };
         if inner.is_some_and(|inner| !came_through(&inner, id, tables)) {
             return Err(rejected);
@@ -147,7 +152,7 @@ impl<'a> Sent<'a> {
                 let hash = || tables.flow.hash(quote.inner);
                 To::Peer(tables.way_to_peer(tunnel, remote.into(), hash))
             }
-            _ => To::Remote(path),
+            _ => To::Remote { path, underlay_mtu: underlay_mtu(tunnel, &quote, tables) },
         };
         Ok(Some(Self { id, tunnel, to, quote, inner }))
     }
@@ -155,7 +160,7 @@ impl<'a> Sent<'a> {
     /// The largest outer packet that the port takes by which it left, or the tunnel that it went through.
     pub(crate) fn underlay_mtu(&self) -> u16 {
         match self.to {
-            To::Remote(_) => self.tunnel.setup.underlay_mtu,
+            To::Remote { underlay_mtu, .. } => underlay_mtu,
             To::Peer(way) => way.underlay_mtu,
         }
     }
@@ -165,6 +170,13 @@ impl<'a> Sent<'a> {
         let Quote { source, destination, total_len, .. } = self.quote;
         Event::Quoted { tunnel: self.id, source, destination, length: total_len }
     }
+}
+
+/// The largest outer packet that leaves the way of a quoted one, if that went to a remote of the tunnel.
+fn underlay_mtu(tunnel: &Tunnel, quote: &Quote<'_>, tables: &Tables) -> u16 {
+    let Some(remotes) = tunnel.remotes() else { return tunnel.setup.underlay_mtu };
+    let hash = || tables.flow.hash(quote.inner);
+    tables.way_out(quote.destination, remotes.link, hash).underlay_mtu
 }
 
 /// The tunnel whose outer packets look like the quoted one.

@@ -1,10 +1,13 @@
 //! The way to a peer that a tunnel finds packet by packet: the route to it, and what that route takes.
 
+use core::net::IpAddr;
+
 use super::soft_state::{Peer, TunnelPath};
 use super::{NextHop, Tables};
 use crate::clock::Nanos;
 use crate::interface::PortId;
 use crate::tunnel::Tunnel;
+use crate::tunnel::remotes::Remotes;
 use crate::tunnel::size::Way;
 
 /// See the module.
@@ -14,6 +17,17 @@ pub struct WayToPeer {
     pub peer: Peer,
     /// How outer packets leave.
     pub next_hop: NextHop,
+    /// The largest outer packet that leaves so.
+    pub underlay_mtu: u16,
+}
+
+/// The way to an address outside of all tunnels.
+#[derive(Clone, Copy, Debug)]
+pub struct WayOut {
+    /// How outer packets leave.
+    pub next_hop: NextHop,
+    /// By which port; `None`: through another tunnel, or nowhere.
+    pub port: Option<PortId>,
     /// The largest outer packet that leaves so.
     pub underlay_mtu: u16,
 }
@@ -33,9 +47,26 @@ impl Tables {
         remote: u32,
         hash: impl FnOnce() -> u64,
     ) -> WayToPeer {
-        let mut next_hop = self.next_hops.choose(self.route_ipv4(remote), hash);
-        let port = self.port_towards(next_hop);
         let link = tunnel.setup.peers.as_ref().and_then(|peers| peers.link);
+        let WayOut { next_hop, port, underlay_mtu } =
+            self.way_out(IpAddr::V4(remote.into()), link, hash);
+        let peer = Peer { from: tunnel.setup.path, remote, port };
+        WayToPeer { peer, next_hop, underlay_mtu }
+    }
+
+    /// The way to `remote`, by the port `link` alone if there is one; `hash` is that of the packet's flow.
+    pub fn way_out(
+        &self,
+        remote: IpAddr,
+        link: Option<PortId>,
+        hash: impl FnOnce() -> u64,
+    ) -> WayOut {
+        let route = match remote {
+            IpAddr::V4(remote) => self.route_ipv4(remote.into()),
+            IpAddr::V6(remote) => self.route_ipv6(remote.into()),
+        };
+        let mut next_hop = self.next_hops.choose(route, hash);
+        let port = self.port_towards(next_hop);
         let is_special = matches!(next_hop, NextHop::Local | NextHop::Broadcast);
         if link.is_some() && link != port && !is_special {
             next_hop = NextHop::NoRoute;
@@ -44,8 +75,21 @@ impl Tables {
             NextHop::Tunnel(id) => self.tunnel(id).map_or(u16::MAX, |tunnel| tunnel.plain.mtu),
             _ => port.and_then(|port| self.port(port)).map_or(u16::MAX, |port| port.mtu),
         };
-        let peer = Peer { from: tunnel.setup.path, remote, port };
-        WayToPeer { peer, next_hop, underlay_mtu }
+        WayOut { next_hop, port, underlay_mtu }
+    }
+
+    /// The way to one of the remotes of a tunnel of frames, and what was learnt about it; `hash` is that of the
+    /// flow.
+    pub fn sizes_to_remote(
+        &self,
+        remotes: &Remotes,
+        remote: IpAddr,
+        hash: impl FnOnce() -> u64,
+        now: Nanos,
+    ) -> Way {
+        let way = self.way_out(remote, remotes.link, hash);
+        let learnt = remotes.path_to(remote).and_then(|path| self.soft_state.mtu(path, now));
+        Way { underlay_mtu: way.underlay_mtu, learnt }
     }
 
     /// The same for a packet, with what was learnt there. Not inlined: few tunnels have many peers.

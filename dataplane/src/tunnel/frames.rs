@@ -1,5 +1,6 @@
 //! What a tunnel that carries Ethernet frames has beyond others.
 
+use super::remotes::Remotes;
 use crate::counters::Counter;
 use crate::interface::PortId;
 
@@ -14,11 +15,13 @@ pub struct FrameRules {
     pub is_never_cut: bool,
     /// What becomes of frames that come back from where a port of this node sent them.
     pub own_station: Option<Counter>,
+    /// Where frames go, if not to the tunnel's one remote.
+    pub remotes: Option<Box<Remotes>>,
 }
 
 impl FrameRules {
     /// Of a tunnel that takes any frame.
     pub const fn any(attach: PortId) -> Self {
-        Self { attach, takes_tags: true, is_never_cut: false, own_station: None }
+        Self { attach, takes_tags: true, is_never_cut: false, own_station: None, remotes: None }
     }
 }

@@ -15,10 +15,12 @@ mod outer;
 pub mod peers;
 pub mod plain;
 pub mod policy;
+pub mod remotes;
 pub mod rewrite;
 pub mod sequence;
 pub mod shim;
 pub mod size;
+pub mod stations;
 pub mod udp;
 pub mod vxlan;
 
@@ -41,6 +43,7 @@ use mpls::Mpls;
 use peers::Peers;
 use plain::{Facts, Plain, SourceNet};
 use policy::{AddressSet, SourceFilter};
+use remotes::Remotes;
 use rewrite::Rewrite;
 use shim::Shim;
 
@@ -82,8 +85,8 @@ pub struct TunnelSetup {
     pub more_locals: Box<[IpAddr]>,
     /// What is sent to any address of ours may be the tunnel's, not only what is sent to those.
     pub takes_any_local: bool,
-    /// The peer; `None` for a tunnel that takes packets from anybody and can send none, and for one whose
-    /// packets say where they go.
+    /// The peer; `None` for a tunnel that takes packets from anybody and can send none, for one whose packets
+    /// say where they go, and for one of frames with several remotes.
     pub remote: Option<IpAddr>,
     /// Where packets go that say so themselves.
     pub peers: Option<Box<Peers>>,
@@ -213,6 +216,12 @@ impl TunnelSetup {
         let is_unknown = carried == protocol::NO_NEXT_HEADER;
         let is_its = is_unknown || self.protocols.overlaps(Protocols::carried(carried));
         is_its.then_some((len, carried))
+    }
+
+    /// Whether it takes packets from anybody, and has nobody to send to.
+    pub fn is_open(&self) -> bool {
+        let has_remotes = self.frames.as_ref().is_some_and(|rules| rules.remotes.is_some());
+        self.remote.is_none() && self.peers.is_none() && !has_remotes
     }
 
     /// Bytes of the link header that is inside, in front of IP packets.
@@ -357,8 +366,22 @@ impl Tunnel {
         more.map_or(self.setup.path, |path| path.unwrap_or(TunnelPath::NONE))
     }
 
-    /// The path from an outer source to the remote; `None`: it is none of the tunnel's.
-    pub fn path_from(&self, source: IpAddr) -> Option<TunnelPath> {
+    /// Its remotes, if it has several.
+    #[inline]
+    pub fn remotes(&self) -> Option<&Remotes> {
+        self.setup.frames.as_ref()?.remotes.as_deref()
+    }
+
+    /// The path from an outer source to a remote; `None`: one of the two is none of the tunnel's.
+    pub fn path_between(&self, source: IpAddr, remote: IpAddr) -> Option<TunnelPath> {
+        match self.remotes() {
+            Some(remotes) => remotes.path_to(remote).filter(|_| self.setup.local == Some(source)),
+            None => self.path_from(source),
+        }
+    }
+
+    /// The same, to its one remote.
+    fn path_from(&self, source: IpAddr) -> Option<TunnelPath> {
         let mut sources = self.setup.local.iter().chain(&self.setup.more_locals);
         sources.position(|&own| own == source).map(|source| self.path_of(source))
     }
@@ -367,7 +390,10 @@ impl Tunnel {
     pub fn may_be_peer(&self, remote: IpAddr) -> bool {
         match (&self.setup.peers, remote) {
             (Some(peers), IpAddr::V4(remote)) => peers.may_be_peer(remote.into()),
-            _ => self.setup.remote == Some(remote),
+            _ => match self.remotes() {
+                Some(remotes) => remotes.position(remote).is_some(),
+                None => self.setup.remote == Some(remote),
+            },
         }
     }
 

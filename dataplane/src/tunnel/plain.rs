@@ -269,7 +269,8 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         may_send && shim_len.is_some() && overhead <= ipv6::HEADER_LEN + shim_len.unwrap_or(0);
     let sends_frames =
         may_send && setup.encap_limit.is_none() && setup.shim.plain_of_frames().is_some();
-    let has_frames = setup.frames.is_some() && setup.protocols.overlaps(Protocols::ETHERNET);
+    let has_one_remote = setup.frames.as_ref().is_some_and(|rules| rules.remotes.is_none());
+    let has_frames = has_one_remote && setup.protocols.overlaps(Protocols::ETHERNET);
     // A packet whose addresses find a tunnel with both ends is to an address of the tunnel, so nobody
     // needs to ask whether that is ours: unless the tunnel is looked up by its remote alone.
     let receives = setup.shim.takes_plain()

@@ -89,6 +89,12 @@ impl MacAddress {
         self.0[0] & 1 != 0
     }
 
+    /// As a number of 48 bits.
+    #[inline]
+    pub fn number(self) -> u64 {
+        self.0.iter().fold(0, |all, &byte| all << 8 | u64::from(byte))
+    }
+
     /// Whether it can be a station's own: neither a group nor all zeros.
     pub fn is_station(self) -> bool {
         !self.is_group() && self.0 != [0; 6]

@@ -224,6 +224,15 @@ pub fn decrement_hop_limit(bytes: &mut [u8]) {
     }
 }
 
+/// Sets the destination.
+#[inline]
+pub fn set_destination(bytes: &mut [u8], destination: u128) {
+    let place = bytes.get_mut(offset::DESTINATION..HEADER_LEN);
+    if let Some(place) = place.and_then(<[u8]>::first_chunk_mut) {
+        *place = destination.to_be_bytes();
+    }
+}
+
 /// Sets DSCP and ECN.
 #[inline]
 pub fn set_traffic_class(bytes: &mut [u8], class: u8) {

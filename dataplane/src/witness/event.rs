@@ -16,6 +16,7 @@ use crate::tables::GroupId;
 use crate::tables::labels::Labels;
 use crate::tables::soft_state::PathMtu;
 use crate::tunnel::ecn::{EcnDecap, EcnEncap};
+use crate::tunnel::remotes::Towards;
 use crate::tunnel::rewrite::Patch;
 use crate::tunnel::size::SizeLimits;
 use crate::tunnel::{DontFragment, Relayed};
@@ -114,6 +115,18 @@ pub enum Event {
         peer: Option<Ipv4Addr>,
         remote: Option<Ipv4Addr>,
     },
+    /// Which of a tunnel's several remotes a frame goes to, and why; `remote`: that, if it is one of the `count`.
+    Towards {
+        tunnel: TunnelId,
+        station: MacAddress,
+        towards: Towards,
+        remote: Option<IpAddr>,
+        count: usize,
+    },
+    /// Another packet like it is made, which goes its own way.
+    Copy { length: usize },
+    /// A station was heard from a remote that it was not known to be behind.
+    Learnt { station: MacAddress, remote: IpAddr },
     /// How large it may be, and what that follows from.
     TunnelSize(TunnelSize),
     /// Where the outer packet leaves.

@@ -9,6 +9,7 @@ pub mod exchange;
 mod process;
 mod reassemble;
 mod relay;
+mod replicate;
 mod settle;
 pub mod spread;
 mod tell;

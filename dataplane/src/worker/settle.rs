@@ -61,16 +61,8 @@ impl<D: Device, W: Witness> State<D, W> {
             // The packet may have made others, whose turn it was meanwhile.
             self.witness.turn_to(&packet);
             verdict = match verdict {
-                // What nobody has looked at is dropped rather than sent on unseen.
-                Verdict::Unseen => Verdict::drop(Counter::L2NotForUs),
-                Verdict::Route => Verdict::RouteTo(look_up(&packet, &self.round(tables, now))),
-                Verdict::RouteTo(next_hop) => {
-                    route_to(&mut packet, next_hop, &self.round(tables, now))
-                }
-                Verdict::Decap(tunnel) => decap(&mut packet, tunnel, &mut self.round(tables, now)),
-                Verdict::Encap(tunnel) => encap(&mut packet, tunnel, &mut self.round(tables, now)),
-                Verdict::EncapFrame(tunnel) => {
-                    encap_frame(&mut packet, tunnel, &mut self.round(tables, now))
+                Verdict::Replicate(tunnel) => {
+                    return self.replicate(packet, tunnel, tables, now);
                 }
                 Verdict::TransmitFrame(port) if is_frame_of(&packet, port, tables) => {
                     return self.enqueue(packet, port);
@@ -114,6 +106,7 @@ impl<D: Device, W: Witness> State<D, W> {
                     let _ = self.answer(&packet, error, tables, now);
                     return self.lose(packet, loss, tables);
                 }
+                of_stages => take_stage(&mut packet, of_stages, &mut self.round(tables, now)),
             };
         }
         self.lose(packet, Loss::of(Counter::PortOversize), tables);
@@ -400,6 +393,24 @@ impl<D: Device, W: Witness> State<D, W> {
         }
         // There is room: it has just been made if there was none.
         let _ = self.spent.push(packet);
+    }
+}
+
+/// What the stage says that a packet has come to.
+fn take_stage(
+    packet: &mut Packet,
+    verdict: Verdict,
+    round: &mut Round<'_, impl Witness>,
+) -> Verdict {
+    match verdict {
+        Verdict::Route => Verdict::RouteTo(look_up(packet, round)),
+        Verdict::RouteTo(next_hop) => route_to(packet, next_hop, round),
+        Verdict::Decap(tunnel) => decap(packet, tunnel, round),
+        Verdict::Encap(tunnel) => encap(packet, tunnel, round),
+        Verdict::EncapFrame(tunnel) => encap_frame(packet, tunnel, None, round),
+        Verdict::EncapFrameTo(tunnel, remote) => encap_frame(packet, tunnel, Some(remote), round),
+        // What nobody has looked at is dropped rather than sent on unseen.
+        _ => Verdict::drop(Counter::L2NotForUs),
     }
 }
 

@@ -2,6 +2,7 @@
 //! those that come out of tunnels.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::{PortId, TunnelId};
@@ -10,6 +11,7 @@ use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::lookup::Protocols;
+use adit_dataplane::tunnel::remotes::{Remote, Remotes};
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::tunnel::vxlan::Vxlan;
@@ -70,7 +72,7 @@ struct Tweak {
     rules: [bool; 3],
     /// Cuts what does not fit, copies DSCP out, has several sources, has an encapsulation limit, is down, or no packet
     /// may enter any tunnel.
-    odd: [bool; 6],
+    odd: [bool; 7],
     /// Which tunnel the frames of A go into.
     attached: usize,
     /// Where frames leave that come out of the other one.
@@ -100,7 +102,10 @@ fn tweak() -> impl Strategy<Value = Tweak> {
         ),
         (outside, ecn, dont_fragment(), mss),
         (prop::option::of(98_u16..102), prop::option::of(0_u16..2), learnt()),
-        (any::<[bool; 3]>(), [rarely(), rarely(), rarely(), rarely(), rarely(), rarely()]),
+        (
+            any::<[bool; 3]>(),
+            [rarely(), rarely(), rarely(), rarely(), rarely(), rarely(), rarely()],
+        ),
         (0_usize..2, prop_oneof![Just(A), Just(L)], prop_oneof![3 => Just(1500), 1 => 90_u16..110]),
     )
         .prop_map(
@@ -165,7 +170,8 @@ impl Tweak {
 
     fn apply(&self, number: usize, setup: &mut TunnelSetup) {
         let (ttl, min_outer_ttl, dscp, flow_label) = self.outside;
-        let [fragments_outer, copies_dscp, has_sources, has_limit, is_down, _] = self.odd;
+        let [fragments_outer, copies_dscp, has_sources, has_limit, is_down, _, has_remotes] =
+            self.odd;
         let [takes_tags, is_never_cut, hears_own] = self.rules;
         setup.protocols = Protocols::ETHERNET;
         setup.put_shim(self.shim());
@@ -191,6 +197,13 @@ impl Tweak {
         let attach = if number == self.attached { A } else { self.other_port };
         let own_station = (!hears_own).then_some(Counter::VxlanSelfMac);
         let rules = FrameRules::any(attach);
+        let path = setup.path;
+        let remotes = (has_remotes && number == 0).then(|| {
+            let all = ["203.0.113.2", "203.0.113.9"].map(|one| one.parse().unwrap());
+            let all = all.map(|address| Remote { address, path });
+            Box::new(Remotes::new(all, [], Some(Arc::default())))
+        });
+        let rules = FrameRules { remotes, ..rules };
         setup.frames = Some(FrameRules { takes_tags, is_never_cut, own_station, ..rules });
     }
 

@@ -4,10 +4,15 @@
 use std::sync::Arc;
 
 use adit_dataplane::counters::Counter;
+use adit_dataplane::device::MemoryDevice;
 use adit_dataplane::interface::TunnelId;
+use adit_dataplane::packet::MemoryPool;
+use adit_dataplane::tables::Port;
+use adit_dataplane::tables::soft_state::TunnelPath;
 use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::lookup::Protocols;
+use adit_dataplane::tunnel::remotes::{Remote, Remotes};
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::tunnel::vxlan::Vxlan;
@@ -15,7 +20,7 @@ use adit_dataplane::wire::ethernet::MacAddress;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::appliance::{A, Appliance, Blueprint, G_MAC, GUE, U, U_MAC};
+use super::appliance::{A, Appliance, Blueprint, G_MAC, GUE, U, U_MAC, settings};
 use super::frames::{ip, mend_ipv4};
 
 const A_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x0a];
@@ -137,4 +142,48 @@ proptest! {
         far.pass(U, &outer);
         near.pass(A, &outer);
     }
+}
+
+/// One end with so many remotes, all behind the router.
+fn with_remotes(count: u8) -> Blueprint {
+    let mut plan = Blueprint::with_t0("198.51.100.1", "203.0.113.1");
+    let port = plan.ports[0].clone();
+    plan.ports.push(Port { mac: MacAddress(A_MAC), ..port });
+    plan.attached.push((A, TunnelId(0)));
+    let setup = plan.setup(0);
+    setup.protocols = Protocols::ETHERNET;
+    setup.put_shim(shim(2));
+    setup.mtu -= 14;
+    let remote = |last| Remote { address: [203, 0, 113, last].into(), path: TunnelPath(0) };
+    let remotes = Remotes::new((1..=count).map(remote), [], None);
+    setup.frames = Some(FrameRules { remotes: Some(Box::new(remotes)), ..FrameRules::any(A) });
+    plan
+}
+
+fn broadcast() -> Vec<u8> {
+    let packet = ip("10.1.0.5", "10.1.0.255").udp(100);
+    [&[0xff; 6][..], &[2, 0, 0, 0, 0, 0x85], &[8, 0], &packet].concat()
+}
+
+#[test]
+fn a_burst_of_broadcasts_is_copied_to_every_remote() {
+    let mut near = with_remotes(64).start();
+    for _ in 0..8 {
+        near.inject(A, &broadcast());
+    }
+    let sent = near.run();
+    assert_eq!(sent.len(), 8 * 64, "{:?}", near.moved());
+    let to = |last: u8| sent.iter().filter(|one| one.bytes[30..34] == [203, 0, 113, last]).count();
+    assert!((1..=64).all(|last| to(last) == 8));
+}
+
+#[test]
+fn where_there_are_no_buffers_for_all_copies_some_remotes_have_theirs() {
+    let device = MemoryDevice::new(3, MemoryPool::new(3, 2048));
+    let mut near = Appliance::over(device, with_remotes(5).build(1), settings());
+    // One buffer has the frame itself, which goes to the last of them.
+    let sent = near.pass(A, &broadcast());
+    let to: Vec<u8> = sent.iter().map(|one| one.bytes[33]).collect();
+    assert_eq!(to, [1, 2, 5]);
+    assert_eq!(near.moved(), [("port.no_mbuf", 2)]);
 }

@@ -10,7 +10,7 @@ use super::super::report::{Place, Report};
 use super::super::tunnel::{Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
-use super::{Drafts, Holder, Misspelled, Names, frames, many_peers, udp};
+use super::{Drafts, Holder, Misspelled, Names, frames, many_peers, remotes, udp};
 use crate::config::{Mode, UdpEncap};
 use crate::yaml::Mark;
 
@@ -34,8 +34,9 @@ pub(super) fn check(
         }
         udp::check(report, draft);
         frames::check(report, draft, drafts, names, misspelled);
+        remotes::check(report, draft);
         let families_fit = check_families(report, draft);
-        let remote_is_ours = families_fit && check_remote(report, draft, drafts, owned, nets);
+        let remote_is_ours = families_fit && check_remotes(report, draft, drafts, owned, nets);
         if families_fit && !remote_is_ours {
             check_local(report, draft, Holder::Tunnel(index), owned, misspelled);
             many_peers::check(report, draft, drafts, owned);
@@ -121,8 +122,8 @@ fn check_families(report: &mut Report, draft: &TunnelDraft<'_>) -> bool {
     for (index, local) in tunnel.locals().enumerate().filter(|(_, local)| is_wrong(local)) {
         at_local(report, draft, index, |report, place, mark| refuse(report, local, place, mark));
     }
-    if let Some(remote) = tunnel.remote.filter(is_wrong) {
-        draft.written.spot(report).at("remote", |place, mark| refuse(report, remote, place, mark));
+    for (index, remote) in tunnel.peers().enumerate().filter(|(_, remote)| is_wrong(remote)) {
+        at_remote(report, draft, index, |report, place, mark| refuse(report, remote, place, mark));
     }
     fits
 }
@@ -142,6 +143,21 @@ fn at_local(
     }
 }
 
+/// The same for one of the remotes.
+pub(super) fn at_remote(
+    report: &mut Report,
+    draft: &TunnelDraft<'_>,
+    index: usize,
+    with: impl FnOnce(&mut Report, &Place<'_>, Mark),
+) {
+    let spot = draft.written.spot(report);
+    if draft.tunnel.remotes.is_none() {
+        spot.at("remote", |place, mark| with(report, place, mark));
+    } else {
+        spot.at_item("remotes", index, |place, mark| with(report, place, mark));
+    }
+}
+
 fn other_modes(outer: Family) -> &'static str {
     match outer {
         Family::Ipv4 => {
@@ -153,8 +169,8 @@ fn other_modes(outer: Family) -> &'static str {
     }
 }
 
-/// Whether the remote end is this node itself; then the local one need not be looked at.
-fn check_remote(
+/// Whether a remote end is this node itself; then the local one need not be looked at.
+fn check_remotes(
     report: &mut Report,
     draft: &TunnelDraft<'_>,
     drafts: &Drafts<'_>,
@@ -162,7 +178,7 @@ fn check_remote(
     nets: &ConnectedNets,
 ) -> bool {
     let tunnel = &draft.tunnel;
-    let Some(remote) = tunnel.remote else {
+    if tunnel.peers().next().is_none() {
         if !tunnel.settings.unsafe_any_peer && !tunnel.mode.has_many_peers() {
             draft.written.spot(report).at("remote", |place, mark| {
                 report
@@ -171,7 +187,7 @@ fn check_remote(
             });
         }
         return false;
-    };
+    }
     if tunnel.settings.unsafe_any_peer {
         draft.written.spot(report).at("unsafe-any-peer", |place, mark| {
             let message = "a tunnel with a remote end accepts that peer alone";
@@ -180,10 +196,26 @@ fn check_remote(
                 .advise("leave this out, or `remote`");
         });
     }
+    let mut is_ours = false;
+    for (index, remote) in tunnel.peers().enumerate() {
+        is_ours |= check_remote(report, draft, (index, remote), drafts, (owned, nets));
+    }
+    is_ours
+}
+
+/// The same for one of them.
+fn check_remote(
+    report: &mut Report,
+    draft: &TunnelDraft<'_>,
+    (index, remote): (usize, IpAddr),
+    drafts: &Drafts<'_>,
+    (owned, nets): (&Owned, &ConnectedNets),
+) -> bool {
+    let tunnel = &draft.tunnel;
     if let Some(holder) = owned.get(&remote) {
         let holder = drafts.name(*holder);
         let is_both = tunnel.locals().any(|local| owned.contains_key(&local));
-        draft.written.spot(report).at("remote", |place, mark| {
+        at_remote(report, draft, index, |report, place, mark| {
             let both = if is_both { "; both ends are ours" } else { "" };
             let message = format!("{remote} is our own address, of {holder}{both}");
             report
@@ -197,13 +229,20 @@ fn check_remote(
         .map(str::to_owned)
         .or_else(|| of_net.and_then(|(net, _)| not_a_host_of(net, remote)));
     if let Some(what) = wrong {
-        draft.written.spot(report).at("remote", |place, mark| {
+        at_remote(report, draft, index, |report, place, mark| {
             report
                 .error(place, mark, MistakeKind::BadValue, format!("{remote} is {what}"))
                 .advise("write the address of the peer");
         });
+    } else if is_link_local(remote) && tunnel.remotes.is_some() {
+        at_remote(report, draft, index, |report, place, mark| {
+            let message = format!("{remote} is link-local, and there is no route to it");
+            report
+                .error(place, mark, MistakeKind::Address, message)
+                .advise("write another of its addresses");
+        });
     } else if is_link_local(remote) && tunnel.link.is_none() {
-        draft.written.spot(report).at("remote", |place, mark| {
+        at_remote(report, draft, index, |report, place, mark| {
             let message = format!("{remote} is link-local, and the link is not named");
             report
                 .error(place, mark, MistakeKind::Address, message)
@@ -317,13 +356,17 @@ struct Tuple<'t> {
 }
 
 impl<'t> Tuple<'t> {
-    fn of(tunnel: &'t Tunnel, local: Option<IpAddr>, inner: Carried) -> Self {
+    fn of(
+        tunnel: &'t Tunnel,
+        (remote, local): (Option<IpAddr>, Option<IpAddr>),
+        inner: Carried,
+    ) -> Self {
         Self {
             outer: tunnel.outer,
             inner,
             headers: Headers::of(tunnel),
             local,
-            remote: tunnel.remote,
+            remote,
             link: tunnel.link.as_deref(),
         }
     }
@@ -341,8 +384,8 @@ fn check_ambiguity(report: &mut Report, drafts: &Drafts<'_>) {
         }
         let mut other = None;
         for inner in Carried::all_of(&draft.tunnel) {
-            for local in draft.tunnel.found_by() {
-                let tuple = Tuple::of(&draft.tunnel, local, inner);
+            for ends in draft.tunnel.ends() {
+                let tuple = Tuple::of(&draft.tunnel, ends, inner);
                 let earlier = *first.entry(tuple).or_insert(index);
                 other = other.or(Some(earlier).filter(|earlier| *earlier != index));
             }
@@ -350,11 +393,8 @@ fn check_ambiguity(report: &mut Report, drafts: &Drafts<'_>) {
         let Some(other) = other.and_then(|other| drafts.tunnels.get(other)) else { continue };
         let name = &other.tunnel.name;
         let location = other.written.location();
-        let key = if draft.written.spot(report).node.entry("remote").is_some() {
-            "remote"
-        } else {
-            "mode"
-        };
+        let is_there = |key: &&str| draft.written.spot(report).node.entry(key).is_some();
+        let key = ["remote", "remotes"].into_iter().find(is_there).unwrap_or("mode");
         draft.written.spot(report).at(key, |place, mark| {
             let message = format!(
                 "what arrives can't be told from what belongs to tunnel {name} ({location})"

@@ -1,6 +1,8 @@
 //! Where the outer packets of each tunnel go: never into the tunnel itself, directly or over others, and not
 //! through more tunnels than the limit. Tunnels that could send nothing are pointed out.
 
+use std::net::IpAddr;
+
 use super::super::mistake::MistakeKind;
 use super::super::model::{Limits, Route, RouteAction, Via};
 use super::super::prefixes::PrefixTable;
@@ -8,6 +10,7 @@ use super::super::report::Report;
 use super::super::tunnel::{Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
 use super::addresses::ConnectedNets;
+use super::ends::at_remote;
 use super::{Drafts, Holder, Names};
 
 /// Chains longer than this are not followed; the limit of the configuration is lower.
@@ -73,8 +76,16 @@ struct Way {
 }
 
 impl Search<'_, '_> {
+    /// That of a tunnel, to all of its peers.
     fn way_of(&self, tunnel: &Tunnel) -> Option<Way> {
-        let remote = tunnel.remote?;
+        tunnel.peers().filter_map(|remote| self.way_to(remote)).reduce(|mut all, one| {
+            all.ports.extend(one.ports);
+            all.tunnels.extend(one.tunnels);
+            Way { is_refused: all.is_refused && one.is_refused, ..all }
+        })
+    }
+
+    fn way_to(&self, remote: IpAddr) -> Option<Way> {
         let mut way = Way::default();
         let route = self.table.around(remote).next();
         let connected = self.nets.around(remote);
@@ -147,10 +158,18 @@ impl Search<'_, '_> {
         let tunnels: Vec<&TunnelDraft<'_>> =
             members.iter().filter_map(|index| self.drafts.tunnels.get(*index)).collect();
         let Some(first) = tunnels.first() else { return };
-        let Some(remote) = first.tunnel.remote else { return };
+        // The one that is reached through the next member.
+        let next = members.get(1).or(members.first());
+        let leads_there = |(_, remote): &(usize, IpAddr)| {
+            let way = self.way_to(*remote);
+            way.is_some_and(|way| way.tunnels.iter().any(|index| Some(index) == next))
+        };
+        let Some((index, remote)) = first.tunnel.peers().enumerate().find(leads_there) else {
+            return;
+        };
         let mut chain: Vec<&str> = tunnels.iter().map(|draft| &*draft.tunnel.name).collect();
         chain.push(&first.tunnel.name);
-        first.written.spot(report).at("remote", |place, mark| {
+        at_remote(report, first, index, |report, place, mark| {
             let message = format!(
                 "the route to {remote} leads into the tunnel itself: {}",
                 chain.join(" → ")
@@ -163,12 +182,22 @@ impl Search<'_, '_> {
 
     /// Points out tunnels that can send nothing.
     fn check_way(&self, report: &mut Report, draft: &TunnelDraft<'_>) {
-        let Some(remote) = draft.tunnel.remote else { return };
+        for (index, remote) in draft.tunnel.peers().enumerate() {
+            self.check_way_to(report, draft, (index, remote));
+        }
+    }
+
+    fn check_way_to(
+        &self,
+        report: &mut Report,
+        draft: &TunnelDraft<'_>,
+        (index, remote): (usize, IpAddr),
+    ) {
         if Family::of(remote) != draft.tunnel.outer || report.is_full_of_warnings() {
             return;
         }
         let link = draft.tunnel.link.as_deref().and_then(|link| self.names.ports.get(link));
-        let way = self.way_of(&draft.tunnel);
+        let way = self.way_to(remote);
         let message = match &way {
             None if super::addresses::is_link_local(remote) => return,
             None => format!("there is no route to {remote}: the tunnel can't send"),
@@ -182,7 +211,7 @@ impl Search<'_, '_> {
                 None => return,
             },
         };
-        draft.written.spot(report).at("remote", |place, mark| {
+        at_remote(report, draft, index, |report, place, mark| {
             report
                 .warn(place, mark, MistakeKind::Route, message)
                 .advise(format!("add a route to {remote}"));
@@ -198,7 +227,7 @@ fn nest_too_deep(
     limits: &Limits,
 ) {
     let Some(draft) = drafts.tunnels.get(index) else { return };
-    draft.written.spot(report).at("remote", |place, mark| {
+    at_remote(report, draft, 0, |report, place, mark| {
         let message = format!(
             "{height} tunnels would be nested; `limits.nested-encaps` is {}",
             limits.nested_encaps

@@ -9,6 +9,7 @@ mod loops;
 mod many_peers;
 mod misspelled;
 mod ports;
+mod remotes;
 mod routing;
 mod udp;
 

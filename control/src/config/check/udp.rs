@@ -26,7 +26,7 @@ pub(super) fn check(report: &mut Report, draft: &TunnelDraft<'_>) {
             "UDP over IPv6 has a checksum (RFC 8200 \u{a7}8.1)",
             "write checksum: yes, or udp6-zero-tx: yes where the peer accepts none (RFC 6935)",
         ))
-    } else if tunnel.settings.udp6_zero_rx && tunnel.remote.is_none() {
+    } else if tunnel.settings.udp6_zero_rx && tunnel.peers().next().is_none() {
         Some((
             "datagrams without a checksum are taken from known peers alone (RFC 6936 \u{a7}4)",
             "write the peer's address, or leave udp6-zero-rx out",

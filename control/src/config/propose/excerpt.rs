@@ -44,9 +44,7 @@ impl<'s> Excerpt<'s> {
             return;
         }
         tunnel.locals().for_each(|local| self.add_owners(local));
-        if let Some(remote) = tunnel.remote {
-            self.add_way(remote, u8::MAX);
-        }
+        tunnel.peers().for_each(|remote| self.add_way(remote, u8::MAX));
         self.add_tunnels_named(tunnel.label_hops());
     }
 
@@ -88,16 +86,17 @@ impl<'s> Excerpt<'s> {
     /// What a tunnel is going to be beside: `addresses` and `routes` are its own.
     pub(super) fn add_around_tunnel(&mut self, wanted: &super::Wanted) {
         let store = self.rest.store;
-        for address in wanted.locals.iter().chain(&wanted.remote) {
+        for address in wanted.locals.iter().chain(&wanted.remotes) {
             self.add_owners(*address);
         }
         let any = wanted.locals.is_empty().then_some(None);
         for local in wanted.locals.iter().copied().map(Some).chain(any) {
-            self.add_tunnels(store.with_ends(wanted.remote, local));
+            let anybody = wanted.remotes.is_empty().then_some(None);
+            for remote in wanted.remotes.iter().copied().map(Some).chain(anybody) {
+                self.add_tunnels(store.with_ends(remote, local));
+            }
         }
-        if let Some(remote) = wanted.remote {
-            self.add_way(remote, u8::MAX);
-        }
+        wanted.remotes.iter().for_each(|remote| self.add_way(*remote, u8::MAX));
         self.add_tunnels_named(&wanted.tunnels);
         for gateway in &wanted.gateways {
             self.add_owners(*gateway);

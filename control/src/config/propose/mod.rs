@@ -91,7 +91,7 @@ pub enum Refused {
 #[derive(Debug, Default)]
 struct Wanted {
     locals: Vec<IpAddr>,
-    remote: Option<IpAddr>,
+    remotes: Vec<IpAddr>,
     addresses: Vec<IpNet>,
     /// Destinations that lead there.
     routes: Vec<IpNet>,
@@ -109,10 +109,11 @@ impl Wanted {
         let mut wanted = Self::default();
         let Value::Object(entry) = entry else { return wanted };
         let address = |key| parsed::<IpAddr>(entry.get(key));
-        wanted.remote = address("remote");
         let list = |key| entry.get(key).and_then(Value::as_array).into_iter().flatten();
         wanted.locals = list("local").filter_map(|item| parsed(Some(item))).collect();
         wanted.locals.extend(address("local"));
+        wanted.remotes = list("remotes").filter_map(|item| parsed(Some(item))).collect();
+        wanted.remotes.extend(address("remote"));
         wanted.udp_port = entry.get("encap").and_then(udp_port).or_else(|| overlay_port(entry));
         wanted.attach = entry.get("attach").and_then(Value::as_str).map(str::to_owned);
         wanted.addresses = list("addresses").filter_map(|item| parsed(Some(item))).collect();
@@ -186,7 +187,9 @@ fn propose_tunnel(store: &Store, name: &str, verb: &Verb) -> Result<Proposal, Re
     if wanted.locals.is_empty() {
         wanted.locals = defaults.locals;
     }
-    wanted.remote = wanted.remote.or(defaults.remote);
+    if wanted.remotes.is_empty() {
+        wanted.remotes = defaults.remotes;
+    }
     wanted.udp_port = wanted.udp_port.or(defaults.udp_port);
     if entry.is_some() {
         excerpt.add_around_tunnel(&wanted);

@@ -6,11 +6,12 @@ use super::super::describe::{describe_route, describe_tunnel};
 use super::super::model::Route;
 use super::super::tunnel::{Settings, Tunnel};
 use super::super::words::{Mode, Word as _};
-use super::super::{overlay, udp_encap};
+use super::super::{overlay, remotes, udp_encap};
 use std::sync::Arc;
 
 /// Keys of which one stands for the others: to say one is to take the others back.
-const RIVALS: [&[&str]; 2] = [&["static-mtu"], &["mtu", "dont-fragment"]];
+const RIVALS: [[&[&str]; 2]; 2] =
+    [[&["static-mtu"], &["mtu", "dont-fragment"]], [&["remote"], &remotes::KEYS]];
 
 /// The keys that mean nothing without a GRE header.
 const OF_GRE: [&str; 6] =
@@ -36,6 +37,7 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
         let stays = |key: &str| matches!(key, "mode" | "profile") || speaks(key);
         let own = describe_identity(before);
         let leaves_gre = !mode.unwrap_or(before.mode).is_gre();
+        let leaves_vxlan = mode.is_some_and(|mode| mode != Mode::Vxlan);
         let leaves_overlay = !mode.unwrap_or(before.mode).is_overlay();
         entry.retain(|key, value| {
             let is_kept =
@@ -43,12 +45,13 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
             let leaves_domain = key == "6rd" && mode.is_some_and(|mode| mode != Mode::SixRd);
             let is_idle = (leaves_gre && OF_GRE.contains(&key.as_str()))
                 || (leaves_overlay && overlay::KEYS.contains(&key.as_str()))
+                || (leaves_vxlan && remotes::KEYS.contains(&key.as_str()))
                 || leaves_domain;
             is_kept && !is_idle
         });
         forget_usual_checksum(before, &mut entry);
     }
-    for (one, other) in [(RIVALS[0], RIVALS[1]), (RIVALS[1], RIVALS[0])] {
+    for [one, other] in RIVALS.into_iter().flat_map(|[one, other]| [[one, other], [other, one]]) {
         if one.iter().any(|key| says(changes, key)) {
             entry.retain(|key, _| !other.contains(&key.as_str()));
         }
@@ -87,6 +90,7 @@ fn describe_identity(tunnel: &Tunnel) -> Vec<&'static str> {
     keys.extend(tunnel.link.as_ref().map(|_| "link"));
     keys.extend(tunnel.attached_to().map(|_| "attach"));
     keys.extend(tunnel.overlay.as_deref().into_iter().flat_map(|_| overlay::KEYS));
+    keys.extend(tunnel.remotes.as_deref().into_iter().flat_map(|_| remotes::KEYS));
     keys
 }
 

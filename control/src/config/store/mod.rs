@@ -44,7 +44,7 @@ pub struct Touched {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// A tunnel's place among the others, one for each source: what it sends to, what it sends from, its number.
+/// A tunnel's place among the others, one for each source and peer: what it sends to, what it sends from, its number.
 type End = (Option<IpAddr>, Option<IpAddr>, TunnelId);
 
 /// See the module.
@@ -195,7 +195,7 @@ impl Store {
     }
 
     /// Tunnels whose remote is not below `first` and not above `last`, in order, with that remote; one with
-    /// several sources as often.
+    /// several sources or remotes as often.
     pub fn remotes(&self, first: IpAddr, last: IpAddr) -> impl Iterator<Item = (IpAddr, TunnelId)> {
         let above = if first > last { None } else { Some(()) };
         let ends = above.into_iter().flat_map(move |()| {
@@ -354,8 +354,8 @@ impl Store {
 
     fn take_tunnel(&mut self, id: TunnelId) -> Option<Tunnel> {
         let tunnel = self.tunnels.get_mut(id.index())?.take()?;
-        for local in tunnel.found_by() {
-            self.by_end.remove(&(tunnel.remote, local, id));
+        for (remote, local) in tunnel.ends() {
+            self.by_end.remove(&(remote, local, id));
         }
         if let Some(port) = tunnel.udp_port() {
             self.by_udp_port.remove(&(port, id));
@@ -385,7 +385,7 @@ impl Store {
     }
 
     fn insert_tunnel(&mut self, id: TunnelId, tunnel: Tunnel) {
-        self.by_end.extend(tunnel.found_by().map(|local| (tunnel.remote, local, id)));
+        self.by_end.extend(tunnel.ends().map(|(remote, local)| (remote, local, id)));
         self.by_udp_port.extend(tunnel.udp_port().map(|port| (port, id)));
         self.by_attach.extend(tunnel.attached_to().map(|port| (Name::clone(port), id)));
         self.by_label_hop.extend(tunnel.label_hops().map(|name| (Name::clone(name), id)));

@@ -6,9 +6,11 @@
 
 mod base;
 mod destinations;
+mod kept;
 mod labels;
 mod numbered;
 mod paths;
+mod remotes;
 mod sequences;
 mod settle;
 mod shims;
@@ -36,6 +38,7 @@ use base::{limits, port_addresses, port_tables};
 use destinations::broadcasts;
 use numbered::{Adjacencies, Groups};
 use paths::Paths;
+use remotes::{LearntStations, learns_for};
 use sequences::SequenceNumbers;
 use settle::{Dependencies, destinations_of};
 use shims::UdpPorts;
@@ -110,6 +113,7 @@ pub(super) struct Compiler {
     groups: Groups,
     paths: Paths,
     sequences: SequenceNumbers,
+    stations: LearntStations,
     udp_ports: UdpPorts,
     latency: HashMap<TunnelId, u16>,
     latency_ids: Ids,
@@ -125,12 +129,18 @@ pub(super) struct Former {
     pub(super) paths: Paths,
     /// The numbers that tunnels give their packets.
     pub(super) sequences: SequenceNumbers,
+    /// The stations that tunnels have learnt.
+    pub(super) stations: LearntStations,
 }
 
 impl Former {
     /// Nothing, and room for so many paths.
     pub(super) fn none(room: u32) -> Self {
-        Self { paths: Paths::new(room), sequences: SequenceNumbers::default() }
+        Self {
+            paths: Paths::new(room),
+            sequences: SequenceNumbers::default(),
+            stations: LearntStations::default(),
+        }
     }
 }
 
@@ -200,7 +210,7 @@ impl Compiler {
     }
 
     fn with_ports(config: &Config, facts: &[PortFacts], former: Former) -> Self {
-        let Former { paths, sequences } = former;
+        let Former { paths, sequences, stations } = former;
         let numbered = || (0..).map(PortId).zip(&config.ports);
         let mut port_nets = HashMap::new();
         for (id, port) in numbered() {
@@ -230,6 +240,7 @@ impl Compiler {
             groups: Groups::new(),
             paths,
             sequences,
+            stations,
             udp_ports: UdpPorts::default(),
             latency: HashMap::new(),
             latency_ids: Ids::new(u32::from(MEASURED_TUNNELS_MAX)),
@@ -252,6 +263,7 @@ impl Compiler {
             self.add_locals(tunnel);
             self.measure(id, tunnel.latency);
             self.sequences.keep(id, Some(tunnel));
+            self.stations.keep(id, learns_for(tunnel));
             self.udp_ports.keep(None, Some(tunnel), &mut self.operations);
         }
         self.forget_operations_while_building();
@@ -354,6 +366,7 @@ impl Compiler {
             self.operations.extend(gone);
         }
         self.sequences.keep(id, now);
+        self.stations.keep(id, now.and_then(learns_for));
         self.udp_ports.keep(before, now, &mut self.operations);
         destinations.extend(before.iter().copied().chain(now).flat_map(destinations_of));
         if let Some(now) = now {
@@ -493,7 +506,12 @@ impl Compiler {
 
     /// What outlives a change of everything.
     pub(super) fn former(&self) -> Former {
-        Former { paths: self.paths.unheld(), sequences: self.sequences.clone() }
+        let Self { sequences, stations, .. } = self;
+        Former {
+            paths: self.paths.unheld(),
+            sequences: sequences.clone(),
+            stations: stations.clone(),
+        }
     }
 
     /// The paths that tunnels take.

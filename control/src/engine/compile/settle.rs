@@ -249,8 +249,16 @@ impl Compiler {
         Ok(())
     }
 
-    /// The paths from each of a tunnel's sources to its remote.
+    /// The paths from each of a tunnel's sources to its remote, or from its one source to each of its remotes.
     fn hold_paths(&mut self, tunnel: &config::Tunnel, info: &mut TunnelInfo) {
+        if let (Some(local), Some(remotes)) = (info.local, tunnel.remotes.as_deref()) {
+            let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
+            let ways = remotes.all.iter().map(|&remote| (remote, self.look_up(remote)));
+            let ports: Vec<_> = ways.map(|(remote, way)| (remote, self.port_of(way))).collect();
+            let hold = |(remote, port)| self.paths.hold((local, remote), link, port);
+            info.more_paths = ports.into_iter().map(hold).collect();
+            return;
+        }
         // Paths to many peers have no numbers; they are told apart behind the one that stands for our address.
         let many = tunnel.mode.has_many_peers().then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let (Some(local), Some(remote)) = (info.local, tunnel.remote.or(many)) else { return };

@@ -60,7 +60,7 @@ pub(in super::super) struct TunnelInfo {
     underlay_mtu: u16,
     /// The path to the remote.
     pub(in super::super) path: TunnelPath,
-    /// The same for the other sources of a pool.
+    /// The same for the other sources of a pool, or for each of several remotes.
     pub(in super::super) more_paths: Box<[TunnelPath]>,
     /// The remote, where it is a neighbor of its own.
     pub(super) neighbor: Option<(PortId, IpAddr)>,
@@ -94,7 +94,7 @@ impl Compiler {
             neighbor: None,
         };
         let path_mtu = match &end {
-            _ if tunnel.mode.has_many_peers() => self.usual_mtu(tunnel),
+            _ if tunnel.has_many_peers() => self.usual_mtu(tunnel),
             Ok(end) => end.mtu,
             Err(_) => 1500,
         };
@@ -102,7 +102,7 @@ impl Compiler {
         let link = tunnel.link.as_ref().map(|name| self.port_id(name));
         info.standing = if !tunnel.enabled {
             Standing::Disabled
-        } else if tunnel.mode.has_many_peers() {
+        } else if tunnel.has_many_peers() {
             // The way is found packet by packet.
             Standing::Running
         } else if tunnel.remote.is_none() {
@@ -176,7 +176,7 @@ impl Compiler {
     }
 
     /// The port that a next hop leaves by, if it is one.
-    fn port_of(&self, next_hop: NextHop) -> Option<PortId> {
+    pub(super) fn port_of(&self, next_hop: NextHop) -> Option<PortId> {
         match next_hop {
             NextHop::Connected(port) => Some(port),
             NextHop::Via(id) => self.adjacencies.port_of(id),
@@ -214,6 +214,9 @@ impl Compiler {
         let mut setup = setup(tunnel, info, CounterSlot(id.0));
         setup.shim = shim(tunnel);
         setup.frames = self.frame_rules(tunnel);
+        if let Some(frames) = &mut setup.frames {
+            frames.remotes = self.remotes(id, tunnel, info).map(Box::new);
+        }
         if let Kind::Gre(gre) = &mut setup.shim.kind {
             gre.sequences = self.sequences.of(id);
         }
@@ -448,20 +451,20 @@ pub(super) enum LookupKey {
 }
 
 impl LookupKey {
-    /// One for each of the sources of a tunnel, which is bound to `link`.
+    /// One for each of the sources and peers of a tunnel, which is bound to `link`.
     pub(super) fn all_of(
         id: TunnelId,
         tunnel: &config::Tunnel,
         link: Option<PortId>,
     ) -> impl Iterator<Item = Self> {
-        tunnel.found_by().map(move |local| Self::of(id, tunnel, link, local))
+        tunnel.ends().map(move |ends| Self::of(id, tunnel, link, ends))
     }
 
     fn of(
         id: TunnelId,
         tunnel: &config::Tunnel,
         link: Option<PortId>,
-        local: Option<IpAddr>,
+        (remote, local): (Option<IpAddr>, Option<IpAddr>),
     ) -> Self {
         let label = shim(tunnel).input_label();
         let (protocols, patience) = (protocols(tunnel), reassembly_seconds(tunnel));
@@ -473,7 +476,7 @@ impl LookupKey {
                     Some(IpAddr::V4(address)) => u32::from(address),
                     _ => 0,
                 };
-                let pair = Pair { local: number(local), remote: number(tunnel.remote), label };
+                let pair = Pair { local: number(local), remote: number(remote), label };
                 Self::Ipv4(Entry { pair, protocols, link, tunnel: id, patience })
             }
             Family::Ipv6 => {
@@ -481,7 +484,7 @@ impl LookupKey {
                     Some(IpAddr::V6(address)) => u128::from(address),
                     _ => 0,
                 };
-                let pair = Pair { local: number(local), remote: number(tunnel.remote), label };
+                let pair = Pair { local: number(local), remote: number(remote), label };
                 Self::Ipv6(Entry { pair, protocols, link, tunnel: id, patience })
             }
         }

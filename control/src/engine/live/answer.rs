@@ -33,6 +33,7 @@ impl Live {
             Request::ClearCounters { name } => self.clear_counters(name.as_deref()),
             Request::ClearNeighbors { name } => self.clear_neighbors(name.as_deref()),
             Request::ClearPaths { name } => self.clear_paths(name.as_deref()),
+            Request::ClearStations { name } => self.clear_stations(name.as_deref()),
         };
         call.answer(answer);
     }
@@ -59,6 +60,7 @@ impl Live {
             }),
             Kind::Neighbors => Report::Neighbors(self.controller.neighbors(now)),
             Kind::Paths => Report::Paths(self.controller.paths(now)),
+            Kind::Fdb => Report::Fdb(self.controller.stations(now)),
             Kind::Counters => Report::Counters(self.controller.counters()),
             Kind::Drops => Report::Drops(self.controller.drops()),
             Kind::Latency => Report::Latency(self.measure_latency()),
@@ -125,6 +127,13 @@ impl Live {
         match self.controller.clear_paths(name) {
             Some(cleared) => Ok(Answer::Cleared(Cleared { cleared })),
             None => Err(Problem::no_such(Kind::Paths, name.unwrap_or_default())),
+        }
+    }
+
+    fn clear_stations(&mut self, name: Option<&str>) -> Result<Answer, Problem> {
+        match self.controller.clear_stations(name, self.clock.now()) {
+            Some(cleared) => Ok(Answer::Cleared(Cleared { cleared })),
+            None => Err(Problem::no_such(Kind::Tunnels, name.unwrap_or_default())),
         }
     }
 

@@ -3,6 +3,7 @@
 mod paths;
 mod reassembly;
 mod routes;
+mod stations;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -372,7 +373,8 @@ impl Controller {
             mode: tunnel.mode.to_string(),
             local: info.local.map(|address| address.to_string()),
             more_locals: tunnel.more_locals.iter().map(ToString::to_string).collect(),
-            remote: tunnel.remote.map(|address| address.to_string()),
+            remote: tunnel.peers().next().map(|address| address.to_string()),
+            more_remotes: tunnel.peers().skip(1).map(|address| address.to_string()).collect(),
             state,
             reason,
             mtu: self.effective_mtu(id, tunnel, now),

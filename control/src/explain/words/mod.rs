@@ -7,6 +7,7 @@ mod frame;
 mod labels;
 mod leaving;
 mod node;
+mod stations;
 mod way;
 
 use adit_dataplane::counters::Counter;
@@ -68,6 +69,11 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
         Event::PeerInside { tunnel, destination, peer, remote } => {
             entering::peer_inside(*tunnel, *destination, (*peer, *remote), names)
         }
+        Event::Towards { tunnel, station, towards, remote, count } => {
+            stations::towards(*tunnel, *station, (*towards, *remote), *count, names)
+        }
+        Event::Copy { length } => stations::copy(*length),
+        Event::Learnt { station, remote } => stations::learnt(*station, *remote),
         Event::TunnelSize(size) => entering::size(size),
         Event::Underlay { tunnel, hop } => entering::underlay(*tunnel, *hop, names),
         Event::EarlierLost { tunnel } => entering::earlier_lost(*tunnel, names),

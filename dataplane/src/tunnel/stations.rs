@@ -1,0 +1,203 @@
+//! Which far end of a tunnel each station is behind, as the frames from there said (the learning of RFC 7348 §4.1).
+//!
+//! Like [soft state](crate::tables::soft_state), it belongs to no generation of the tables: the control side keeps
+//! it for a tunnel while its remotes are the same. Entries are atomics that any worker reads and writes. A station
+//! may have one of four places, by a hash that nobody outside can foretell; where all are taken, the one that was
+//! heard longest ago goes. There are no timers: who has not been heard for [`LIFETIME_S`] is not found.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::clock::Nanos;
+use crate::wire::ethernet::MacAddress;
+
+/// Stations that a tunnel can know at a time.
+pub const STATIONS_MAX: usize = 8192;
+
+/// For how many seconds a station is known after it was heard last (as Linux; RFC 7348 leaves it open).
+pub const LIFETIME_S: u64 = 300;
+
+/// Places that one station may have.
+const WAYS: usize = 4;
+
+/// A tick is 2^30 ns, about a second: more often an entry is not written.
+const TICK_SHIFT: u32 = 30;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Stations(Box<[Place; STATIONS_MAX]>);
+
+#[derive(Debug)]
+struct Place {
+    /// From the lowest bit: 16 of the far end's number, 48 of the station's address; 0: nobody. No station that
+    /// sends has the address 0.
+    who: AtomicU64,
+    /// When it was heard, in ticks.
+    heard: AtomicU64,
+}
+
+/// A station that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// Its address.
+    pub address: MacAddress,
+    /// The number of the far end that it is behind.
+    pub end: u16,
+    /// For how long nothing was heard of it, in about seconds.
+    pub silent_s: u64,
+}
+
+impl Default for Stations {
+    fn default() -> Self {
+        let place = || Place { who: AtomicU64::new(0), heard: AtomicU64::new(0) };
+        Self(Box::new(core::array::from_fn(|_| place())))
+    }
+}
+
+impl Stations {
+    /// The number of the far end that a station is behind, if that is known; `hash` is that of the address.
+    #[inline]
+    pub fn find(&self, address: MacAddress, hash: u64, now: Nanos) -> Option<u16> {
+        let wanted = address.number();
+        let place = self.places(hash).iter().find(|place| {
+            place.who.load(Ordering::Relaxed) >> 16 == wanted && !place.is_forgotten(now)
+        })?;
+        let who = place.who.load(Ordering::Relaxed);
+        // Another may have taken the place meanwhile.
+        (who >> 16 == wanted).then_some(end_of(who))
+    }
+
+    /// A frame of a station came from a far end. Says whether that is news.
+    #[inline]
+    pub fn hear(&self, address: MacAddress, hash: u64, end: u16, now: Nanos) -> bool {
+        let wanted = address.number();
+        let who = wanted << 16 | u64::from(end);
+        for place in self.places(hash) {
+            let known = place.who.load(Ordering::Relaxed);
+            if known >> 16 == wanted {
+                let is_news = known != who || place.is_forgotten(now);
+                if known != who {
+                    place.who.store(who, Ordering::Relaxed);
+                }
+                if place.heard.load(Ordering::Relaxed) != ticks(now) {
+                    place.heard.store(ticks(now), Ordering::Relaxed);
+                }
+                return is_news;
+            }
+        }
+        self.add(hash, who, now);
+        true
+    }
+
+    /// Takes the place that is free, or the one of whoever was heard longest ago.
+    #[cold]
+    fn add(&self, hash: u64, who: u64, now: Nanos) {
+        let age = |place: &&Place| match place.who.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => 1 + place.heard.load(Ordering::Relaxed),
+        };
+        let Some(place) = self.places(hash).iter().min_by_key(age) else { return };
+        // First when: no worker then finds the new one forgotten.
+        place.heard.store(ticks(now), Ordering::Relaxed);
+        place.who.store(who, Ordering::Relaxed);
+    }
+
+    /// All that are known.
+    pub fn all(&self, now: Nanos) -> impl Iterator<Item = Station> {
+        self.0.iter().filter_map(move |place| {
+            let who = place.who.load(Ordering::Relaxed);
+            let silent_s = ticks(now).saturating_sub(place.heard.load(Ordering::Relaxed));
+            let known = who != 0 && !place.is_forgotten(now);
+            known.then(|| Station { address: address_of(who), end: end_of(who), silent_s })
+        })
+    }
+
+    /// Forgets all; says how many they were.
+    pub fn clear(&self, now: Nanos) -> u64 {
+        let known = self.all(now).count() as u64;
+        self.0.iter().for_each(|place| place.who.store(0, Ordering::Relaxed));
+        known
+    }
+
+    #[inline]
+    fn places(&self, hash: u64) -> &[Place] {
+        let home = usize::try_from(hash >> 32).unwrap_or(0) % (STATIONS_MAX / WAYS) * WAYS;
+        self.0.get(home..home + WAYS).unwrap_or(&[])
+    }
+}
+
+impl Place {
+    #[inline]
+    fn is_forgotten(&self, now: Nanos) -> bool {
+        let heard = self.heard.load(Ordering::Relaxed);
+        ticks(now).saturating_sub(heard) > ticks(Nanos::from_secs(LIFETIME_S))
+    }
+}
+
+const fn ticks(time: Nanos) -> u64 {
+    time.0 >> TICK_SHIFT
+}
+
+fn address_of(who: u64) -> MacAddress {
+    let bytes = (who >> 16).to_be_bytes();
+    MacAddress(bytes[2..].first_chunk().copied().unwrap_or_default())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "it is cut out")]
+const fn end_of(who: u64) -> u16 {
+    who as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    const NOW: Nanos = Nanos::from_secs(1000);
+
+    fn station(last: u8) -> MacAddress {
+        MacAddress([2, 0, 0, 0, 0, last])
+    }
+
+    #[test]
+    fn a_station_is_behind_the_end_that_it_was_heard_from_last() {
+        let stations = Stations::default();
+        assert_eq!(stations.find(station(1), 7, NOW), None);
+        assert!(stations.hear(station(1), 7, 3, NOW));
+        assert!(!stations.hear(station(1), 7, 3, NOW), "no news");
+        assert_eq!(stations.find(station(1), 7, NOW), Some(3));
+        assert!(stations.hear(station(1), 7, 0, NOW), "it has moved");
+        assert_eq!(stations.find(station(1), 7, NOW), Some(0));
+        assert_eq!(stations.find(station(2), 7, NOW), None);
+    }
+
+    #[test]
+    fn who_is_silent_for_too_long_is_forgotten_and_who_speaks_is_not() {
+        let stations = Stations::default();
+        let later = |seconds| NOW + Duration::from_secs(seconds);
+        stations.hear(station(1), 7, 3, NOW);
+        stations.hear(station(2), 7, 4, NOW);
+        stations.hear(station(2), 7, 4, later(200));
+        assert_eq!(stations.find(station(1), 7, later(310)), None);
+        assert_eq!(stations.find(station(2), 7, later(310)), Some(4));
+        let all: Vec<_> = stations.all(later(310)).collect();
+        assert_eq!(all.len(), 1);
+        assert_eq!((all[0].address, all[0].end), (station(2), 4));
+        assert!((101..=111).contains(&all[0].silent_s), "{}", all[0].silent_s);
+        assert!(stations.hear(station(1), 7, 3, later(310)), "it is news again");
+    }
+
+    #[test]
+    fn a_fifth_station_takes_the_place_of_the_one_that_is_silent_longest() {
+        let stations = Stations::default();
+        for last in 1..=4 {
+            stations.hear(station(last), 7, 9, NOW + Duration::from_secs(10 * u64::from(last)));
+        }
+        stations.hear(station(1), 7, 9, NOW + Duration::from_secs(100));
+        stations.hear(station(5), 7, 9, NOW + Duration::from_secs(110));
+        let known = |last| stations.find(station(last), 7, NOW + Duration::from_secs(110));
+        assert_eq!([1, 2, 3, 4, 5].map(known), [Some(9), None, Some(9), Some(9), Some(9)]);
+        assert_eq!(stations.clear(NOW + Duration::from_secs(110)), 4);
+        assert_eq!(stations.all(NOW).count(), 0);
+    }
+}
