@@ -100,7 +100,7 @@ impl Case {
             cases.extend([of(0, Between::Gre), of(0, Between::KeyedGre), of(1, Between::Gre)]);
             cases.extend([of(2, Between::Gre), of(3, Between::KeyedGre), of(0, Between::Fou)]);
             cases.extend([of(0, Between::BareFou), of(2, Between::Fou), of(0, Between::Gue)]);
-            cases.extend([of(3, Between::Gue), of(0, Between::Mpls)]);
+            cases.extend([of(3, Between::Gue), of(0, Between::Mpls), of(0, Between::Minimal)]);
             cases.push(Self { tunnels: 1, ..of(1, Between::SixRd) });
             let frames = [Between::Gretap, Between::Vxlan, Between::Geneve];
             cases.extend(frames.map(|between| {
@@ -228,6 +228,7 @@ impl Case {
         }
         let protocols = match self.between {
             Between::Mpls => Protocols::MPLS,
+            Between::Minimal => Protocols::IPV4,
             between if between.is_of_frames() => Protocols::ETHERNET,
             Between::SixRd => Protocols::IPV6,
             _ => Protocols::IPV4.with(Protocols::IPV6),
@@ -249,6 +250,9 @@ impl Case {
             added.expect("remotes that differ");
             let mut setup = setup(self.families, number, underlay);
             setup.put_shim(shim.clone());
+            if self.between == Between::Minimal {
+                setup.put_minimal();
+            }
             if self.between == Between::Mpls {
                 give_label(&mut setup);
             } else if has_peers {
@@ -271,6 +275,7 @@ impl Case {
     fn shim(&self) -> Shim {
         match self.between {
             Between::Nothing | Between::Mpls | Between::SixRd => Shim::default(),
+            Between::Minimal => Kind::Minimal.into(),
             Between::Gre | Between::Gretap => Kind::Gre(Gre::default()).into(),
             Between::KeyedGre => {
                 let key = Some(Between::KEY);

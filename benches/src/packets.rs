@@ -3,6 +3,7 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use adit_dataplane::interface::PortId;
+use adit_dataplane::wire::checksum::checksum;
 use adit_dataplane::wire::ethernet::MacAddress;
 use adit_dataplane::wire::ipv4::Ipv4Fields;
 use adit_dataplane::wire::ipv6::Ipv6Fields;
@@ -72,6 +73,8 @@ pub enum Between {
     BareFou,
     /// UDP, and a GUE header that says what follows.
     Gue,
+    /// A minimal forwarding header, in front of which is the packet's own.
+    Minimal,
     /// An MPLS label.
     Mpls,
     /// A GRE header without options, and an Ethernet header.
@@ -101,6 +104,7 @@ impl Between {
             Self::Fou => "fou ",
             Self::BareFou => "fou no sum ",
             Self::Gue => "gue ",
+            Self::Minimal => "minimal ",
             Self::Mpls => "mpls ",
             Self::Gretap => "gretap ",
             Self::Vxlan => "vxlan ",
@@ -124,7 +128,8 @@ impl Between {
             packet
         };
         let (outer, header) = match self {
-            Self::Nothing | Self::SixRd => return (protocol, packet),
+            // The header of the last is what is inside.
+            Self::Nothing | Self::SixRd | Self::Minimal => return (protocol, packet),
             Self::Gre => (47, vec![0, 0, kind[0], kind[1]]),
             Self::KeyedGre => (47, vec![0x20, 0, kind[0], kind[1], 0, 0, 0, 7]),
             Self::Fou | Self::BareFou => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0]),
@@ -203,6 +208,9 @@ pub fn inward(families: Families, between: Between, number: u32) -> Vec<u8> {
 
 /// From behind tunnel `number` to the host, as the tunnel carries it.
 pub fn outward(families: Families, between: Between, number: u32) -> Vec<u8> {
+    if between == Between::Minimal {
+        return minimal(number);
+    }
     let (protocol, inside) = if families.inner_is_ipv4 {
         (4, packet4(behind4(number).0, HOST4, 17, &[0; FRAME_LEN - 14 - 20]))
     } else {
@@ -220,6 +228,15 @@ pub fn outward(families: Families, between: Between, number: u32) -> Vec<u8> {
         set_checksum(&mut packet, at);
     }
     packet
+}
+
+/// The same in minimal encapsulation: UDP, the source is there, the checksum, both addresses.
+fn minimal(number: u32) -> Vec<u8> {
+    let mut header = [&[17, 0x80, 0, 0], &HOST4.octets()[..], &behind4(number).0.octets()].concat();
+    let sum = checksum(&header);
+    header[2..4].copy_from_slice(&sum.to_be_bytes());
+    let payload = [&header[..], &[0; FRAME_LEN - 14 - 20]].concat();
+    packet4(remote4(number), LOCAL4, 55, &payload)
 }
 
 /// As it arrives on `port`.

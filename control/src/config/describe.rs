@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::labels::{LabelAction, LabelEntry};
+use super::minded::{Shape, why_idle};
 use super::model::{Api, Config, Dataplane, Limits, Port, Route, RouteAction, Via};
 use super::read::as_boolean;
 use super::tunnel::{Encap, Family, InnerSource, Keys, Overlay, Remotes, Settings, SixRd, Tunnel};
@@ -140,7 +141,10 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     let inner = if tunnel.is_of_frames() { Vec::new() } else { inner };
     let always = common_settings(&tunnel.settings);
     let settings = settings.into_iter().chain(gre).chain(always).chain(inner);
-    for (key, value) in settings.filter(|(key, value)| is_in_force(key, value)) {
+    let shape = Shape::of(tunnel);
+    let has_choice = |key: &str| tunnel.mode != Mode::Minimal || why_idle(key, shape).is_none();
+    let settings = settings.filter(|(key, value)| is_in_force(key, value) && has_choice(key));
+    for (key, value) in settings {
         map.insert(key.into(), value);
     }
     Value::Object(map)

@@ -4,12 +4,17 @@ use super::tunnel::{Family, Tunnel};
 use super::words::Mode;
 
 /// Keys whose being there matters when the mode is known.
-pub(super) const MINDED: [&str; 35] = [
+pub(super) const MINDED: [&str; 40] = [
     "mode",
     "payload",
     "mtu",
     "static-mtu",
     "dont-fragment",
+    "ttl",
+    "dscp",
+    "dscp-decap",
+    "ecn",
+    "fragment",
     "encap-limit",
     "flow-label",
     "key",
@@ -68,6 +73,13 @@ pub(super) fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
         "dont-fragment" if mode.is_mpls() && is_ipv4 => {
             Some(": it is always set around labels (RFC 4023 \u{a7}5.1)")
         }
+        "ttl" | "dscp" | "dscp-decap" | "ecn" | "dont-fragment" if mode == Mode::Minimal => {
+            Some(": the outer header is the packet's own (RFC 2004 \u{a7}3.1)")
+        }
+        "fragment" if mode == Mode::Minimal => {
+            Some(": pieces of a packet can't enter, and it is cut afterwards (RFC 2004 \u{a7}1)")
+        }
+        "encap" if mode == Mode::Minimal => Some(": it has no header of its own behind UDP"),
         "labels" | "push" if !mode.may_carry_mpls() => Some(": it carries no MPLS"),
         "dont-fragment" if !is_ipv4 => Some(": IPv6 has no such bit"),
         "static-mtu" if !matches!(mode, Mode::Sit | Mode::SixRd | Mode::Isatap) => {

@@ -136,8 +136,24 @@ impl Setting {
         settings.sort_by_key(Self::rank);
     }
 
+    /// Whether it is about an outer header of the tunnel's own.
+    const fn is_of_header(&self) -> bool {
+        matches!(
+            self,
+            Self::Ttl(_)
+                | Self::Dscp(_)
+                | Self::DscpDecap(_)
+                | Self::Ecn(_)
+                | Self::DontFragment(_)
+                | Self::Fragment(_)
+        )
+    }
+
     fn apply(&self, settings: &mut Settings, mode: Mode, outer: Family) {
         let (is_ipv6, is_gre) = (outer == Family::Ipv6, mode.is_gre());
+        if mode == Mode::Minimal && self.is_of_header() {
+            return;
+        }
         match self {
             Self::Mtu(mtu) => {
                 settings.mtu = mtu.number();

@@ -144,6 +144,7 @@ impl Mode {
     pub const fn outer(self) -> Option<Family> {
         match self {
             Self::Ipip
+            | Self::Minimal
             | Self::Sit
             | Self::Gre
             | Self::Gretap
@@ -408,6 +409,24 @@ pub enum InnerSource {
 impl Settings {
     /// Semantics of the profiles, one column each, for tunnels of a mode with `outer` outside.
     pub fn of(profile: Profile, mode: Mode, outer: Family) -> Self {
+        let settings = Self::of_any(profile, mode, outer);
+        if mode != Mode::Minimal {
+            return settings;
+        }
+        // The header is the sender's own, and a piece of a packet can't enter.
+        Self {
+            ttl: None,
+            dscp: None,
+            dscp_decap: DscpDecap::Keep,
+            ecn: Ecn::Normal,
+            dont_fragment: DontFragment::Inherit,
+            fragment: Fragment::Outer,
+            ..settings
+        }
+    }
+
+    /// The same, but for what follows from a mode that leaves no choice.
+    fn of_any(profile: Profile, mode: Mode, outer: Family) -> Self {
         let default_ttl = NonZeroU8::new(64);
         let native = Self {
             profile,

@@ -377,7 +377,7 @@ impl Said {
             encap: self
                 .encap
                 .or_else(|| defaults.encap.clone())
-                .filter(|_| !mode.is_overlay() && !mode.has_many_peers())
+                .filter(|_| !mode.is_overlay() && !mode.has_many_peers() && mode != Mode::Minimal)
                 .map(|e| Box::new(e.resolve(outer, profile))),
             overlay,
             frames: (payload == Payload::Ethernet).then(|| {
@@ -438,7 +438,7 @@ fn resolve_payload(mode: Mode, profile: Profile, payload: Option<Payload>) -> Pa
     // Others are refused, and stand for nothing meanwhile.
     let of_ip = payload.filter(|p| matches!(p, Payload::Ipip | Payload::Ip6ip | Payload::Any));
     match (mode, profile) {
-        (Mode::Ipip | Mode::Ipip6, _) => Payload::Ipip,
+        (Mode::Ipip | Mode::Minimal | Mode::Ipip6, _) => Payload::Ipip,
         (Mode::Ip6ip6 | Mode::SixRd | Mode::Isatap, _) => Payload::Ip6ip,
         (Mode::Mplsip | Mode::Mplsip6, _) => Payload::Mplsip,
         // iproute2 creates sit tunnels that carry everything.

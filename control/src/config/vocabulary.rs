@@ -111,7 +111,7 @@ pub(super) const ROUTE: &[Key] = &[
 pub(super) const NEXT_HOP: &[Key] = &[key("via"), key("port"), key("tunnel"), key("weight")];
 
 /// Modes of the vocabulary that this version does not terminate.
-const LATER_MODES: &[&str] = &["erspan", "ip6erspan", "vti", "vti6", "minimal"];
+const LATER_MODES: &[&str] = &["erspan", "ip6erspan", "vti", "vti6"];
 
 pub(super) const TUNNEL: &[Key] = &[
     key("profile"),

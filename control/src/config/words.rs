@@ -114,6 +114,8 @@ words!(
     Mode {
         /// IPv4 in IPv4 (RFC 2003).
         Ipip = "ipip",
+        /// IPv4 in IPv4 with one IPv4 header (RFC 2004).
+        Minimal = "minimal",
         /// IPv6 in IPv4 (RFC 4213), and what `payload` adds.
         Sit = "sit",
         /// IPv6 in IPv6 (RFC 2473).

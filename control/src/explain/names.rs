@@ -112,6 +112,7 @@ pub(super) fn protocol_name(number: u8) -> String {
         protocol::UDP => "UDP",
         protocol::IPV6 => "IPv6",
         protocol::GRE => "GRE",
+        protocol::MINIMAL => "minimal encapsulation",
         protocol::ESP => "ESP",
         protocol::ICMPV6 => "ICMPv6",
         protocol::MPLS => "MPLS",

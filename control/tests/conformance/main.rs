@@ -36,6 +36,7 @@ mod linux_mpls;
 mod linux_segments;
 mod lookup;
 mod loops;
+mod minimal;
 mod mpls;
 mod mss;
 mod mtu;

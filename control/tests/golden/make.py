@@ -8,9 +8,11 @@ frames are written down packet by packet. Run again, it makes the same files.
 
 import json
 import pathlib
+import struct
+from socket import inet_aton
 
 from scapy.all import (ARP, ICMP, IP, TCP, UDP, Ether, HBHOptUnknown, ICMPv6EchoReply,
-                       ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, PadN, PcapWriter, Raw)
+                       ICMPv6EchoRequest, IPOption, IPv6, IPv6ExtHdrDestOpt, PadN, PcapWriter, Raw, checksum)
 
 HERE = pathlib.Path(__file__).parent
 START = 1_700_000_000
@@ -195,6 +197,73 @@ routes:
     )
 
 
+def folded():
+    """Minimal encapsulation (RFC 2004), which scapy has no layer for: the forwarding header is packed here."""
+    config = """
+version: 1
+ports:
+  wan:
+    macaddress: "02:00:00:00:00:01"
+    addresses: [198.51.100.1/24]
+    neighbors: { 198.51.100.254: "02:00:00:00:00:fe" }
+  lan:
+    macaddress: "02:00:00:00:00:02"
+    addresses: [172.16.10.1/24]
+    neighbors: { 172.16.10.2: "02:00:00:00:00:05" }
+tunnels:
+  away:
+    mode: minimal
+    local: 198.51.100.1
+    remote: 203.0.113.1
+    inner-source: [152.16.10.0/24, 203.0.113.1/32]
+    routes: [152.16.10.0/24]
+routes:
+  - { to: default, via: 198.51.100.254 }
+"""
+    one, two, near, far = "172.16.10.2", "152.16.10.2", "198.51.100.1", "203.0.113.1"
+
+    def minimal(packet, source, target):
+        kept = inet_aton(packet.dst) + (b"" if packet.src == source else inet_aton(packet.src))
+        header = struct.pack("!BBH", packet.proto, 0x80 if packet.src != source else 0, 0) + kept
+        header = header[:2] + struct.pack("!H", checksum(header)) + header[4:]
+        whole = packet.copy()
+        payload = bytes(IP(bytes(packet)).payload)
+        whole.remove_payload()
+        whole.proto, whole.src, whole.dst = 55, source, target
+        return whole / Raw(header + payload)
+
+    def ping(ttl, **fields):
+        return IP(**({"src": one, "dst": two, "ttl": ttl, "flags": "DF", "id": 0x9D2A} | fields),
+                  proto=1) / ICMP(id=77, seq=1) / Raw(DATA)
+
+    def pong(ttl, source=two):
+        return IP(src=source, dst=one, ttl=ttl, id=0x51A3, tos=0xB9, proto=1) / ICMP(type=0, id=77, seq=1) / Raw(DATA)
+
+    stamps = [IPOption(b"\x44\x08\x05\x00\x00\x00\x00\x00")]
+    piece = ping(64, flags="MF")
+    wrong = bytearray(bytes(minimal(pong(60), far, near)))
+    wrong[24] ^= 1
+    story(
+        "folded",
+        config,
+        {
+            "lan": [(0, from_host(ping(64))), (1, from_host(ping(9, tos=0xB8, options=stamps))),
+                    (2, from_host(piece))],
+            "wan": [(3, from_router(minimal(pong(60), far, near))),
+                    (4, from_router(minimal(pong(60, far), far, near))),
+                    (5, from_router(IP(bytes(wrong))))],
+        },
+        {
+            "wan": [(0, to_router(minimal(ping(63), near, far))),
+                    (1, to_router(minimal(ping(8, tos=0xB8, options=stamps), near, far)))],
+            "lan": [(3, to_host(pong(59))), (4, to_host(pong(59, far)))],
+        },
+        {"away": {"rx_packets": 2, "rx_bytes": 168, "tx_packets": 2, "tx_bytes": 176,
+                  "tx_fragment": 1}},
+        {"minimal.bad_csum": 1},
+    )
+
+
 def backbone():
     """Both families over IPv6 with the encapsulation limit and a fixed flow label; a hub of two tunnels."""
     config = """
@@ -266,4 +335,5 @@ routes:
 if __name__ == "__main__":
     classic()
     islands()
+    folded()
     backbone()

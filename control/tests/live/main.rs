@@ -13,6 +13,7 @@
 mod appliance;
 mod capture;
 mod guest;
+mod minimal;
 mod network;
 mod replication;
 mod sites;

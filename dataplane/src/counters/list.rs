@@ -90,6 +90,7 @@ counters! {
     IfTxNoRemote: drop "if.tx_no_remote", "encap: no remote known";
     IfTxDown: drop "if.tx_down", "encap: tunnel is down";
     IfTxPayloadUnsupported: drop "if.tx_payload_unsupported", "encap: the tunnel does not carry this protocol";
+    IfTxFragment: drop "if.tx_fragment", "encap: piece of a packet, which minimal encapsulation can't carry";
     IfTxTooBig: drop "if.tx_too_big", "encap: packet larger than the tunnel's MTU";
     IfTxInnerFrag: event "if.tx_inner_frag", "encap: packets fragmented before encapsulation";
     IfTxOuterFrag: event "if.tx_outer_frag", "encap: packets fragmented after encapsulation";
@@ -138,6 +139,7 @@ counters! {
     TunBadOuterSrc: drop "tun.bad_outer_src", "tunnel packet from a source that no peer can have";
     TunOuterTtl: drop "tun.outer_ttl", "tunnel packet whose outer TTL is below min-outer-ttl";
     TunShimShort: drop "tun.shim_short", "tunnel packet too short for its encapsulation header";
+    MinimalBadCsum: drop "minimal.bad_csum", "checksum of a minimal forwarding header wrong";
     GreBadVersion: drop "gre.bad_version", "GRE packet of another version than 0";
     GreBadFlags: drop "gre.bad_flags", "GRE packet with routing or reserved bits that must be refused";
     GreBadCsum: drop "gre.bad_csum", "GRE checksum wrong";

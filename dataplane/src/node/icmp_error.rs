@@ -59,6 +59,15 @@ pub enum IcmpError {
 }
 
 impl IcmpError {
+    /// The same about a packet that was `len` bytes shorter before this node encapsulated it.
+    #[must_use]
+    pub const fn without(self, len: u16) -> Self {
+        match self {
+            Self::TooBig { mtu } => Self::TooBig { mtu: mtu.saturating_sub(len) },
+            other => other,
+        }
+    }
+
     /// Whether it tells a path MTU: these have a rate limit of their own.
     #[inline]
     pub const fn is_too_big(self) -> bool {

@@ -10,7 +10,7 @@ use super::icmp_error::{IcmpError, is_host_ipv4, is_host_ipv6};
 use super::options::{EncapLimit, Extensions, encap_limit};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
-use crate::wire::{icmp4, icmp6, protocol, read_u16, read_u32};
+use crate::wire::{icmp4, icmp6, minimal, protocol, read_u16, read_u32};
 
 /// What went wrong with a packet on its way to the far end of a tunnel, for both families alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +212,15 @@ impl<'a> Quote<'a> {
         Self { protocol: carried, overhead, inner, ..self }
     }
 
+    /// The same where a forwarding header of `len` bytes follows the outer header, which is the inner one folded (RFC
+    /// 2004): from there on, as it was quoted.
+    #[must_use]
+    pub fn folded(self, quoted: &'a [u8], len: usize) -> Self {
+        let overhead = u16::try_from(len).unwrap_or(u16::MAX);
+        let inner = quoted.get(..self.total_len.min(quoted.len())).unwrap_or(&[]);
+        Self { protocol: protocol::IPV4, overhead, inner, ..self }
+    }
+
     /// The packet inside. `None`: the quote ends before its header does.
     ///
     /// # Errors
@@ -281,6 +290,13 @@ impl Inner {
             is_enough: bytes.len() >= total_len.min(header_len + BEHIND_HEADER_MIN),
             is_icmp_error: is_first && kind.is_some_and(|&kind| icmp4::is_error(kind)),
         }))
+    }
+
+    /// Of a packet whose header is folded into that of `folded`, the beginning of one. `None`: too little is there.
+    pub fn of_folded(folded: &[u8]) -> Option<Self> {
+        let mut room = [0; ipv4::HEADER_LEN_MAX + BEHIND_HEADER_MIN];
+        let (len, _) = minimal::unfold(folded, &mut room)?;
+        Self::of_ipv4(room.get(..len)?).ok()?
     }
 
     fn of_ipv6(bytes: &[u8]) -> Option<Self> {

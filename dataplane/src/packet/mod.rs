@@ -69,6 +69,10 @@ impl Flags {
     /// It stands at a label, not at an IP header.
     pub const LABELLED: Self = Self(1 << 15);
 
+    /// The header that its sender knows is folded into the outermost one (RFC 2004), or into the one that stands
+    /// behind [`Metadata::encap_len`] bytes.
+    pub const FOLDED: Self = Self(1 << 13);
+
     /// Who sent it is not known, or not by an IP address: no error answers it.
     pub const UNANSWERED: Self = Self(1 << 14);
 

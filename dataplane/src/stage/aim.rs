@@ -10,12 +10,12 @@ use crate::interface::TunnelId;
 use crate::node::icmp_error::IcmpError;
 use crate::tables::soft_state::TunnelPath;
 use crate::tables::{NextHop, WayToPeer};
-use crate::tunnel::Tunnel;
 use crate::tunnel::peers::Peers;
 use crate::tunnel::remotes::Remote;
-use crate::tunnel::rewrite::{Patch, Rewrite};
+use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch, Rewrite};
 use crate::tunnel::size::Way;
-use crate::wire::ipv4;
+use crate::tunnel::{Tunnel, TunnelSetup};
+use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::witness::{Event, Hop, Witness};
 
@@ -50,6 +50,18 @@ impl Aim<'_> {
             }
         };
         self.peer.unwrap_or_else(usual)
+    }
+
+    /// Bytes that the outer IP header, and what belongs to it, make a packet longer; `limit`: an encapsulation limit
+    /// that the packet brings, which takes room where the tunnel does not add one by itself.
+    #[inline]
+    pub(super) fn outer_len(&self, packet: &[u8], setup: &TunnelSetup, limit: Option<u8>) -> usize {
+        let len = self.rewrite.len();
+        if setup.shim.is_minimal() && Ipv4::trusted(packet).source() == self.rewrite.local_ipv4() {
+            // The source stays where it is.
+            return 0;
+        }
+        len + if limit.is_some() && len == ipv6::HEADER_LEN { ENCAP_LIMIT_LEN } else { 0 }
     }
 
     /// Writes the outer IPv4 header to the start of `room`, as [`Rewrite::write_ipv4`] does.

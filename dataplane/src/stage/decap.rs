@@ -9,7 +9,7 @@ use super::policy::{
     check_destination_ipv4, check_destination_ipv6, check_source_ipv4, check_source_ipv6,
     is_duplicate_probe, is_link_local, is_martian_ipv4, is_martian_ipv6,
 };
-use super::{Round, Verdict, Verdicts, frame, judge_options};
+use super::{Round, Verdict, Verdicts, frame, judge_options, minimal};
 use crate::counters::Counter;
 use crate::interface::{Interface, TunnelId};
 use crate::node::options::is_extension;
@@ -133,7 +133,11 @@ fn strip_headers(
     if let Some(end) = shim.end(packet.data(), outer.header_len) {
         packet.truncate(end);
     }
-    packet.strip(outer.header_len + shim_len);
+    if shim.is_minimal() {
+        minimal::unfold(packet, outer.header_len);
+    } else {
+        packet.strip(outer.header_len + shim_len);
+    }
     Ok(carried)
 }
 

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use super::aim::{Aim, aim, aim_at_remote, underlay};
 use super::clamp::{clamp, clamp_in_frame};
 use super::inner::Inner;
-use super::{After, Round, Verdict, Verdicts, frame, remotes};
+use super::{After, Round, Verdict, Verdicts, frame, minimal, remotes};
 use crate::counters::Counter;
 use crate::interface::TunnelId;
 use crate::node::flow::flow_label;
@@ -16,7 +16,7 @@ use crate::tables::labels::Labels;
 use crate::tables::soft_state::TunnelPath;
 use crate::tunnel::lookup::Protocols;
 use crate::tunnel::mpls::class_of;
-use crate::tunnel::rewrite::{ENCAP_LIMIT_LEN, Patch};
+use crate::tunnel::rewrite::Patch;
 use crate::tunnel::size::{SizeLimits, Way};
 use crate::tunnel::{Tunnel, TunnelSetup, ecn};
 use crate::wire::ipv4::Ipv4;
@@ -115,7 +115,7 @@ fn put_inside(
     let setup = &tunnel.setup;
     let is_troubled = round.tables.soft_state.limit(aim.path) != u16::MAX;
     let way = aim.way(round);
-    let outer_len = aim.rewrite.len() + extra_header_len(tunnel, limit);
+    let outer_len = aim.outer_len(packet.data(), setup, limit);
     let overhead = inner.overhead(setup, outer_len);
     // Sizes are those of packets, also where these are in frames.
     let around = overhead.saturating_add(setup.link_header_len());
@@ -153,13 +153,17 @@ fn put_inside(
     }
     sizes.dont_fragment &= !matches!(fit, Fit::CutOutside);
     let patch = patch(packet.data(), tunnel, inner, (aim.numbers, sizes), round);
-    round.note(|| Event::Wrapped(wrapped(tunnel, id, aim, patch, inner, limit)));
     let hash = if setup.shim.udp.is_some() { inner.hash(packet.data(), round) } else { 0 };
     let front = Front { aim, len: outer_len, patch, limit, inner, hash };
+    round.note(|| Event::Wrapped(wrapped((tunnel, id), &front, overhead)));
     if front.write(packet, setup).is_none() {
         return Verdict::drop(Counter::PortNoMbuf);
     }
-    packet.meta.encap_len += overhead;
+    if setup.shim.is_minimal() && packet.meta.encap_len == 0 {
+        packet.meta.flags.set(Flags::FOLDED);
+    } else {
+        packet.meta.encap_len += overhead;
+    }
     packet.meta.flags.count_encap();
     if packet.path == Path::Forward {
         packet.path = Path::Encap;
@@ -193,6 +197,12 @@ impl Front<'_> {
         if self.inner.push_len != 0 {
             let room = packet.prepend(self.inner.push_len.into())?;
             setup.mpls.write(room, class_of(self.inner.tos));
+        }
+        if setup.shim.is_minimal() {
+            return minimal::fold(
+                packet,
+                (self.aim.rewrite.local_ipv4(), self.aim.rewrite.remote_ipv4()),
+            );
         }
         let shim_len = setup.shim.len();
         if shim_len != 0 {
@@ -247,13 +257,6 @@ fn leave(
     };
     round.count_event(Counter::IfTxOuterFrag, setup.slot);
     Verdict::Fragment { mtu: sizes.outer, then }
-}
-
-/// Bytes in front beyond the tunnel's own rewrite: the packet brings an encapsulation limit, and the
-/// tunnel does not add one by itself.
-#[inline]
-fn extra_header_len(tunnel: &Tunnel, limit: Option<u8>) -> usize {
-    if limit.is_some() && tunnel.rewrite.len() == ipv6::HEADER_LEN { ENCAP_LIMIT_LEN } else { 0 }
 }
 
 /// The rules about who may enter that are the same whatever it is; `carried`: that.
@@ -314,6 +317,10 @@ fn may_enter(
         }
         if destination >> 28 >= 0xe && !setup.multicast {
             return Err(Verdict::drop_in(Counter::IfTxPayloadUnsupported, id));
+        }
+        if setup.shim.is_minimal() && header.is_fragment() {
+            //= RFC 2004 §1: not for a packet that is a fragment, as there is no room to say so.
+            return Err(Verdict::drop_in(Counter::IfTxFragment, id));
         }
         return Ok(None);
     }
@@ -417,6 +424,9 @@ fn patch(
     round: &mut Round<'_, impl Witness>,
 ) -> Patch {
     let setup = &tunnel.setup;
+    if setup.shim.is_minimal() {
+        return minimal::patch(bytes);
+    }
     //= RFC 6040 §4.1: ECN comes from the inner packet, never from a configured DSCP byte.
     let field = setup.ecn.table()[usize::from(inner.tos & ecn::MASK)];
     let dscp = setup.dscp.map_or(inner.tos & !ecn::MASK, |dscp| dscp << 2);
@@ -466,14 +476,8 @@ fn tunnel_size(
 }
 
 /// The outer header and what it follows from, for who watches.
-fn wrapped(
-    tunnel: &Tunnel,
-    id: TunnelId,
-    aim: &Aim<'_>,
-    patch: Patch,
-    inner: Inner,
-    limit: Option<u8>,
-) -> Wrapped {
+fn wrapped((tunnel, id): (&Tunnel, TunnelId), front: &Front<'_>, overhead: u16) -> Wrapped {
+    let &Front { aim, patch, limit, inner, .. } = front;
     let setup = &tunnel.setup;
     let is_ipv4 = setup.outer == Family::Ipv4;
     let source = match setup.outer {
@@ -487,10 +491,7 @@ fn wrapped(
         destination: aim.remote(is_ipv4),
         sources: 1 + setup.more_locals.len(),
         is_ipv4,
-        overhead: aim.rewrite.len()
-            + extra_header_len(tunnel, limit)
-            + setup.shim.len()
-            + usize::from(inner.push_len),
+        overhead: overhead.into(),
         carried: inner.protocol,
         push: if inner.push_len == 0 { Labels::NONE } else { setup.mpls.push },
         inner_tos: inner.tos,

@@ -13,6 +13,7 @@ mod frame;
 pub mod identification;
 mod inner;
 pub mod label;
+mod minimal;
 pub mod policy;
 pub(crate) mod quoted;
 mod remotes;

@@ -134,12 +134,19 @@ impl<'a> Sent<'a> {
         let (id, tunnel) = find_tunnel(&quote, ingress, tables).ok_or_else(of_nobody)?;
         let headers = tunnel.setup.recognise(quote.protocol, quote.inner);
         let (len, carried) = headers.ok_or_else(of_nobody)?;
-        let quote = quote.behind(len, carried);
+        let is_folded = tunnel.setup.shim.is_minimal();
+        let (quote, inner) = if is_folded {
+            let quote = quote.folded(quoted, len);
+            (quote, Ok(Inner::of_folded(quote.inner)))
+        } else {
+            let quote = quote.behind(len, carried);
+            (quote, quote.inner())
+        };
         let rejected = Rejected(Some(tunnel));
         let path = tunnel
             .path_between(quote.source, quote.destination)
             .filter(|_| told.is_none_or(|told| told == quote.source));
-        let (Some(path), Ok(inner)) = (path, quote.inner()) else { return Err(rejected) };
+        let (Some(path), Ok(inner)) = (path, inner) else { return Err(rejected) };
         if inner.is_some_and(|inner| !came_through(&inner, id, tables)) {
             return Err(rejected);
         }

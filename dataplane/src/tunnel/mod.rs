@@ -10,6 +10,7 @@ mod geneve;
 pub mod gre;
 pub(crate) mod gue;
 pub mod lookup;
+mod minimal;
 pub mod mpls;
 mod outer;
 pub mod peers;
@@ -311,14 +312,20 @@ pub enum TunnelError {
     /// An outer address is of the family that the kind does not have.
     #[error("the outer addresses are not of the family that this kind of tunnel has outside")]
     Family,
+    /// Minimal encapsulation of something else than IPv4 in IPv4, or with a header of its own.
+    #[error("minimal encapsulation is for IPv4 in IPv4 alone, and the header is the sender's")]
+    NotMinimal,
 }
 
 impl Tunnel {
     /// Prepares a tunnel.
     ///
     /// # Errors
-    /// When an address does not fit the kind.
+    /// When an address, or what it carries, does not fit the kind.
     pub fn new(setup: TunnelSetup) -> Result<Self, TunnelError> {
+        if !setup.is_possible() {
+            return Err(TunnelError::NotMinimal);
+        }
         let rewrite_from = |local| {
             let mut rewrite = outer::rewrite(&setup, local)?;
             if let Some((shim, _)) = setup.shim.plain() {

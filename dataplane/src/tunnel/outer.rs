@@ -27,7 +27,8 @@ pub(super) fn rewrite(setup: &TunnelSetup, local: Option<IpAddr>) -> Result<Rewr
     match setup.outer {
         Family::Ipv4 => {
             let (local, remote) = (ipv4(local)?, ipv4(setup.remote)?);
-            Ok(Rewrite::ipv4(local, remote))
+            let rewrite = Rewrite::ipv4(local, remote);
+            Ok(if setup.shim.is_minimal() { rewrite.in_place() } else { rewrite })
         }
         Family::Ipv6 => {
             let (local, remote) = (ipv6(local)?, ipv6(setup.remote)?);

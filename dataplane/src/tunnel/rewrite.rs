@@ -9,6 +9,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use crate::wire::checksum::{fold, sum, sum_of_20};
 use crate::wire::ipv4::{self, Ipv4Fields};
 use crate::wire::ipv6::{self, Ipv6Fields};
+use crate::wire::minimal::SOURCE_LEN_U16;
 use crate::wire::{read_u32, read_u128, write_u16, write_u32};
 
 /// The most bytes that a plain packet has behind the outer header.
@@ -98,6 +99,12 @@ impl Rewrite {
         let mut bytes = [0; REWRITE_MAX];
         bytes[..ipv4::HEADER_LEN].copy_from_slice(&header);
         Self { sum: folded, len: 20, bytes }
+    }
+
+    /// The same for packets whose own header becomes the outer one: all that it puts in front of them is room for the
+    /// source that they had.
+    pub(super) fn in_place(self) -> Self {
+        Self { len: SOURCE_LEN_U16, ..self }
     }
 
     /// IPv6 outside; with `encap_limit`, a destination options header that carries it (RFC 2473

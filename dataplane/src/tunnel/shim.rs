@@ -3,12 +3,13 @@
 
 use super::gre::{self, Gre};
 use super::lookup::{Class, Label, Protocols};
+use super::minimal;
 use super::rewrite::PLAIN_SHIM_MAX;
 use super::udp::{Behind, Udp, UdpPorts};
 use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::wire::udp::{self, Datagram, UdpError};
-use crate::wire::{ethernet, mpls, protocol, read_u16};
+use crate::wire::{self, ethernet, mpls, protocol, read_u16};
 
 /// The most bytes that a plain frame has behind the outer header.
 pub const FRAME_SHIM_MAX: usize = 16;
@@ -30,6 +31,8 @@ pub enum Kind {
     None,
     /// A GRE header.
     Gre(Gre),
+    /// A minimal forwarding header: the packet's own header stands in front of it.
+    Minimal,
 }
 
 impl From<Kind> for Shim {
@@ -42,6 +45,12 @@ impl Shim {
     /// Whether there is nothing.
     pub const fn is_none(&self) -> bool {
         self.udp.is_none() && matches!(self.kind, Kind::None)
+    }
+
+    /// Whether a packet's own header becomes the outer one. No UDP goes with that.
+    #[inline]
+    pub const fn is_minimal(&self) -> bool {
+        matches!(self.kind, Kind::Minimal)
     }
 
     /// What every packet has, and how many bytes that is, if no more differs from packet to packet than this: in
@@ -117,6 +126,7 @@ impl Shim {
         match (&self.udp, &self.kind) {
             (None, Kind::None) => Label::NONE,
             (None, Kind::Gre(gre)) => Label::new(Class::Gre, 0, gre.input_key),
+            (_, Kind::Minimal) => Label::new(Class::Minimal, 0, None),
             (Some(udp), Kind::None) => Label::new(udp.class(false), udp.listens_at, udp.id()),
             (Some(udp), Kind::Gre(gre)) => {
                 Label::new(udp.class(true), udp.listens_at, gre.input_key)
@@ -155,6 +165,7 @@ impl Shim {
                 let (len, carried) = gre.judge(behind_udp, now)?;
                 Ok((udp_len + len, carried))
             }
+            Kind::Minimal => minimal::judge(behind_udp),
         }
     }
 
@@ -191,6 +202,8 @@ impl Shim {
         };
         match &self.kind {
             Kind::None => Some((udp_len, carried)),
+            Kind::Minimal if carried != protocol::MINIMAL => None,
+            Kind::Minimal => minimal::recognise(quoted),
             // So much is not quoted.
             Kind::Gre(gre) if carried == protocol::NO_NEXT_HEADER => {
                 Some((udp_len + gre.len(), carried))
@@ -209,6 +222,8 @@ impl Kind {
         match self {
             Self::None => 0,
             Self::Gre(gre) => gre.len(),
+            // Without the source, for which the outer header has room in place of its own.
+            Self::Minimal => wire::minimal::HEADER_LEN,
         }
     }
 
@@ -217,12 +232,14 @@ impl Kind {
         match self {
             Self::None => carried,
             Self::Gre(_) => protocol::GRE,
+            Self::Minimal => protocol::MINIMAL,
         }
     }
 
     fn write(&self, bytes: &mut [u8], carried: u8) {
         match self {
-            Self::None => {}
+            // Minimal headers are written where the packet's own is at hand.
+            Self::None | Self::Minimal => {}
             Self::Gre(gre) => gre.write(bytes, carried),
         }
     }
@@ -233,7 +250,12 @@ impl Kind {
 pub const fn is_shim(outer: u8) -> bool {
     matches!(
         outer,
-        protocol::IPV4 | protocol::IPV6 | protocol::GRE | protocol::UDP | protocol::MPLS
+        protocol::IPV4
+            | protocol::IPV6
+            | protocol::GRE
+            | protocol::MINIMAL
+            | protocol::UDP
+            | protocol::MPLS
     )
 }
 
@@ -262,6 +284,11 @@ impl Arrival {
             protocol::GRE => {
                 let (header, carries) = gre::read(packet.get(at..).unwrap_or(&[]))?;
                 Ok(Some(Self { label: Label::new(Class::Gre, 0, header.key), carries }))
+            }
+            protocol::MINIMAL => {
+                minimal::read(packet.get(at..).unwrap_or(&[]))?;
+                let label = Label::new(Class::Minimal, 0, None);
+                Ok(Some(Self { label, carries: Protocols::IPV4 }))
             }
             protocol::UDP if !ports.is_empty() => Self::read_udp(packet, at, ports),
             _ => {
@@ -324,6 +351,7 @@ pub fn inside<'p>(
 pub fn quoted_label(outer: u8, quoted: &[u8]) -> Option<Label> {
     match outer {
         protocol::GRE => Some(Label::new(Class::Gre, 0, gre::quoted_key(quoted).ok()?)),
+        protocol::MINIMAL => Some(Label::new(Class::Minimal, 0, None)),
         _ => None,
     }
 }

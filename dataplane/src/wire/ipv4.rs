@@ -10,6 +10,9 @@ pub const HEADER_LEN: usize = 20;
 /// The same, as lengths stand in headers.
 pub const HEADER_LEN_U16: u16 = 20;
 
+/// Bytes of a header with all the options that there is room for.
+pub const HEADER_LEN_MAX: usize = 60;
+
 /// Don't fragment.
 pub const DONT_FRAGMENT: u16 = 0x4000;
 /// More fragments follow.

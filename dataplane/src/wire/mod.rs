@@ -8,6 +8,7 @@ pub mod icmp4;
 pub mod icmp6;
 pub mod ipv4;
 pub mod ipv6;
+pub mod minimal;
 pub mod mld;
 pub mod mpls;
 pub mod nd;

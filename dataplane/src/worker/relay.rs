@@ -12,7 +12,7 @@ use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::device::Device;
 use crate::interface::Interface;
-use crate::node::icmp_error::IcmpError;
+use crate::node::icmp_error::{IPV4_MAX, IcmpError};
 use crate::node::icmp_relay::{Cause, UnderlayError, Words, plateau_below};
 use crate::packet::{Flags, Packet};
 use crate::stage::quoted::{Rejected, Sent, is_right, read};
@@ -21,6 +21,7 @@ use crate::tables::soft_state::PathMtu;
 use crate::tunnel::{DontFragment, Relayed, Tunnel};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
+use crate::wire::minimal::unfold;
 use crate::wire::{Family, protocol};
 use crate::witness::{Event, Witness};
 
@@ -32,6 +33,7 @@ const EXPIRY_MIN_S: u32 = 300;
 
 /// A sender that is to be told: of this packet, this, by the tunnel that sent it.
 struct Telling<'a> {
+    /// From its header on, or from the one into which that is folded, as the tunnel does it.
     inner: &'a [u8],
     error: IcmpError,
     tunnel: &'a Tunnel,
@@ -57,22 +59,40 @@ impl<D: Device, W: Witness> State<D, W> {
         }
         let (own, heard) = read(bytes, message);
         self.witness.note(|| Event::Heard(heard.map(|heard| heard.cause)));
-        let Some(mut heard) = heard else { return Ok(()) };
-        let mut told = Some(own);
-        for _ in 0..STEPS_MAX {
-            let step = self.take_step(heard, told.take(), packet.meta.ingress, tables, now);
-            let Some(Telling { inner, error, tunnel }) = step else { break };
-            if !is_from_here(inner, tables) {
-                if self.report(inner, error, Flags::NONE, tables, now) {
-                    self.witness.turn_to(packet);
-                    self.count_event(Counter::IfIcmpRelayed, Some(tunnel.setup.slot));
-                }
-                break;
-            }
-            // What was inside this tunnel is the outer packet of another of ours.
-            heard = UnderlayError { cause: Cause::from_error(error), quoted: inner };
+        if let Some(heard) = heard {
+            self.pass_on(packet, (heard, Some(own)), STEPS_MAX, tables, now);
         }
         Ok(())
+    }
+
+    /// Passes on what `packet` says, through as many tunnels as it has `steps`. `told`: see [`take_step`](Self::take_step).
+    fn pass_on(
+        &mut self,
+        packet: &Packet,
+        (heard, told): (UnderlayError<'_>, Option<IpAddr>),
+        steps: usize,
+        tables: &Tables,
+        now: Nanos,
+    ) {
+        let Some(steps) = steps.checked_sub(1) else { return };
+        let step = self.take_step(heard, told, packet.meta.ingress, tables, now);
+        let Some(Telling { inner, error, tunnel }) = step else { return };
+        let mut room = [0; IPV4_MAX];
+        let inner = if tunnel.setup.shim.is_minimal() {
+            let Some((len, _)) = unfold(inner, &mut room) else { return };
+            room.get(..len).unwrap_or(&[])
+        } else {
+            inner
+        };
+        if is_from_here(inner, tables) {
+            // What was inside this tunnel is the outer packet of another of ours.
+            let heard = UnderlayError { cause: Cause::from_error(error), quoted: inner };
+            return self.pass_on(packet, (heard, None), steps, tables, now);
+        }
+        if self.report(inner, error, Flags::NONE, tables, now) {
+            self.witness.turn_to(packet);
+            self.count_event(Counter::IfIcmpRelayed, Some(tunnel.setup.slot));
+        }
     }
 
     /// Finds the tunnel that sent what an error quotes, and learns from it. `told` is the address of

@@ -212,7 +212,7 @@ impl<D: Device, W: Witness> State<D, W> {
         let plan = Plan4::new(packet.data(), mtu).map_err(|_| Counter::PortOversize)?;
         for piece in plan.pieces() {
             let made = self.make(packet, |room| plan.write_piece(packet.data(), piece, room))?;
-            if packet.meta.encap_len == 0 {
+            if packet.meta.encap_len == 0 && !packet.meta.flags.has(Flags::FOLDED) {
                 self.count_event(Counter::Ip4FragCreated, None);
             }
             see(self, made);

@@ -13,6 +13,7 @@ use crate::stage::Verdict;
 use crate::tables::{NextHop, Tables};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
+use crate::wire::minimal::unfold;
 use crate::witness::{Event, Witness};
 
 impl<D: Device, W: Witness> State<D, W> {
@@ -35,6 +36,7 @@ impl<D: Device, W: Witness> State<D, W> {
 
     /// Tells the sender of a packet that it went no further, if it may be told. Says whether the
     /// error is on its way.
+    #[inline(never)]
     pub(super) fn answer(
         &mut self,
         packet: &Packet,
@@ -44,14 +46,31 @@ impl<D: Device, W: Witness> State<D, W> {
     ) -> bool {
         let encap_len = packet.meta.encap_len;
         let original = packet.data().get(usize::from(encap_len)..).unwrap_or(&[]);
-        let error = match error {
-            IcmpError::TooBig { mtu } => IcmpError::TooBig { mtu: mtu.saturating_sub(encap_len) },
-            other => other,
-        };
+        let error = error.without(encap_len);
         let flags = packet.meta.flags;
-        !flags.has(Flags::LOCAL)
-            && !flags.has(Flags::UNANSWERED)
-            && self.report(original, error, flags, tables, now)
+        if flags.has(Flags::LOCAL) || flags.has(Flags::UNANSWERED) {
+            return false;
+        }
+        if flags.has(Flags::FOLDED) {
+            return self.answer_folded(original, error, flags, tables, now);
+        }
+        self.report(original, error, flags, tables, now)
+    }
+
+    /// The same for a packet whose header is folded into that of `folded`.
+    #[cold]
+    fn answer_folded(
+        &mut self,
+        folded: &[u8],
+        error: IcmpError,
+        flags: Flags,
+        tables: &Tables,
+        now: Nanos,
+    ) -> bool {
+        let mut room = [0; icmp_error::IPV4_MAX];
+        let Some((len, added)) = unfold(folded, &mut room) else { return false };
+        let original = room.get(..len).unwrap_or(&[]);
+        self.report(original, error.without(added), flags, tables, now)
     }
 
     /// Tells the source of `original`, a packet or the beginning of one, what became of it. `flags` are

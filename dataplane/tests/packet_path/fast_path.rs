@@ -12,6 +12,7 @@ use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
 use adit_dataplane::tunnel::shim::Shim;
 use adit_dataplane::tunnel::{DontFragment, MssClamp, TunnelSetup};
+use adit_dataplane::wire::Family;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -28,6 +29,7 @@ use super::twins::{
 
 /// What each tunnel of an appliance is changed to.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 struct Tweak {
     ttl: Option<u8>,
     min_outer_ttl: u8,
@@ -48,6 +50,8 @@ struct Tweak {
     shim: Option<Shim>,
     /// In front of IP packets.
     push: Labels,
+    /// Nothing of the above that has its place in a header, but minimal encapsulation.
+    is_minimal: bool,
 }
 
 fn protocols() -> impl Strategy<Value = Protocols> {
@@ -101,6 +105,7 @@ fn tweak(of_shims: f64, service: Service) -> impl Strategy<Value = Tweak> {
         (
             prop::option::weighted(of_shims, shim(service)),
             prop::option::weighted(0.1, Just(labels(&[16, 17]))),
+            prop::bool::weighted(0.1),
         ),
     );
     (looks, any::<bool>(), ecn, dont_fragment, protocols, inner_source, more).prop_map(
@@ -108,7 +113,7 @@ fn tweak(of_shims: f64, service: Service) -> impl Strategy<Value = Tweak> {
             let (ttl, min_outer_ttl, dscp, has_dscp) = looks;
             let (flow_label, up, hairpin, mtu, latency, reassembly_seconds, mss, learnt, shim) =
                 more;
-            let (shim, push) = (shim.0, shim.1.unwrap_or_default());
+            let (shim, push, is_minimal) = (shim.0, shim.1.unwrap_or_default(), shim.2);
             Tweak {
                 ttl,
                 min_outer_ttl,
@@ -128,6 +133,7 @@ fn tweak(of_shims: f64, service: Service) -> impl Strategy<Value = Tweak> {
                 learnt,
                 shim,
                 push,
+                is_minimal,
             }
         },
     )
@@ -154,6 +160,10 @@ impl Tweak {
         setup.latency = self.latency;
         setup.reassembly_seconds = self.reassembly_seconds;
         setup.mss = self.mss;
+        if self.is_minimal && setup.outer == Family::Ipv4 && setup.peers.is_none() {
+            setup.put_labels(Labels::NONE);
+            setup.put_minimal();
+        }
     }
 }
 

@@ -272,6 +272,29 @@ pub(crate) fn in_pieces(packet: &[u8], cuts: &[usize], identification: u32) -> V
     starts.zip(ends).map(piece).collect()
 }
 
+/// What minimal encapsulation between two ends makes of an IPv4 packet (RFC 2004, figure 3).
+pub(crate) fn folded(packet: &[u8], local: &str, remote: &str) -> Vec<u8> {
+    let [local, remote] = [local, remote].map(|end| end.parse::<Ipv4Addr>().unwrap().octets());
+    let header_len = usize::from(packet[0] & 15) * 4;
+    let has_source = packet[12..16] != local;
+    let mut header = vec![packet[9], if has_source { 0x80 } else { 0 }, 0, 0];
+    header.extend(&packet[16..20]);
+    if has_source {
+        header.extend(&packet[12..16]);
+    }
+    let words = header.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+    let sum = words.fold(0, |sum, word| (sum + word) % 0xffff);
+    header[2..4].copy_from_slice(&(!u16::try_from(sum).unwrap()).to_be_bytes());
+    let mut whole = [&packet[..header_len], &header, &packet[header_len..]].concat();
+    let len = u16::try_from(whole.len()).unwrap();
+    whole[2..4].copy_from_slice(&len.to_be_bytes());
+    whole[9] = 55;
+    whole[12..16].copy_from_slice(&local);
+    whole[16..20].copy_from_slice(&remote);
+    mend_ipv4(&mut whole);
+    whole
+}
+
 /// Puts an extension header behind the header of an IPv6 packet. `header` is the whole extension
 /// header with any byte in first place, which becomes what followed before.
 pub(crate) fn with_extension(packet: &[u8], kind: u8, header: &[u8]) -> Vec<u8> {

@@ -19,6 +19,7 @@ mod frame_tunnels;
 mod isatap;
 mod label_stack;
 mod labels;
+mod minimal;
 mod mutation;
 mod nesting;
 mod ordinary;

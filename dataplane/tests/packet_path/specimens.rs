@@ -17,11 +17,13 @@ use adit_dataplane::tunnel::vxlan::Vxlan;
 use adit_dataplane::wire::ethernet::MacAddress;
 
 use super::appliance::{A, Blueprint, G_MAC, GUE, H_MAC, L, L_MAC, U, U_MAC};
-use super::frames::{Ip, as_piece, frame, frame_of, in_pieces, ip, with_extension, with_options};
+use super::frames::{
+    Ip, as_piece, folded, frame, frame_of, in_pieces, ip, with_extension, with_options,
+};
 use super::label_stack::{entry, labels, table};
 
 /// The peers, and what is behind each of their tunnels.
-pub(crate) const PEERS: [(&str, &str, &str, &str); 14] = [
+pub(crate) const PEERS: [(&str, &str, &str, &str); 15] = [
     ("198.51.100.1", "203.0.113.2", "10.2.0.0/16", "2001:db8:2::/48"),
     ("2001:db8:100::1", "2001:db8:200::2", "10.3.0.0/16", "2001:db8:3::/48"),
     // Cut after encapsulation, DF clear, larger than the underlay.
@@ -43,6 +45,8 @@ pub(crate) const PEERS: [(&str, &str, &str, &str); 14] = [
     // Behind labels, one with a GRE header in front of them.
     ("198.51.100.1", "203.0.113.14", "10.14.0.0/16", "2001:db8:e::/48"),
     ("2001:db8:100::1", "2001:db8:200::e", "10.15.0.0/16", "2001:db8:f::/48"),
+    // Minimal encapsulation, of IPv4 alone.
+    ("198.51.100.1", "203.0.113.15", "10.16.0.0/16", "2001:db8:10::/48"),
 ];
 
 /// The peers of tunnels that carry frames: in GRE, VXLAN and GENEVE. All frames leave by port A, and those that arrive
@@ -147,6 +151,10 @@ fn gue(carried: u8, more: &[u8], inner_len: usize) -> Vec<u8> {
 
 /// What a peer makes of a packet that it sends into its tunnel.
 fn wrapped(number: usize, outer: Ip, inner: &[u8]) -> Vec<u8> {
+    if number == 14 && inner[0] >> 4 == 4 {
+        let Ip { source, destination, .. } = outer;
+        return folded(inner, &source.to_string(), &destination.to_string());
+    }
     match shim(number, inner) {
         Some((protocol, header)) => outer.carrying(protocol, &[&header, inner].concat()),
         None => outer.around(inner),
@@ -194,6 +202,7 @@ pub(crate) fn crowded() -> Blueprint {
                 setup.protocols = setup.protocols.with(Protocols::MPLS);
                 setup.put_shim(Kind::Gre(Gre::default()).into());
             }
+            14 => setup.put_minimal(),
             _ => {}
         }
     }
@@ -202,6 +211,13 @@ pub(crate) fn crowded() -> Blueprint {
     plan.setup(1).mtu = 1452;
     plan.own("192.168.50.1");
     plan.own("2001:db8:50::1");
+    add_routes(&mut plan);
+    put_frames(&mut plan);
+    plan
+}
+
+/// To hosts that don't answer, to nowhere, and by two tunnels.
+fn add_routes(plan: &mut Blueprint) {
     plan.neighbor(L, "10.1.0.77", None);
     let silent = plan.neighbor(U, "198.51.100.77", None);
     plan.route("10.20.0.0/16", silent);
@@ -213,8 +229,6 @@ pub(crate) fn crowded() -> Blueprint {
     let group = plan.group(&ways);
     plan.route("10.24.0.0/16", group);
     plan.route("2001:db8:24::/48", group);
-    put_frames(&mut plan);
-    plan
 }
 
 /// Two tunnels and port L know the same labels.
@@ -319,7 +333,7 @@ fn outer(number: usize) -> Ip {
 }
 
 /// Where hosts on L send packets: behind every tunnel, to us, and to nowhere.
-const DESTINATIONS: [[&str; 2]; 24] = [
+const DESTINATIONS: [[&str; 2]; 25] = [
     ["10.2.0.8", "2001:db8:2::8"],
     ["10.3.0.8", "2001:db8:3::8"],
     ["10.4.0.8", "2001:db8:4::8"],
@@ -337,6 +351,7 @@ const DESTINATIONS: [[&str; 2]; 24] = [
     ["10.13.0.10", "3fff:db8:5efe::9"],
     ["10.14.0.8", "2001:db8:e::8"],
     ["10.15.0.8", "2001:db8:f::8"],
+    ["10.16.0.8", "2001:db8:10::8"],
     ["10.24.0.8", "2001:db8:24::8"],
     ["203.0.113.9", "2001:db8:200::9"],
     ["10.1.0.1", "2001:db8:1::1"],

@@ -164,7 +164,7 @@ fn other_modes(outer: Family) -> &'static str {
             "write an IPv4 address; ipip6, ip6ip6, any, ip6gre, ip6gretap and mplsip6 have IPv6 outside"
         }
         Family::Ipv6 => {
-            "write an IPv6 address; ipip, sit, gre, gretap, mplsip, 6rd and isatap have IPv4 outside"
+            "write an IPv6 address; ipip, minimal, sit, gre, gretap, mplsip, 6rd and isatap have IPv4 outside"
         }
     }
 }
@@ -310,6 +310,7 @@ struct Headers {
     udp: Option<(Option<UdpEncap>, u16)>,
     overlay: Option<Mode>,
     has_gre: bool,
+    is_minimal: bool,
     key: Option<u32>,
 }
 
@@ -319,6 +320,7 @@ impl Headers {
             udp: tunnel.udp_port().map(|port| (tunnel.encap.as_deref().map(|e| e.kind), port)),
             overlay: Some(tunnel.mode).filter(|mode| mode.is_overlay()),
             has_gre: tunnel.mode.is_gre(),
+            is_minimal: tunnel.mode == Mode::Minimal,
             key: match tunnel.overlay.as_deref() {
                 Some(overlay) => Some(overlay.id),
                 None => tunnel.keys.as_deref().and_then(|keys| keys.input),

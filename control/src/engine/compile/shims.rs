@@ -14,7 +14,11 @@ use crate::config::{Encap, Family, Mode, Overlay, ReceiveSequence, Tunnel, UdpEn
 
 /// The headers of a tunnel, without numbers for sequences.
 pub(super) fn shim(tunnel: &Tunnel) -> Shim {
-    let kind = if tunnel.mode.is_gre() { Kind::Gre(gre(tunnel)) } else { Kind::None };
+    let kind = match tunnel.mode {
+        Mode::Minimal => Kind::Minimal,
+        mode if mode.is_gre() => Kind::Gre(gre(tunnel)),
+        _ => Kind::None,
+    };
     Shim { udp: udp(tunnel), kind }
 }
 

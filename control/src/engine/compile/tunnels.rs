@@ -19,7 +19,7 @@ use adit_dataplane::tunnel::policy::{AddressSet, Ranges, SourceFilter};
 use adit_dataplane::tunnel::rewrite::ENCAP_LIMIT_LEN;
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::{DontFragment, MssClamp, RelayRules, Relayed, Tunnel, TunnelSetup};
-use adit_dataplane::wire::{ethernet, ipv4, ipv6};
+use adit_dataplane::wire::{ethernet, ipv4, ipv6, minimal};
 use ipnet::{IpNet, Ipv6Net};
 
 use super::base::{first_ipv4, first_ipv6, ipv4_net};
@@ -297,6 +297,8 @@ impl Compiler {
 /// Bytes that a tunnel puts in front of each packet; the header of the frame that this is in is among them.
 fn overhead_of(tunnel: &config::Tunnel) -> u16 {
     let outer = match tunnel.outer {
+        // Of a header, the source that it had.
+        Family::Ipv4 if tunnel.mode == config::Mode::Minimal => minimal::SOURCE_LEN,
         Family::Ipv4 => ipv4::HEADER_LEN,
         Family::Ipv6 if tunnel.settings.encap_limit.is_some() => ipv6::HEADER_LEN + ENCAP_LIMIT_LEN,
         Family::Ipv6 => ipv6::HEADER_LEN,

@@ -160,8 +160,9 @@ pub(super) fn wrapped(wrapped: &Wrapped, names: Names<'_>) -> Told {
     if patch.protocol != wrapped.carried {
         carried = format!("{carried} with {}", protocol_name(wrapped.carried));
     }
+    let added = if patch.protocol == protocol::MINIMAL { "more" } else { "in front" };
     let mut words =
-        format!("{source} > {destination}{choice}, {carried} inside, {overhead} bytes in front");
+        format!("{source} > {destination}{choice}, {carried} inside, {overhead} bytes {added}");
     for part in [
         push(wrapped),
         ecn(wrapped),
@@ -229,6 +230,13 @@ fn fragment(wrapped: &Wrapped) -> String {
     if !wrapped.is_ipv4 {
         let from = if wrapped.flow_label.is_some() { "configured" } else { "hash of the flow" };
         return format!("flow label {:#x} ({from})", patch.flow_label);
+    }
+    if patch.protocol == protocol::MINIMAL {
+        let is_set = if patch.dont_fragment { "set" } else { "clear" };
+        return format!(
+            "DF {is_set}, identification {:#06x}: the packet's own",
+            patch.identification
+        );
     }
     let mode = match wrapped.dont_fragment {
         DontFragment::Pmtudisc => "pmtudisc",

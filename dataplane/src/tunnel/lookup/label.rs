@@ -21,17 +21,28 @@ pub enum Class {
     Vxlan = 6,
     /// GENEVE.
     Geneve = 7,
+    /// Minimal encapsulation (RFC 2004).
+    Minimal = 8,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 7] =
-        [Self::Gre, Self::Fou, Self::FouGre, Self::Gue, Self::GueGre, Self::Vxlan, Self::Geneve];
+    pub const ALL: [Self; 8] = [
+        Self::Gre,
+        Self::Fou,
+        Self::FouGre,
+        Self::Gue,
+        Self::GueGre,
+        Self::Vxlan,
+        Self::Geneve,
+        Self::Minimal,
+    ];
 
     /// The protocol of the outer IP header.
     pub const fn outer_protocol(self) -> u8 {
         match self {
             Self::Gre => protocol::GRE,
+            Self::Minimal => protocol::MINIMAL,
             Self::Fou | Self::FouGre | Self::Gue | Self::GueGre | Self::Vxlan | Self::Geneve => {
                 protocol::UDP
             }
@@ -50,8 +61,8 @@ impl Class {
         match self {
             Self::Gre | Self::FouGre | Self::GueGre => Some(Self::Gre),
             Self::Fou | Self::Gue => None,
-            // Nobody has these without UDP.
-            Self::Vxlan | Self::Geneve => Some(self),
+            // Nobody has these without UDP, or with.
+            Self::Vxlan | Self::Geneve | Self::Minimal => Some(self),
         }
     }
 }
@@ -96,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_same_in_udp_and_without_are_told_from_what_is_something_else() {
-        use Class::{Fou, FouGre, Geneve, Gre, Gue, GueGre, Vxlan};
+        use Class::{Fou, FouGre, Geneve, Gre, Gue, GueGre, Minimal, Vxlan};
         for (one, other, expected) in [
             (Fou, None, true),
             (Gue, None, true),
@@ -108,6 +119,8 @@ mod tests {
             (Fou, Some(Gue), false),
             (Vxlan, None, false),
             (Geneve, Some(Gre), false),
+            (Minimal, None, false),
+            (Fou, Some(Minimal), false),
         ] {
             assert_eq!(one.differs_in_udp(other), expected, "{one:?} {other:?}");
         }

@@ -22,7 +22,11 @@ use crate::tunnel::shim::{inside, is_shim};
 use crate::wire::ethernet::{self, ether_type};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
+use crate::wire::minimal;
 use crate::wire::{protocol, read_u16, read_u32};
+
+/// Bytes of the ports behind an IP header.
+const PORTS_LEN: usize = 4;
 
 /// Packets in pieces that are remembered at a time.
 const NOTES: usize = 1024;
@@ -54,7 +58,10 @@ impl Flows {
             return None;
         }
         let packet = match read_u16(header, 12) {
-            ether_type::IPV4 => flow_in_ipv4(packet, tables)?,
+            ether_type::IPV4 => match flow_in_ipv4(packet, tables) {
+                Some(packet) => packet,
+                None => return hash_folded(packet, tables),
+            },
             ether_type::IPV6 => flow_in_ipv6(packet, tables)?,
             _ => return None,
         };
@@ -93,6 +100,20 @@ fn flow_in_ipv4<'a>(packet: &'a [u8], tables: &Tables) -> Option<&'a [u8]> {
         return None;
     }
     carried(packet, (ip.protocol(), ip.header_len()), tables)
+}
+
+/// The hash of the flow of a packet of minimal encapsulation to this node, whose header is unfolded for it; any other
+/// is ours to take in.
+#[inline(never)]
+fn hash_folded(packet: &[u8], tables: &Tables) -> Option<u64> {
+    let ip = Ipv4::trusted(Some(packet).filter(|all| all.len() >= ipv4::HEADER_LEN)?);
+    let is_ours = || tables.local.contains_ipv4(ip.destination());
+    if ip.protocol() != protocol::MINIMAL || ip.is_fragment() || packet[0] >> 4 != 4 || !is_ours() {
+        return None;
+    }
+    let mut room = [0; ipv4::HEADER_LEN_MAX + PORTS_LEN];
+    let (len, _) = minimal::unfold(packet, &mut room)?;
+    Some(tables.flow.hash(room.get(..len)?))
 }
 
 /// The same. A tunnel packet with extension headers to this node, such as a tunnel encapsulation

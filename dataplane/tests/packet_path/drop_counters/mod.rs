@@ -16,8 +16,8 @@ use super::overlay_counters;
 use devices::{device_cases, exchange_cases};
 use node::{delivery_cases, forwarding_cases, frame_cases, reassembly_cases};
 use tunnels::{
-    decap_cases, encap_cases, gre_cases, gue_cases, mpls_cases, outer_cases, relay_cases,
-    six_rd_cases,
+    decap_cases, encap_cases, gre_cases, gue_cases, minimal_cases, mpls_cases, outer_cases,
+    relay_cases, six_rd_cases,
 };
 
 pub(crate) const LOCAL: &str = "198.51.100.1";
@@ -109,6 +109,7 @@ fn every_counter_moves_for_its_reason_alone_and_none_is_left_out() {
         device_cases(),
         gre_cases(),
         gue_cases(),
+        minimal_cases(),
         mpls_cases(),
         overlay_counters::cases(),
         six_rd_cases(),

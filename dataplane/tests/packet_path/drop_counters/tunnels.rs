@@ -43,6 +43,17 @@ pub(super) fn gre_cases() -> Vec<Case> {
     ]
 }
 
+/// The rules of minimal encapsulation.
+pub(super) fn minimal_cases() -> Vec<Case> {
+    let minimal: Change = |plan| plan.setup(0).put_minimal();
+    let piece = as_piece(&inward().udp(84), 0, true);
+    let wrong = ip(REMOTE, LOCAL).carrying(protocol::MINIMAL, &[17, 0, 1, 2, 10, 1, 0, 5]);
+    vec![
+        case("if.tx_fragment", &[], minimal, host(&piece)),
+        case("minimal.bad_csum", &[], minimal, router(&wrong)),
+    ]
+}
+
 /// The rules of GUE headers, and of what is bare or in UDP where the other is expected.
 pub(super) fn gue_cases() -> Vec<Case> {
     let packet = outward().udp(84);

@@ -105,6 +105,33 @@ fn a_tunnel_packet_goes_with_the_packet_inside() {
 }
 
 #[test]
+fn a_packet_of_minimal_encapsulation_goes_with_the_one_that_it_was() {
+    let folded = |inner: &[u8], source: [u8; 4]| {
+        // RFC 2004, figure 3: with the source of the sender.
+        let mut header = [&[17, 0x80, 0, 0], &inner[16..20], &inner[12..16]].concat();
+        let words = header.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+        let sum = words.fold(0, |sum, word| (sum + word) % 0xffff);
+        header[2..4].copy_from_slice(&(!u16::try_from(sum).unwrap()).to_be_bytes());
+        let payload = [&header, &inner[20..]].concat();
+        let len = u16::try_from(payload.len()).unwrap();
+        let mut outer = Ipv4Header::new(len, 64, IpNumber(55), source, OURS4).unwrap();
+        outer.header_checksum = outer.calc_header_checksum();
+        [&outer.to_bytes()[..], &payload].concat()
+    };
+    for port in 0..50 {
+        let inner = udp((port, 53), 30);
+        assert_eq!(hash(&folded(&inner, PEER4)), hash(&inner));
+    }
+    let whole = folded(&udp((1, 2), 30), PEER4);
+    for len in 14..whole.len() - 30 {
+        let _ = hash(&whole[..len]);
+    }
+    let mut wrong = whole;
+    wrong[22] ^= 1;
+    assert_eq!(hash(&wrong), None, "nobody's flow");
+}
+
+#[test]
 fn a_tunnel_packet_with_an_encapsulation_limit_is_looked_into() {
     let inner = udp((40_000, 53), 30);
     let mut packet = tunnel6(&inner);
