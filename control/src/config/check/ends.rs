@@ -11,7 +11,7 @@ use super::super::tunnel::{Family, Tunnel};
 use super::super::tunnels::TunnelDraft;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
 use super::{Drafts, Holder, Misspelled, Names, frames, many_peers, remotes, udp};
-use crate::config::{Mode, UdpEncap};
+use crate::config::{Mode, ReceiveSequence, UdpEncap};
 use crate::yaml::Mark;
 
 /// RFC 8200 §5.
@@ -29,6 +29,7 @@ pub(super) fn check(
         check_link(report, draft, names, misspelled);
         check_mtu(report, draft);
         warn_of_reordering(report, draft);
+        warn_of_many_counts(report, draft);
         if draft.is_broken {
             continue;
         }
@@ -96,6 +97,22 @@ fn warn_of_reordering(report: &mut Report, draft: &TunnelDraft<'_>) {
         report
             .warn(place, mark, MistakeKind::DoesNotApply, message)
             .advise("write dscp: and one for all, if the peer drops what is late");
+    });
+}
+
+/// Peers count on their own, and a tunnel has one count.
+fn warn_of_many_counts(report: &mut Report, draft: &TunnelDraft<'_>) {
+    let tunnel = &draft.tunnel;
+    let drops_old = tunnel.settings.receive_sequence == ReceiveSequence::DropOld;
+    if !drops_old || !tunnel.settings.unsafe_any_peer || report.is_full_of_warnings() {
+        return;
+    }
+    draft.written.spot(report).at("receive-sequence", |place, mark| {
+        let message = "numbers of all peers are held against one count: what one sends makes \
+                       packets of the others late, and they are dropped";
+        report
+            .warn(place, mark, MistakeKind::DoesNotApply, message)
+            .advise("write receive-sequence: ignore, or a tunnel for each peer");
     });
 }
 

@@ -13,6 +13,7 @@ use super::Drafts;
 pub(super) fn check(report: &mut Report, draft: &TunnelDraft<'_>) {
     let tunnel = &draft.tunnel;
     check_overlay(report, draft);
+    warn_of_idle(report, draft);
     let Some(encap) = tunnel.encap.as_deref() else { return };
     let wrong = if encap.kind == UdpEncap::Fou && carries(tunnel).is_none() {
         Some((
@@ -54,6 +55,41 @@ fn check_overlay(report: &mut Report, draft: &TunnelDraft<'_>) {
             "write udp-checksum: yes, or udp6-zero-tx: yes where the peer accepts none (RFC 6935)",
         );
     });
+}
+
+/// Settings about checksums that change nothing. What is said for all tunnels is for those in UDP.
+fn warn_of_idle(report: &mut Report, draft: &TunnelDraft<'_>) {
+    let (tunnel, settings) = (&draft.tunnel, &draft.tunnel.settings);
+    let overlay = tunnel.overlay.as_deref().map(|overlay| overlay.checksum);
+    // `None`: it is not in UDP; else whether what it sends has sums.
+    let sums = tunnel.encap.as_deref().map(|encap| encap.checksum).or(overlay);
+    let idle = [
+        ("udp6-zero-tx", settings.udp6_zero_tx && sums != Some(false)),
+        ("udp6-zero-rx", settings.udp6_zero_rx && sums.is_none()),
+    ];
+    for (key, _) in idle.into_iter().filter(|(_, is_idle)| *is_idle) {
+        if report.is_full_of_warnings() {
+            return;
+        }
+        let spot = draft.written.spot(report);
+        if spot.node.entry(key).is_none() {
+            continue;
+        }
+        let (message, advice) = if sums.is_none() {
+            (
+                "it is about checksums of UDP, and this tunnel is in none",
+                "write encap:, or leave it out",
+            )
+        } else {
+            (
+                "it allows to send without checksums, and this tunnel sends them",
+                "leave it out, or write checksum: no in encap, or udp-checksum: no",
+            )
+        };
+        spot.at(key, |place, mark| {
+            report.warn(place, mark, MistakeKind::DoesNotApply, message).advise(advice);
+        });
+    }
 }
 
 fn carries_ip(tunnel: &Tunnel) -> bool {

@@ -258,6 +258,7 @@ impl Compiler {
             self.hold_gateways(route)?;
         }
         self.hold_gateways_of_ports(store)?;
+        self.sequences.retain(|id| store.tunnel(id).is_some());
         for (id, tunnel) in store.tunnels() {
             self.hold_gateways_of_labels(labels::arriving(tunnel))?;
             self.add_locals(tunnel);
@@ -512,6 +513,11 @@ impl Compiler {
             sequences: sequences.clone(),
             stations: stations.clone(),
         }
+    }
+
+    /// The numbers that tunnels give their packets.
+    pub(super) fn sequences(&mut self) -> &mut SequenceNumbers {
+        &mut self.sequences
     }
 
     /// The paths that tunnels take.

@@ -38,6 +38,21 @@ impl SequenceNumbers {
         }
     }
 
+    /// Forgets those of tunnels that are not there any more, so that nobody else begins with them.
+    pub(super) fn retain(&mut self, is_there: impl Fn(TunnelId) -> bool) {
+        self.0.retain(|&id, _| is_there(id));
+    }
+
+    /// Those of some tunnels, for [`put_back`](Self::put_back).
+    pub(in super::super) fn some(&self, ids: impl Iterator<Item = TunnelId>) -> Self {
+        Self(ids.filter_map(|id| Some((id, self.0.get(&id)?.clone()))).collect())
+    }
+
+    /// Has those of tunnels that were `known` be theirs again.
+    pub(in super::super) fn put_back(&mut self, known: Self) {
+        self.0.extend(known.0);
+    }
+
     /// Those of a tunnel.
     pub(super) fn of(&self, id: TunnelId) -> Option<Arc<Sequences>> {
         self.0.get(&id).map(|numbered| Arc::clone(&numbered.sequences))
@@ -76,6 +91,22 @@ routes: [{{ to: default, via: 198.51.100.254 }}]
         let first = numbers.of(ID).expect("it numbers its packets");
         numbers.keep(ID, Some(after));
         Arc::ptr_eq(&first, &numbers.of(ID).expect("it numbers its packets"))
+    }
+
+    #[test]
+    fn a_change_that_is_taken_back_leaves_the_numbers_as_they_were() {
+        let (known, other) = (gre("203.0.113.2", ", key: 7"), gre("203.0.113.2", ", key: 8"));
+        for change in [Some(&other), None] {
+            let mut numbers = SequenceNumbers::default();
+            numbers.keep(ID, Some(&known));
+            let first = numbers.of(ID).expect("it numbers its packets");
+            let before = numbers.some([ID, TunnelId(4)].into_iter());
+            numbers.keep(ID, change);
+            numbers.put_back(before);
+            numbers.keep(ID, Some(&known));
+            assert!(Arc::ptr_eq(&first, &numbers.of(ID).expect("they are back")));
+            assert!(numbers.of(TunnelId(4)).is_none());
+        }
     }
 
     #[test]
