@@ -100,7 +100,8 @@ impl Case {
             cases.extend([of(0, Between::Gre), of(0, Between::KeyedGre), of(1, Between::Gre)]);
             cases.extend([of(2, Between::Gre), of(3, Between::KeyedGre), of(0, Between::Fou)]);
             cases.extend([of(0, Between::BareFou), of(2, Between::Fou), of(0, Between::Gue)]);
-            cases.extend([of(3, Between::Gue), of(0, Between::Mpls), of(0, Between::Minimal)]);
+            cases.extend([of(3, Between::Gue), of(0, Between::FouGre), of(0, Between::Mpls)]);
+            cases.push(of(0, Between::Minimal));
             cases.push(Self { tunnels: 1, ..of(1, Between::SixRd) });
             let frames = [Between::Gretap, Between::Vxlan, Between::Geneve];
             cases.extend(frames.map(|between| {
@@ -281,12 +282,13 @@ impl Case {
                 let key = Some(Between::KEY);
                 Kind::Gre(Gre { output_key: key, input_key: key, ..Gre::default() }).into()
             }
-            Between::Fou | Between::BareFou | Between::Gue | Between::Vxlan | Between::Geneve => {
+            _ => {
                 let id = Between::NETWORK.into();
                 let header = match self.between {
                     Between::Gue => UdpHeader::Gue,
                     Between::Vxlan => UdpHeader::Vxlan(Vxlan { id, is_strict: false }),
                     Between::Geneve => UdpHeader::Geneve { id },
+                    Between::FouGre => UdpHeader::Fou { carries: protocol::GRE },
                     _ => UdpHeader::Fou { carries: protocol::IPV4 },
                 };
                 let udp = Udp {
@@ -297,7 +299,9 @@ impl Case {
                     needs_no_checksum: false,
                     header,
                 };
-                Shim { udp: Some(udp), kind: Kind::None }
+                let has_gre = self.between == Between::FouGre;
+                let kind = if has_gre { Kind::Gre(Gre::default()) } else { Kind::None };
+                Shim { udp: Some(udp), kind }
             }
         }
     }

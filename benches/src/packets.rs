@@ -73,6 +73,8 @@ pub enum Between {
     BareFou,
     /// UDP, and a GUE header that says what follows.
     Gue,
+    /// UDP, which says by its port that a GRE header follows.
+    FouGre,
     /// A minimal forwarding header, in front of which is the packet's own.
     Minimal,
     /// An MPLS label.
@@ -104,6 +106,7 @@ impl Between {
             Self::Fou => "fou ",
             Self::BareFou => "fou no sum ",
             Self::Gue => "gue ",
+            Self::FouGre => "fou gre ",
             Self::Minimal => "minimal ",
             Self::Mpls => "mpls ",
             Self::Gretap => "gretap ",
@@ -136,6 +139,7 @@ impl Between {
             // Label 100, the last one, TTL 64.
             Self::Mpls => (137, vec![0x00, 0x06, 0x41, 64]),
             Self::Gue => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 0, protocol, 0, 0]),
+            Self::FouGre => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 0, 0, kind[0], kind[1]]),
             Self::Gretap => (47, vec![0, 0, 0x65, 0x58]),
             Self::Vxlan => {
                 (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, Self::NETWORK, 0])
@@ -224,7 +228,7 @@ pub fn outward(families: Families, between: Between, number: u32) -> Vec<u8> {
     } else {
         (packet6(remote6(number), LOCAL6, protocol, &inside), 40)
     };
-    if matches!(between, Between::Fou | Between::Gue | Between::Geneve) {
+    if matches!(between, Between::Fou | Between::Gue | Between::FouGre | Between::Geneve) {
         set_checksum(&mut packet, at);
     }
     packet

@@ -43,6 +43,12 @@ pub(super) fn cover_ipv4<const INNER: usize, const BEHIND: u8>(
         with_ipv4::<INNER, UDP, 12, 32>(packet, tunnel, inner, link, round)
     } else if BEHIND == UDP {
         with_ipv4::<INNER, UDP, 8, 28>(packet, tunnel, inner, link, round)
+    } else if BEHIND == GRE_IN_UDP {
+        match tunnel.setup.shim.len() {
+            12 => with_ipv4::<INNER, GRE_IN_UDP, 12, 32>(packet, tunnel, inner, link, round),
+            16 => with_ipv4::<INNER, GRE_IN_UDP, 16, 36>(packet, tunnel, inner, link, round),
+            _ => with_ipv4::<INNER, GRE_IN_UDP, 20, 40>(packet, tunnel, inner, link, round),
+        }
     } else if facts.has(Facts::SHIM_OF_4) {
         with_ipv4::<INNER, GRE, 4, 24>(packet, tunnel, inner, link, round)
     } else {
@@ -66,6 +72,12 @@ pub(super) fn cover_ipv6<const INNER: usize, const BEHIND: u8>(
         with_ipv6::<INNER, UDP, 12, 52>(packet, tunnel, inner, link, round)
     } else if BEHIND == UDP {
         with_ipv6::<INNER, UDP, 8, 48>(packet, tunnel, inner, link, round)
+    } else if BEHIND == GRE_IN_UDP {
+        match tunnel.setup.shim.len() {
+            12 => with_ipv6::<INNER, GRE_IN_UDP, 12, 52>(packet, tunnel, inner, link, round),
+            16 => with_ipv6::<INNER, GRE_IN_UDP, 16, 56>(packet, tunnel, inner, link, round),
+            _ => with_ipv6::<INNER, GRE_IN_UDP, 20, 60>(packet, tunnel, inner, link, round),
+        }
     } else if facts.has(Facts::SHIM_OF_4) {
         with_ipv6::<INNER, GRE, 4, 44>(packet, tunnel, inner, link, round)
     } else {
@@ -77,6 +89,8 @@ pub(super) fn cover_ipv6<const INNER: usize, const BEHIND: u8>(
 pub(super) const NOTHING: u8 = 0;
 pub(super) const GRE: u8 = protocol::GRE;
 pub(super) const UDP: u8 = protocol::UDP;
+/// UDP, and what makes it GRE in UDP.
+pub(super) const GRE_IN_UDP: u8 = protocol::NO_NEXT_HEADER;
 
 /// Puts a new Ethernet header, an IPv4 header and `SHIM` bytes of `BEHIND`, together with IPv4 `FRONT`, in front of a
 /// packet that stands at its old Ethernet header.
@@ -102,7 +116,7 @@ fn with_ipv4<const INNER: usize, const BEHIND: u8, const SHIM: usize, const FRON
             inner_len: inner.total_len + shim_len::<SHIM>(),
             tos: plain.tos.apply(inner.tos),
             ttl: plain.ttl.apply(inner.ttl),
-            protocol: if BEHIND == NOTHING { inner.protocol } else { BEHIND },
+            protocol: outer_protocol::<BEHIND>(inner),
             identification,
             fragment: inner.fragment,
         },
@@ -110,11 +124,12 @@ fn with_ipv4<const INNER: usize, const BEHIND: u8, const SHIM: usize, const FRON
     decrement::<INNER>(rest);
     if BEHIND == GRE {
         shim.copy_from_slice(gre_header::<INNER, SHIM>(&mut tunnel.rewrite.shim::<20>()));
-    } else if BEHIND == UDP {
+    } else if BEHIND != NOTHING {
         let template = tunnel.rewrite.shim::<20>();
         let hash = if has_source(template) { 0 } else { hash::<INNER>(rest, round) };
         let datagram = Datagram { template, hash, addresses: tunnel.rewrite.addresses_ipv4() };
-        shim.copy_from_slice(&datagram.header::<INNER, SHIM>(rest, inner, plain.facts));
+        let behind = behind_udp::<BEHIND, SHIM>(tunnel, inner);
+        shim.copy_from_slice(&datagram.header::<INNER, SHIM>(rest, inner, plain.facts, behind));
     }
     Some(())
 }
@@ -131,34 +146,57 @@ fn with_ipv6<const INNER: usize, const BEHIND: u8, const SHIM: usize, const FRON
     let plain = &tunnel.plain;
     let (front, rest) = link_header::<FRONT>(packet, inner, link, ether_type::IPV6)?;
     let (outer, shim) = front.split_first_chunk_mut()?;
-    let flow = if BEHIND == UDP { hash::<INNER>(rest, round) } else { 0 };
-    let label = || flow_label(if BEHIND == UDP { flow } else { hash::<INNER>(rest, round) });
+    let is_udp = BEHIND == UDP || BEHIND == GRE_IN_UDP;
+    let flow = if is_udp { hash::<INNER>(rest, round) } else { 0 };
+    let label = || flow_label(if is_udp { flow } else { hash::<INNER>(rest, round) });
     tunnel.rewrite.write_plain_ipv6(
         outer,
         OuterIpv6 {
             inner_len: inner.total_len + shim_len::<SHIM>(),
             traffic_class: plain.tos.apply(inner.tos),
             hop_limit: plain.ttl.apply(inner.ttl),
-            next_header: if BEHIND == NOTHING { inner.protocol } else { BEHIND },
+            next_header: outer_protocol::<BEHIND>(inner),
             flow_label: plain.outer_flow_label(label),
         },
     );
     decrement::<INNER>(rest);
     if BEHIND == GRE {
         shim.copy_from_slice(gre_header::<INNER, SHIM>(&mut tunnel.rewrite.shim::<40>()));
-    } else if BEHIND == UDP {
+    } else if is_udp {
         let template = tunnel.rewrite.shim::<40>();
         let datagram =
             Datagram { template, hash: flow, addresses: tunnel.rewrite.addresses_ipv6() };
-        shim.copy_from_slice(&datagram.header::<INNER, SHIM>(rest, inner, plain.facts));
+        let behind = behind_udp::<BEHIND, SHIM>(tunnel, inner);
+        shim.copy_from_slice(&datagram.header::<INNER, SHIM>(rest, inner, plain.facts, behind));
     }
     Some(())
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "at most 12")]
+#[expect(clippy::cast_possible_truncation, reason = "at most 20")]
 const fn shim_len<const SHIM: usize>() -> u16 {
     SHIM as u16
+}
+
+#[inline]
+const fn outer_protocol<const BEHIND: u8>(inner: Inner) -> u8 {
+    match BEHIND {
+        NOTHING => inner.protocol,
+        GRE_IN_UDP => protocol::UDP,
+        other => other,
+    }
+}
+
+/// What follows a UDP header, as it stands in memory: GUE where `SHIM` has room for it, or what makes it GRE in UDP.
+#[inline]
+fn behind_udp<const BEHIND: u8, const SHIM: usize>(tunnel: &Tunnel, inner: Inner) -> u128 {
+    if BEHIND == GRE_IN_UDP {
+        u128::from_le_bytes(tunnel.setup.shim.plain_behind_udp(inner.protocol))
+    } else if SHIM > udp::HEADER_LEN {
+        u32::from_le_bytes([0, inner.protocol, 0, 0]).into()
+    } else {
+        0
+    }
 }
 
 /// Takes one off the TTL or hop limit of a packet whose header has `INNER` bytes.
@@ -202,27 +240,27 @@ struct Datagram {
 }
 
 impl Datagram {
-    /// The header in front of a packet that is as it is to be sent, and whose header has `INNER` bytes; with a GUE
-    /// header where there is room for one.
+    /// The header in front of a packet that is as it is to be sent, and whose header has `INNER` bytes; with as much of
+    /// `behind` as there is room for.
     #[inline]
     fn header<const INNER: usize, const SHIM: usize>(
         &self,
         packet: &[u8],
         inner: Inner,
         facts: Facts,
+        behind: u128,
     ) -> [u8; SHIM] {
         let len = (inner.total_len + shim_len::<SHIM>()).swap_bytes();
         let mut header = u64::from_le_bytes(self.template) | u64::from(len) << 32;
         if !has_source(self.template) {
             header |= u64::from(port_of(self.hash).swap_bytes());
         }
-        let gue = [0, inner.protocol, 0, 0];
         if facts.has(Facts::UDP_CHECKSUM) {
-            let gue = if SHIM > udp::HEADER_LEN { u32::from_le_bytes(gue) } else { 0 };
             let protocol = u16::from(protocol::UDP).swap_bytes();
             let start = self.addresses
                 + u128::from(header)
-                + u128::from(gue)
+                + (behind & u128::from(u64::MAX))
+                + (behind >> 64)
                 + u128::from(protocol)
                 + u128::from(len);
             // A sound IPv4 header sums to nothing.
@@ -234,11 +272,9 @@ impl Datagram {
             header |= u64::from(sent) << 48;
         }
         let mut bytes = [0; SHIM];
-        let (first, behind) = bytes.split_at_mut(udp::HEADER_LEN);
+        let (first, rest) = bytes.split_at_mut(udp::HEADER_LEN);
         first.copy_from_slice(&header.to_le_bytes());
-        if SHIM > udp::HEADER_LEN {
-            behind.copy_from_slice(&gue);
-        }
+        rest.copy_from_slice(&behind.to_le_bytes()[..SHIM - udp::HEADER_LEN]);
         bytes
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use super::counting::{NEAR_TUNNELS, prefetch_counters};
-use super::cover::{GRE, Inner, NOTHING, UDP, cover_ipv4, cover_ipv6};
+use super::cover::{GRE, GRE_IN_UDP, Inner, NOTHING, UDP, cover_ipv4, cover_ipv6};
 use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::link::{LastLink, Link};
 use super::list::{List, see_to_each};
@@ -79,6 +79,17 @@ fn enter_one_in_udp_ipv4(
     enter_one_ipv4::<UDP>(packet, id, last, round)
 }
 
+/// The same with GRE in UDP.
+#[inline(never)]
+fn enter_one_in_gre_in_udp_ipv4(
+    packet: &mut Packet,
+    id: TunnelId,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    enter_one_ipv4::<GRE_IN_UDP>(packet, id, last, round)
+}
+
 #[inline]
 fn enter_one_ipv4<const BEHIND: u8>(
     packet: &mut Packet,
@@ -88,8 +99,10 @@ fn enter_one_ipv4<const BEHIND: u8>(
 ) -> Option<Outcome> {
     let tunnel = round.tables.tunnel(id)?;
     if BEHIND == NOTHING && tunnel.plain.facts.has_some(Facts::ANY_SHIM) {
-        return if tunnel.plain.facts.has(Facts::IN_UDP) {
+        return if tunnel.plain.facts.has(Facts::IP_IN_UDP) {
             enter_one_in_udp_ipv4(packet, id, last, round)
+        } else if tunnel.plain.facts.has(Facts::IN_UDP) {
+            enter_one_in_gre_in_udp_ipv4(packet, id, last, round)
         } else {
             enter_one_in_gre_ipv4(packet, id, last, round)
         };
@@ -141,6 +154,17 @@ fn enter_one_in_udp_ipv6(
     enter_one_ipv6::<UDP>(packet, id, last, round)
 }
 
+/// The same with GRE in UDP.
+#[inline(never)]
+fn enter_one_in_gre_in_udp_ipv6(
+    packet: &mut Packet,
+    id: TunnelId,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    enter_one_ipv6::<GRE_IN_UDP>(packet, id, last, round)
+}
+
 #[inline]
 fn enter_one_ipv6<const BEHIND: u8>(
     packet: &mut Packet,
@@ -150,8 +174,10 @@ fn enter_one_ipv6<const BEHIND: u8>(
 ) -> Option<Outcome> {
     let tunnel = round.tables.tunnel(id)?;
     if BEHIND == NOTHING && tunnel.plain.facts.has_some(Facts::ANY_SHIM) {
-        return if tunnel.plain.facts.has(Facts::IN_UDP) {
+        return if tunnel.plain.facts.has(Facts::IP_IN_UDP) {
             enter_one_in_udp_ipv6(packet, id, last, round)
+        } else if tunnel.plain.facts.has(Facts::IN_UDP) {
+            enter_one_in_gre_in_udp_ipv6(packet, id, last, round)
         } else {
             enter_one_in_gre_ipv6(packet, id, last, round)
         };

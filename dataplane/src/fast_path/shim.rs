@@ -1,5 +1,5 @@
 //! Packets with a plain header behind the outer one: GRE without checksum and number, UDP with IP in it (FOU), or
-//! with a GUE header of variant 0 without options. Whose they are, and where the addresses inside lead; what is
+//! with a GUE header of variant 0 without options, or with such GRE in either. Whose they are, and where the addresses inside lead; what is
 //! inside is seen to as where nothing is in front of it. What is left over may have [frames](super::leave_frames) in it.
 
 use super::FastPath;
@@ -90,6 +90,29 @@ impl PlainShim {
         }
     }
 
+    /// The same where GRE follows, which `class` and `port` are those without; `header_len`: of UDP, and of what says so.
+    #[inline(never)]
+    fn of_gre_in_udp<F: Outside>(
+        outer: F,
+        behind: &[u8],
+        (class, port): (Class, u16),
+        (header_len, carries): (u16, u8),
+    ) -> Option<Self> {
+        let [.., len, checksum] = words(u64::from_le_bytes(*behind.first_chunk()?));
+        if carries != protocol::GRE || len != outer.payload_len() {
+            return None;
+        }
+        let (len, behind_udp) = (usize::from(len), behind.get(usize::from(header_len)..)?);
+        if checksum != 0 && !is_right(outer, behind.get(..len)?) {
+            return None;
+        }
+        let gre = Self::of_gre(behind_udp)?;
+        let class = if class == Class::Fou { Class::FouGre } else { Class::GueGre };
+        let (label, len) = (gre.label.in_udp(class, port), header_len + gre.len);
+        let has_no_checksum = F::IS_IPV6 && checksum == 0;
+        Some(Self { label, len, has_no_checksum, ..gre })
+    }
+
     /// Reads the GRE header at the start of `behind`, if it is plain and carries IP.
     #[inline]
     fn of_gre(behind: &[u8]) -> Option<Self> {
@@ -124,7 +147,7 @@ impl PlainShim {
             Service::Vxlan | Service::Geneve => return None,
         };
         if !header::is_tunnels(carries) || len < header_len || len != outer.payload_len() {
-            return None;
+            return Self::of_gre_in_udp(outer, behind, (class, port), (header_len, carries));
         }
         //= RFC 768: a checksum of 0 says that none was computed.
         let has_checksum = checksum != 0;

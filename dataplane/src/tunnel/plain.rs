@@ -7,6 +7,7 @@
 use super::ecn::{self, EcnEncap};
 use super::lookup::Protocols;
 use super::policy::SourceFilter;
+use super::shim::Kind;
 use super::{MssClamp, TunnelSetup};
 use crate::counters::CounterSlot;
 use crate::tables::NextHop;
@@ -55,6 +56,12 @@ impl Facts {
 
     /// Those bytes begin with a UDP header.
     pub const IN_UDP: Self = Self(2048);
+
+    /// And it carries IP, perhaps in GUE. GRE in UDP has that flag and [`GRE`](Self::GRE), however many bytes it has.
+    pub const IP_IN_UDP: Self = Self(2048 | 1024);
+
+    /// See [`IP_IN_UDP`](Self::IP_IN_UDP).
+    pub const GRE: Self = Self::SHIM_OF_4;
 
     /// That has a checksum.
     pub const UDP_CHECKSUM: Self = Self(4096);
@@ -285,6 +292,7 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         SourceFilter::Off | SourceFilter::Loose => false,
     };
     let udp = setup.shim.udp.as_ref();
+    let is_gre_in_udp = udp.is_some() && matches!(setup.shim.kind, Kind::Gre(_));
     Facts(0)
         .with(Facts::ENCAP_IPV4, sends && carries(protocol::IPV4))
         .with(Facts::ENCAP_IPV6, sends && carries(protocol::IPV6))
@@ -295,9 +303,10 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         .with(Facts::ROUTED_SOURCE, routed)
         .with(Facts::SOURCE_NET_IPV6, source_net_ipv6(setup).is_some())
         .with(Facts::MEASURED, setup.latency.is_some())
+        .with(Facts::GRE, shim_len.is_some() && is_gre_in_udp)
         .with(Facts::SHIM_OF_4, shim_len == Some(4))
         .with(Facts::SHIM_OF_8, shim_len == Some(8))
-        .with(Facts::SHIM_OF_12, shim_len == Some(12))
+        .with(Facts::SHIM_OF_12, shim_len == Some(12) && !is_gre_in_udp)
         .with(Facts::IN_UDP, udp.is_some())
         .with(Facts::UDP_CHECKSUM, udp.is_some_and(|udp| udp.has_checksum))
         .with(Facts::NEEDS_NO_CHECKSUM, udp.is_some_and(|udp| udp.needs_no_checksum))

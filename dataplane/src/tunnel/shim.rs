@@ -2,6 +2,7 @@
 //! file; here is the one list of them, and what the packet path asks of each.
 
 use super::gre::{self, Gre};
+use super::gue;
 use super::lookup::{Class, Label, Protocols};
 use super::minimal;
 use super::rewrite::PLAIN_SHIM_MAX;
@@ -55,13 +56,31 @@ impl Shim {
 
     /// What every packet has, and how many bytes that is, if no more differs from packet to packet than this: in
     /// GRE the protocol type; in UDP the source port, where it is 0, the length and the checksum, and a GUE header
-    /// behind it is nothing but the protocol.
+    /// behind it is nothing but the protocol. Of GRE in UDP those are the bytes of UDP alone.
     pub fn plain(&self) -> Option<([u8; PLAIN_SHIM_MAX], usize)> {
         match (&self.udp, &self.kind) {
             (None, Kind::Gre(gre)) => gre.plain(),
             (Some(udp), Kind::None) => udp.plain(),
-            _ => None,
+            (Some(udp), Kind::Gre(gre)) => {
+                let ((shim, udp_len), (_, gre_len)) = (udp.plain()?, gre.plain()?);
+                Some((shim, udp_len + gre_len))
+            }
+            (None, Kind::None) | (_, Kind::Minimal) => None,
         }
+    }
+
+    /// Of GRE in UDP, the bytes behind the UDP header where [`plain`](Self::plain) says what is before, around a packet of
+    /// IP protocol `carried`; zeros follow.
+    #[inline]
+    pub fn plain_behind_udp(&self, carried: u8) -> [u8; 16] {
+        let mut behind = [0; 16];
+        let (Some(udp), Kind::Gre(gre)) = (&self.udp, &self.kind) else { return behind };
+        let at = udp.len() - udp::HEADER_LEN;
+        if at != 0 {
+            gue::write(&mut behind, protocol::GRE);
+        }
+        gre.write(behind.get_mut(at..).unwrap_or(&mut []), carried);
+        behind
     }
 
     /// The same around frames, with all that is behind UDP: what differs from one to the other is no more than UDP's
@@ -81,11 +100,11 @@ impl Shim {
 
     /// Whether what arrives is judged by nothing but whose it is.
     pub(super) const fn takes_plain(&self) -> bool {
-        match (&self.udp, &self.kind) {
-            // What has no checksum in IPv6 is for the fast path to ask about.
-            (_, Kind::None) => true,
-            (None, Kind::Gre(gre)) => gre.takes_plain(),
-            _ => false,
+        // UDP that has no checksum in IPv6 is for the fast path to ask about.
+        match &self.kind {
+            Kind::None => true,
+            Kind::Gre(gre) => gre.takes_plain(),
+            Kind::Minimal => false,
         }
     }
 

@@ -21,7 +21,7 @@ use super::frames::{as_piece, frame, ip, with_extension};
 use super::label_stack::labels;
 use super::mutation::{SPECIMENS, mutation};
 use super::ordinary::{HERE, THERE, ordinary};
-use super::shims::{Service, between, service, shim};
+use super::shims::{Service, between, gre_in_udp, service, shim, with_gre_in_udp};
 use super::specimens::{PEERS, crowded};
 use super::twins::{
     Learnt, counted, dont_fragment, learnt, rates, run, twins, without_identification,
@@ -319,6 +319,42 @@ proptest! {
         });
         prop_assert_eq!(&sent[0], &sent[1]);
         prop_assert_eq!(counted(&mut fast), counted(&mut slow));
+    }
+}
+
+/// Two tunnels with GRE in UDP, and packets into them and out of them.
+fn scene_with_gre_in_udp() -> impl Strategy<Value = (Shim, Vec<(PortId, Vec<u8>)>)> {
+    gre_in_udp().prop_flat_map(|kind| {
+        let (shim, between) = with_gre_in_udp(kind);
+        let sent = ordinary(&HERE, &THERE[..2])
+            .prop_map(|packet| (L, frame(L_MAC, H_MAC, &packet.packet())));
+        let arrived = (ordinary(&THERE, &HERE[..2]), 0_usize..2, between).prop_map(
+            |(packet, peer, between)| {
+                let (local, remote, ..) = PEERS[peer];
+                let outer = ip(remote, local).tos(packet.tos);
+                (U, frame(U_MAC, G_MAC, &between.put_around(&packet.packet(), outer)))
+            },
+        );
+        (shim, vec(prop_oneof![1 => sent, 2 => arrived], 1..100))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn gre_in_udp_goes_in_and_out_as_the_stages_have_it((shim, frames) in scene_with_gre_in_udp()) {
+        let mut plan = crowded();
+        for number in 0..2 {
+            plan.setup(number).encap_limit = None;
+            plan.setup(number).put_shim(shim.clone());
+        }
+        let [mut fast, mut slow] = twins(&plan, Limits::DEFAULT);
+        for frame in frames {
+            let frame = [frame];
+            prop_assert_eq!(run(&mut fast, &frame), run(&mut slow, &frame), "{:02x?}", frame);
+            prop_assert_eq!(counted(&mut fast), counted(&mut slow), "{:02x?}", frame);
+        }
     }
 }
 

@@ -125,6 +125,28 @@ pub(crate) fn between(service: Service) -> impl Strategy<Value = Between> {
     )
 }
 
+/// What tunnels have for GRE in UDP, all alike: a service, and the key of both ends.
+pub(crate) fn gre_in_udp() -> impl Strategy<Value = (Service, Option<u32>)> {
+    (prop::sample::select(vec![SERVICES[2], SERVICES[4]]), prop::option::of(Just(7)))
+}
+
+/// A tunnel of those, and what its peer puts between the headers: mostly what is right.
+pub(crate) fn with_gre_in_udp(
+    (service, key): (Service, Option<u32>),
+) -> (impl Strategy<Value = Shim>, impl Strategy<Value = Between>) {
+    let gre = Gre { output_key: key, input_key: key, ..Gre::default() };
+    let shim =
+        udp(service).prop_map(move |udp| Shim { udp: Some(udp), kind: Kind::Gre(gre.clone()) });
+    let bit = prop_oneof![9 => Just(8_u8), 1 => 0_u8..8];
+    let between = (between(service), bit).prop_map(move |(between, bit)| Between {
+        gre: Some((key, bit)),
+        udp: Some(service),
+        mpls: None,
+        ..between
+    });
+    (shim, between)
+}
+
 impl Between {
     /// A packet inside `outer`, with the headers between them.
     pub(crate) fn put_around(&self, inner: &[u8], outer: Ip) -> Vec<u8> {

@@ -89,6 +89,13 @@ impl Label {
         }
     }
 
+    /// The same in UDP to a port, which is of another class.
+    #[must_use]
+    pub const fn in_udp(self, class: Class, port: u16) -> Self {
+        let key = self.0 & (Self::HAS_KEY | u32::MAX as u64);
+        Self(Self::new(class, port, None).0 | key)
+    }
+
     /// Its class.
     pub fn class(self) -> Option<Class> {
         Class::ALL.into_iter().find(|&class| class as u64 == self.0 >> Self::CLASS_SHIFT)
