@@ -211,6 +211,7 @@ fn describe_overlay(map: &mut Map<String, Value>, mode: Mode, overlay: &Overlay)
     map.insert("id".into(), overlay.id.into());
     map.insert("port".into(), overlay.port.into());
     map.insert("udp-checksum".into(), overlay.checksum.into());
+    map.insert("l2-pmtu-reply".into(), overlay.tells_too_big.into());
     if mode == Mode::Vxlan {
         map.insert("strict-reserved".into(), overlay.is_strict.into());
         map.insert("vlan-tags".into(), overlay.takes_tags.into());

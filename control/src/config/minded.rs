@@ -4,7 +4,7 @@ use super::tunnel::{Family, Tunnel};
 use super::words::Mode;
 
 /// Keys whose being there matters when the mode is known.
-pub(super) const MINDED: [&str; 40] = [
+pub(super) const MINDED: [&str; 41] = [
     "mode",
     "payload",
     "mtu",
@@ -38,6 +38,7 @@ pub(super) const MINDED: [&str; 40] = [
     "udp-checksum",
     "strict-reserved",
     "vlan-tags",
+    "l2-pmtu-reply",
     "remotes",
     "fdb",
     "mac-learning",
@@ -98,6 +99,9 @@ pub(super) fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
         }
         "id" | "port" | "udp-checksum" if !mode.is_overlay() => {
             Some(": it is about VXLAN and GENEVE")
+        }
+        "l2-pmtu-reply" if !mode.is_overlay() || !is_of_frames => {
+            Some(": it is about frames in VXLAN and GENEVE")
         }
         "strict-reserved" | "vlan-tags" | "remotes" | "fdb" | "mac-learning"
             if mode != Mode::Vxlan =>

@@ -11,7 +11,8 @@ const IDS: std::ops::RangeInclusive<u64> = 0..=0x00ff_ffff;
 const PORTS: std::ops::RangeInclusive<u64> = 1..=65_535;
 
 /// The keys that are read here.
-pub(super) const KEYS: [&str; 5] = ["id", "port", "udp-checksum", "strict-reserved", "vlan-tags"];
+pub(super) const KEYS: [&str; 6] =
+    ["id", "port", "udp-checksum", "strict-reserved", "vlan-tags", "l2-pmtu-reply"];
 
 /// What was written of them; `None` is not mentioned.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +22,7 @@ pub(super) struct WrittenOverlay {
     checksum: Option<bool>,
     is_strict: Option<bool>,
     takes_tags: Option<bool>,
+    tells_too_big: Option<bool>,
 }
 
 impl WrittenOverlay {
@@ -35,6 +37,7 @@ impl WrittenOverlay {
             "id" => self.id = Some(read::small(report, field, IDS)?),
             "port" => self.port = Some(read::small(report, field, PORTS)?),
             "udp-checksum" => self.checksum = Some(read::boolean(report, field)?),
+            "l2-pmtu-reply" => self.tells_too_big = Some(read::boolean(report, field)?),
             "strict-reserved" => self.is_strict = Some(read::boolean(report, field)?),
             _ => self.takes_tags = Some(read::boolean(report, field)?),
         }
@@ -56,6 +59,7 @@ impl WrittenOverlay {
             id: self.id.unwrap_or_default(),
             port: port.unwrap_or(usual_port(mode)),
             checksum: checksum.unwrap_or_else(|| usual_checksum(mode, outer, profile)),
+            tells_too_big: self.tells_too_big.or(defaults.tells_too_big).unwrap_or(false),
             is_strict: self.is_strict.or(defaults.is_strict).unwrap_or(profile == Profile::Linux),
             takes_tags: takes_tags.unwrap_or(mode != Mode::Vxlan || profile == Profile::Linux),
         }

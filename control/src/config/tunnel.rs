@@ -102,6 +102,8 @@ pub struct Overlay {
     pub port: u16,
     /// What is sent has a checksum.
     pub checksum: bool,
+    /// Who sends a packet that is too large, in a frame to one station, is told.
+    pub tells_too_big: bool,
     /// VXLAN: what arrives may have nothing in reserved bits.
     pub is_strict: bool,
     /// VXLAN: frames may have VLAN tags.

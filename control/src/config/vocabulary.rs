@@ -169,7 +169,7 @@ pub(super) const TUNNEL: &[Key] = &[
     key("udp-checksum"),
     key("strict-reserved"),
     key("vlan-tags"),
-    not_yet("l2-pmtu-reply"),
+    key("l2-pmtu-reply"),
     key("remotes"),
     key("fdb"),
     key("mac-learning"),
@@ -261,5 +261,26 @@ mod tests {
         for (_, ours) in ELSEWHERE {
             assert!(all.iter().any(|key| key.name == *ours), "{ours}");
         }
+    }
+
+    #[test]
+    fn the_reference_configuration_has_every_key_that_is_supported() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/reference.yaml");
+        let text = std::fs::read_to_string(path).unwrap();
+        let sections = [
+            TOP, DEFAULTS, DATAPLANE, LIMITS, API, PORT, LOOPBACK, ROUTE, NEXT_HOP, TUNNEL, ENCAP,
+            SIX_RD, LABEL, KEYS,
+        ];
+        let supported =
+            sections.concat().into_iter().filter(|key| !matches!(key.support, Support::NotYet));
+        let is_there = |name: &str| {
+            let key = format!("{name}:");
+            let at = text.match_indices(&key).map(|(at, _)| at);
+            let mut before = at.map(|at| text[..at].chars().next_back());
+            before.any(|char| char.is_none_or(|char| char.is_whitespace() || char == '{'))
+        };
+        let missing: Vec<_> =
+            supported.map(|key| key.name).filter(|name| !is_there(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

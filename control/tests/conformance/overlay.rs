@@ -11,7 +11,7 @@ use crate::frames::{
     to_gateway, to_host, udp4, udp6,
 };
 use crate::gretap::{IPV4, IPV6, ONE, TWO, arp, attached, frame, tagged};
-use crate::icmp::{FRAG_NEEDED, underlay4};
+use crate::icmp::{FRAG_NEEDED, TOO_BIG6, error4, error6, underlay4};
 
 const SPORT: u16 = 50_000;
 const VXLAN: u16 = 4789;
@@ -358,5 +358,59 @@ fn vxlan_never_cuts() {
         enters("C-094 fits", vxlan(), &sized(1450), sent4(fits)),
         refused("C-094 whatever the DF bit", no_df(), sized(1500)),
         refused("C-094 IPv6", vxlan6(), frame(IPV6, udp6(H6, R6, 1431))),
+    ]);
+}
+
+#[test]
+fn the_sender_of_a_packet_too_large_for_a_segment_is_told_if_the_file_says_so() {
+    let telling = |bench: Bench| bench.set("tunnels.e0.l2-pmtu-reply", "yes");
+    let told = |name: &str, bench: Bench, frame: Vec<u8>, answer: Vec<u8>, at: usize| {
+        let is_v6 = answer[at] >> 4 == 6;
+        let expected =
+            if is_v6 { Expected::error6(answer, at) } else { Expected::error4(answer, at) };
+        Case::new(name, telling(bench))
+            .input("a", frame)
+            .expect("a", expected)
+            .counts("icmp.tx")
+            .tunnel_counts("e0", "tx_too_big")
+    };
+    let untold = |name: &str, bench: Bench, frame: Vec<u8>| {
+        Case::new(name, telling(bench)).input("a", frame).tunnel_counts("e0", "tx_too_big")
+    };
+    // Between the same stations, from the packet's own destination, behind the same tags.
+    let (large, large6) = (udp4(H, R, 1500), udp6(H6, R6, 1500));
+    let error = error4(R, H, FRAG_NEEDED, 1450, large.bytes());
+    let error6 = error6(R6, H6, TOO_BIG6, 1430, large6.bytes());
+    let tag = [[0x81, 0, 0, 7]];
+    let behind_tag = |kind: u16, packet: Vec<u8>| {
+        let plain = ethernet_of(ONE, TWO, kind, packet);
+        [&plain[..12], &tag[0], &plain[12..]].concat()
+    };
+    let tagging = || vxlan().set("tunnels.e0.vlan-tags", "yes");
+    let group = ethernet_of([1, 0, 0x5e, 0, 0, 9], ONE, IPV4, large.clone());
+    run_all([
+        told(
+            "C-094 told",
+            vxlan(),
+            frame(IPV4, large.clone()),
+            ethernet_of(ONE, TWO, IPV4, error.clone()),
+            14,
+        ),
+        told(
+            "C-094 told over IPv6",
+            vxlan6(),
+            frame(IPV6, large6.clone()),
+            ethernet_of(ONE, TWO, IPV6, error6),
+            14,
+        ),
+        told(
+            "C-094 told behind a tag",
+            tagging(),
+            tagged(&tag, IPV4, large.clone()),
+            behind_tag(IPV4, error.bytes()),
+            18,
+        ),
+        untold("C-094 nothing to do without DF", vxlan(), frame(IPV4, large.dont_fragment(false))),
+        untold("C-094 to a group", vxlan(), group).counts("icmp.suppressed"),
     ]);
 }

@@ -93,9 +93,13 @@ pub fn encap_frame(
     });
     match entered {
         Ok((inner, aim)) => {
-            // Nobody behind the port is told of errors: a station is no host.
+            // Nobody behind the port is told of errors of the underlay: a station is no host.
             packet.meta.flags.set(Flags::LOCAL);
-            put_inside(packet, (tunnel, id), (inner, None), &aim, round)
+            match put_inside(packet, (tunnel, id), (inner, None), &aim, round) {
+                // A copy; the others may arrive.
+                Verdict::RejectFrame { loss, .. } if remote.is_some() => Verdict::Drop(loss),
+                verdict => verdict,
+            }
         }
         Err(Verdict::Reject(_, loss)) => Verdict::Drop(loss),
         Err(verdict) => verdict,
@@ -132,7 +136,7 @@ fn put_inside(
     let fit = fit(packet, setup, inner, sizes, overhead);
     if let Fit::TooBig { mtu } = fit {
         if inner.is_frame() {
-            return Verdict::drop_in(Counter::IfTxTooBig, id);
+            return frame::too_big(setup, id, inner, mtu);
         }
         let error = IcmpError::TooBig { mtu };
         return Verdict::reject_in(error, Counter::IfTxTooBig, id);

@@ -4,11 +4,11 @@
 use super::clamp::clamp_in_frame;
 use super::decap::{Outer, accept, inner_tos};
 use super::inner::Inner;
-use super::{Round, Verdict, remotes};
+use super::{Loss, Round, Verdict, remotes};
 use crate::counters::Counter;
-use crate::interface::TunnelId;
+use crate::interface::{Interface, TunnelId};
 use crate::packet::Packet;
-use crate::tunnel::Tunnel;
+use crate::tunnel::{Tunnel, TunnelSetup};
 use crate::wire::ethernet::{self, MacAddress, ether_type};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
@@ -39,6 +39,18 @@ pub(super) fn read(frame: &[u8]) -> Inner {
         let header = Ipv6::trusted(packet);
         let (tos, ttl) = (header.traffic_class(), header.hop_limit().max(1));
         Inner { tos, ttl, dont_fragment: None, ip_at, ..others }
+    }
+}
+
+/// What becomes of a frame whose packet is larger than the `mtu` of a tunnel.
+pub(super) fn too_big(setup: &TunnelSetup, id: TunnelId, inner: Inner, mtu: u16) -> Verdict {
+    let loss = Loss { counter: Counter::IfTxTooBig, interface: Interface::tunnel(id) };
+    match &setup.frames {
+        // Without DF there is nothing that a sender of IPv4 could do about it.
+        Some(rules) if rules.tells_too_big && inner.dont_fragment != Some(false) => {
+            Verdict::RejectFrame { mtu, port: rules.attach, loss }
+        }
+        _ => Verdict::Drop(loss),
     }
 }
 

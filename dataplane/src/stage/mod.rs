@@ -79,6 +79,16 @@ pub enum Verdict {
     Drop(Loss),
     /// It ends here, and its sender is told.
     Reject(IcmpError, Loss),
+    /// A frame with a packet, which ends here because packets may have this many bytes; the packet's sender is told, in
+    /// a frame that leaves by this port.
+    RejectFrame {
+        /// The largest packet, from its IP header on.
+        mtu: u16,
+        /// Where the frame came from.
+        port: PortId,
+        /// Why it ends.
+        loss: Loss,
+    },
 }
 
 /// Where the pieces of a packet go.

@@ -13,6 +13,8 @@ pub struct FrameRules {
     pub takes_tags: bool,
     /// What it sends is not cut on this node, whatever its DF bit says.
     pub is_never_cut: bool,
+    /// Who sends a packet that is too large, in a frame to one station, is told.
+    pub tells_too_big: bool,
     /// What becomes of frames that come back from where a port of this node sent them.
     pub own_station: Option<Counter>,
     /// Where frames go, if not to the tunnel's one remote.
@@ -22,6 +24,13 @@ pub struct FrameRules {
 impl FrameRules {
     /// Of a tunnel that takes any frame.
     pub const fn any(attach: PortId) -> Self {
-        Self { attach, takes_tags: true, is_never_cut: false, own_station: None, remotes: None }
+        Self {
+            attach,
+            takes_tags: true,
+            is_never_cut: false,
+            tells_too_big: false,
+            own_station: None,
+            remotes: None,
+        }
     }
 }

@@ -106,6 +106,10 @@ impl<D: Device, W: Witness> State<D, W> {
                     let _ = self.answer(&packet, error, tables, now);
                     return self.lose(packet, loss, tables);
                 }
+                Verdict::RejectFrame { mtu, port, loss } => {
+                    self.answer_in_frame(&packet, mtu, port, now);
+                    return self.lose(packet, loss, tables);
+                }
                 of_stages => take_stage(&mut packet, of_stages, &mut self.round(tables, now)),
             };
         }

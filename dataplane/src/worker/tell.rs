@@ -6,11 +6,13 @@ use super::State;
 use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::device::Device;
-use crate::interface::TunnelId;
+use crate::interface::{PortId, TunnelId};
 use crate::node::icmp_error::{self, IcmpError};
 use crate::packet::{Flags, HEADROOM, Packet};
 use crate::stage::Verdict;
+use crate::stage::route::destination;
 use crate::tables::{NextHop, Tables};
+use crate::wire::ethernet;
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
 use crate::wire::minimal::unfold;
@@ -71,6 +73,55 @@ impl<D: Device, W: Witness> State<D, W> {
         let Some((len, added)) = unfold(folded, &mut room) else { return false };
         let original = room.get(..len).unwrap_or(&[]);
         self.report(original, error.without(added), flags, tables, now)
+    }
+
+    /// Tells the sender of a packet in a frame that packets may have `mtu` bytes, in a frame that leaves by `port`, where
+    /// the other came from.
+    ///
+    /// This node is no host of that segment: the error comes from the packet's own destination, as Linux has it
+    /// (`skb_tunnel_check_pmtu`).
+    pub(super) fn answer_in_frame(&mut self, packet: &Packet, mtu: u16, port: PortId, now: Nanos) {
+        let frame = packet.data();
+        let Some(at) = ethernet::ip_at(frame) else { return };
+        let (link, original) = frame.split_at_checked(at).unwrap_or_default();
+        let (error, receiver) = (IcmpError::TooBig { mtu }, source(original));
+        let mut flags = Flags::NONE;
+        let is_group = |at| link.get(at).is_some_and(|first: &u8| first & 1 != 0);
+        if is_group(0) || is_group(6) {
+            flags.set(Flags::L2_GROUP);
+        }
+        let own = destination(original);
+        let is_host = match own {
+            IpAddr::V4(own) => icmp_error::is_host_ipv4(own),
+            IpAddr::V6(own) => icmp_error::is_host_ipv6(own),
+        };
+        if !is_host || !icmp_error::may_answer(original, error, flags) {
+            self.witness.note(|| Event::AnswerSuppressed { error, to: receiver });
+            self.count_event(Counter::IcmpSuppressed, None);
+            return;
+        }
+        if !self.limiter.allow(now, error, receiver) {
+            self.witness.note(|| Event::AnswerLimited { error, to: receiver });
+            return self.count_event(Counter::IcmpRatelimited, None);
+        }
+        let Some(mut made) = self.device.allocate() else { return self.count_unmade() };
+        self.identification = self.identification.wrapping_add(1);
+        let identification = self.identification;
+        made.rebuild(HEADROOM, |room| {
+            let Some((place, room)) = room.split_at_mut_checked(link.len()) else { return 0 };
+            // The same tags, between the same stations.
+            place.copy_from_slice(link);
+            if let Some(stations) = place.get_mut(..12) {
+                stations.rotate_left(6);
+            }
+            let len = icmp_error::write(original, error, own, identification, room);
+            len.map_or(0, |len| link.len() + len)
+        });
+        made.meta.flags.set(Flags::LOCAL);
+        self.shared.counters.balance.created.add(1);
+        self.witness.begin(&made, || Event::Answer { error, to: receiver, from: own });
+        self.count_event(Counter::IcmpTx, None);
+        self.enqueue(made, port);
     }
 
     /// Tells the source of `original`, a packet or the beginning of one, what became of it. `flags` are

@@ -231,7 +231,10 @@ impl Compiler {
     /// What it has beyond others if it carries frames.
     fn frame_rules(&self, tunnel: &config::Tunnel) -> Option<FrameRules> {
         let rules = FrameRules::any(self.attachment(tunnel)?);
-        let takes_tags = tunnel.overlay.as_deref().is_none_or(|overlay| overlay.takes_tags);
+        let overlay = tunnel.overlay.as_deref();
+        let takes_tags = overlay.is_none_or(|overlay| overlay.takes_tags);
+        let tells_too_big = overlay.is_some_and(|overlay| overlay.tells_too_big);
+        let rules = FrameRules { tells_too_big, ..rules };
         Some(match tunnel.mode {
             config::Mode::Vxlan => FrameRules {
                 takes_tags,
