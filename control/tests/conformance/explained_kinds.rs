@@ -6,7 +6,7 @@ use crate::addresses::{H, H6, P, R, R6};
 use crate::explained::{explained, holds};
 use crate::frames::{from_gateway, from_host, peer4, udp4, udp6};
 use crate::gretap::{IPV4, arp, frame};
-use crate::{isatap, mpls, overlay, remotes, six_rd, udp};
+use crate::{isatap, minimal, mpls, overlay, remotes, six_rd, udp};
 
 const UDP: u8 = 17;
 /// In the 6rd domain, behind P.
@@ -49,4 +49,12 @@ fn frames_are_explained_and_where_their_stations_are() {
     holds("vxlan", &explained(overlay::vxlan(), &inputs, &[]));
     let inputs = [("a", arp()), ("u", remotes::came(P, &remotes::answer())), ("a", one)];
     holds("remotes", &explained(remotes::learning(), &inputs, &[]));
+}
+
+#[test]
+fn minimal_encapsulation_is_explained_in_both_directions() {
+    let out = from_host(udp4(H, R, 84));
+    let piece = from_host(udp4(H, R, 84).dont_fragment(false).fragment(0, true));
+    let back = from_gateway(minimal::arriving(&udp4(R, H, 84), &minimal::OF_R));
+    holds("minimal", &explained(minimal::minimal(), &[("l", out), ("l", piece), ("u", back)], &[]));
 }

@@ -11,7 +11,7 @@ use crate::run::check;
 const MINIMAL: u8 = 55;
 
 /// `n0`, whose far end is P and behind which R is.
-fn minimal() -> Bench {
+pub(crate) fn minimal() -> Bench {
     Bench::bare()
         .tunnel("n0", "minimal", "198.51.100.1", "203.0.113.2")
         .set("tunnels.n0.addresses", "[192.168.50.1/30]")
@@ -21,7 +21,7 @@ fn minimal() -> Bench {
 /// UDP from H to R: 0x1180 + 0x0a02 + 0x0008 + 0x0a01 + 0x0005 = 0x2590, and its complement 0xda6f.
 const OF_H: [u8; 12] = [17, 0x80, 0xda, 0x6f, 10, 2, 0, 8, 10, 1, 0, 5];
 /// UDP from R to H: the same words in another order.
-const OF_R: [u8; 12] = [17, 0x80, 0xda, 0x6f, 10, 1, 0, 5, 10, 2, 0, 8];
+pub(crate) const OF_R: [u8; 12] = [17, 0x80, 0xda, 0x6f, 10, 1, 0, 5, 10, 2, 0, 8];
 /// UDP from the far end itself to H: 0x1100 + 0x0a01 + 0x0005 = 0x1b06.
 const OF_P: [u8; 8] = [17, 0, 0xe4, 0xf9, 10, 1, 0, 5];
 
@@ -30,7 +30,7 @@ fn sent(packet: &Ipv4Packet, header: &[u8]) -> Ipv4Packet {
     between(packet, U.octets(), P.octets(), header)
 }
 
-fn arriving(packet: &Ipv4Packet, header: &[u8]) -> Ipv4Packet {
+pub(crate) fn arriving(packet: &Ipv4Packet, header: &[u8]) -> Ipv4Packet {
     between(packet, P.octets(), U.octets(), header)
 }
 
