@@ -95,6 +95,7 @@ pub struct Encap {
 
 /// How packets go in VXLAN or GENEVE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the file")]
 pub struct Overlay {
     /// The network identifier, 24 bits.
     pub id: u32,
