@@ -25,6 +25,8 @@ KINDS = {
     'gre-key': (8, ', key: 7'),
     'fou': (8, ', encap: { type: fou, dport: 5555 }'),
     'gue': (12, ', encap: { type: gue }'),
+    # UDP, VXLAN, and the frame's own header.
+    'vxlan': (30, ', id: 42, attach: lan'),
 }
 
 # Bytes without FCS, before encapsulation. IPv6 and UDP need 62 where IPv4 takes 60.
@@ -90,6 +92,8 @@ class Case:
 
     def mode(self):
         """What a file says it is."""
+        if self.kind == 'vxlan':
+            return 'vxlan'
         if self.kind.startswith('gre'):
             return 'gre' if self.outer == 'v4' else 'ip6gre'
         return MODES[self.families]
@@ -119,6 +123,8 @@ def default_cases():
         *tunnels('v4/v4', 100_000, 4.0, 4.0, **large),
         *tunnels('v4/v4', 1000, 2.4, 2.8, kind='gre'), *tunnels('v4/v4', 1000, None, None, kind='gre-key'),
         *tunnels('v4/v4', 1000, 3.0, 3.5, kind='fou'),
+        # A port is attached to one tunnel.
+        *tunnels('v4/v4', 1, 3.0, 3.5, kind='vxlan'),
         Case('forward', 'v4', imix=True), *tunnels('v4/v4', 1000, None, None, imix=True),
     ]
 
@@ -217,6 +223,10 @@ def behind_shim(case, packet, flow):
         return 17, struct.pack('!HHHH', 0xc000 + flow % 0x4000, 5555, 8 + len(packet), 0) + packet
     if case.kind == 'gue':
         return 17, struct.pack('!HHHHBBH', 0xc000 + flow % 0x4000, 6080, 12 + len(packet), 0, 0, protocol, 0) + packet
+    if case.kind == 'vxlan':
+        frame = HOST_MAC + ROUTER_MAC + struct.pack('!H', kind) + packet
+        header = struct.pack('!II', 0x0800_0000, 42 << 8)
+        return 17, struct.pack('!HHHH', 0xc000 + flow % 0x4000, 4789, 16 + len(frame), 0) + header + frame
     return protocol, packet
 
 
@@ -257,8 +267,10 @@ def write_tunnels(case, path):
         out.write('tunnels:\n')
         for number in range(case.tunnels):
             net = ipaddress.ip_network(f'{behind(case.inner, number)}/{length}', strict=False)
+            # Nothing is routed into a tunnel of frames.
+            routed = '' if case.kind == 'vxlan' else f', routes: ["{net}"]'
             out.write(f'  t{number}: {{ mode: {case.mode()}{KINDS[case.kind][1]}, local: "{LOCAL[case.outer]}", '
-                      f'remote: "{remote(case.outer, number)}", routes: ["{net}"] }}\n')
+                      f'remote: "{remote(case.outer, number)}"{routed} }}\n')
 
 
 def port(name, device, mac, addresses, neighbors):
@@ -274,6 +286,8 @@ def configuration(case, devices, cores, mbufs, socket, includes):
     routers = [(gateway, ROUTER_MAC) for gateway in GATEWAYS['v4'] + GATEWAYS['v6']]
     wan = ['198.51.100.1/24', '2001:db8:100::1/64'], routers
     lan = ['10.1.0.1/24', '2001:db8:1::1/64'], [(host, HOST_MAC) for host in HOST.values()]
+    if case.kind == 'vxlan':
+        lan = [], []
     names = [('lan', *lan), ('wan', *wan)] if case.verb != 'decap' else [('wan', *wan), ('lan', *lan)]
     ports = ''.join(port(name, device, mac, addresses, neighbors) for (name, addresses, neighbors), device, mac
                     in zip(names, devices, (ADIT_IN, ADIT_OUT)))
