@@ -2,6 +2,7 @@
 //! API. What it says can be loaded again and means the same.
 
 use adit_dataplane::tables::labels::Labels;
+use adit_dataplane::tunnel::erspan::Version;
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
@@ -9,9 +10,11 @@ use super::labels::{LabelAction, LabelEntry};
 use super::minded::{Shape, why_idle};
 use super::model::{Api, Config, Dataplane, Limits, Port, Route, RouteAction, Via};
 use super::read::as_boolean;
-use super::tunnel::{Encap, Family, InnerSource, Keys, Overlay, Remotes, Settings, SixRd, Tunnel};
+use super::tunnel::{
+    Encap, Family, InnerSource, Keys, Mirror, Overlay, Remotes, Settings, SixRd, Tunnel,
+};
 use super::vocabulary::{self, Support};
-use super::words::Mode;
+use super::words::{Direction, Mode};
 
 /// The whole configuration.
 pub fn describe(config: &Config) -> Value {
@@ -142,9 +145,8 @@ pub fn describe_tunnel(tunnel: &Tunnel) -> Value {
     let always = common_settings(&tunnel.settings);
     let settings = settings.into_iter().chain(gre).chain(always).chain(inner);
     let shape = Shape::of(tunnel);
-    let has_choice = |key: &str| tunnel.mode != Mode::Minimal || why_idle(key, shape).is_none();
-    let settings = settings.filter(|(key, value)| is_in_force(key, value) && has_choice(key));
-    for (key, value) in settings {
+    let settings = settings.filter(|(key, _)| why_idle(key, shape).is_none());
+    for (key, value) in settings.filter(|(key, value)| is_in_force(key, value)) {
         map.insert(key.into(), value);
     }
     Value::Object(map)
@@ -172,6 +174,12 @@ fn describe_headers(map: &mut Map<String, Value>, tunnel: &Tunnel) {
     }
     if let Some(port) = tunnel.attached_to() {
         map.insert("attach".into(), (&**port).into());
+    }
+    if let Some(version) = tunnel.erspan() {
+        map.insert("erspan".into(), describe_erspan(version));
+    }
+    if let Some(mirror) = tunnel.mirror() {
+        map.insert("mirror".into(), describe_mirror(mirror));
     }
     if let Some(domain) = tunnel.six_rd.as_deref() {
         map.insert("6rd".into(), describe_six_rd(domain));
@@ -239,6 +247,45 @@ fn describe_encap(encap: &Encap) -> Value {
     if encap.variant != 0 {
         map.insert("variant".into(), encap.variant.into());
     }
+    Value::Object(map)
+}
+
+/// Numbers that only one version has are left out where they are 0, so that another version can be said.
+fn describe_erspan(version: Version) -> Value {
+    let mut map = Map::new();
+    let (number, session) = match version {
+        Version::One => (0, None),
+        Version::Two { session, .. } => (1, Some(session)),
+        Version::Three { session, .. } => (2, Some(session)),
+    };
+    map.insert("version".into(), number.into());
+    map.extend(session.map(|session| ("session".to_owned(), session.into())));
+    match version {
+        Version::Two { index, .. } if index != 0 => {
+            map.insert("index".into(), index.into());
+        }
+        Version::Three { hardware_id, is_egress, .. } => {
+            let direction = is_egress
+                .map(|is_egress| if is_egress { Direction::Egress } else { Direction::Ingress });
+            let direction = direction.map(|one| ("direction".to_owned(), one.as_str().into()));
+            map.extend(direction);
+            if hardware_id != 0 {
+                map.insert("hardware-id".into(), hardware_id.into());
+            }
+        }
+        _ => {}
+    }
+    Value::Object(map)
+}
+
+fn describe_mirror(mirror: &Mirror) -> Value {
+    let mut map = Map::new();
+    for (key, names) in [("ports", &mirror.ports), ("tunnels", &mirror.tunnels)] {
+        if !names.is_empty() {
+            map.insert(key.into(), names.iter().map(|name| Value::from(&**name)).collect());
+        }
+    }
+    map.insert("direction".into(), mirror.direction.as_str().into());
     Value::Object(map)
 }
 

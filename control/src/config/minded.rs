@@ -4,7 +4,7 @@ use super::tunnel::{Family, Tunnel};
 use super::words::Mode;
 
 /// Keys whose being there matters when the mode is known.
-pub(super) const MINDED: [&str; 41] = [
+pub(super) const MINDED: [&str; 45] = [
     "mode",
     "payload",
     "mtu",
@@ -46,6 +46,10 @@ pub(super) const MINDED: [&str; 41] = [
     "potential-routers",
     "labels",
     "push",
+    "erspan",
+    "mirror",
+    "clamp-tcp-mss",
+    "mss-insert",
 ];
 
 /// What decides about which keys mean something.
@@ -67,6 +71,9 @@ impl Shape {
 pub(super) fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
     let Shape { mode, outer, is_of_frames } = shape;
     let is_ipv4 = outer == Family::Ipv4;
+    if let Some(why) = why_idle_in_session(key).filter(|_| mode.is_erspan()) {
+        return Some(why);
+    }
     match key {
         "encap-limit" | "flow-label" | "udp6-zero-tx" | "udp6-zero-rx" if is_ipv4 => {
             Some(": the outer header is IPv4")
@@ -91,6 +98,7 @@ pub(super) fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
         "payload" if !matches!(mode, Mode::Sit | Mode::Any | Mode::Geneve | Mode::Vxlan) => {
             Some(", which says itself what it carries")
         }
+        "erspan" | "mirror" if !mode.is_erspan() => Some(": it is about ERSPAN"),
         "key" | "keys" | "checksum" | "require-checksum" | "sequence" | "receive-sequence"
         | "require-sequence"
             if !mode.is_gre() =>
@@ -115,6 +123,18 @@ pub(super) fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
         {
             Some(": it carries frames, and looks at no addresses in them")
         }
+        _ => None,
+    }
+}
+
+/// The same, for mirror sessions alone.
+fn why_idle_in_session(key: &str) -> Option<&'static str> {
+    match key {
+        "clamp-tcp-mss" | "mss-insert" => Some(": frames go and come as they are"),
+        "fragment" => Some(": what does not fit loses its end"),
+        "encap" => Some(", which is not carried in UDP"),
+        "key" | "keys" | "checksum" | "require-checksum" | "sequence" | "receive-sequence"
+        | "require-sequence" => Some(": sessions have numbers of their own"),
         _ => None,
     }
 }

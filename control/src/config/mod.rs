@@ -9,6 +9,7 @@
 mod check;
 pub mod describe;
 pub mod diff;
+mod erspan;
 mod files;
 mod gre_keys;
 mod keys;
@@ -51,11 +52,12 @@ pub use propose::{Change, Proposal, Refused, Subject, Verb, propose};
 pub use store::{Edit, Ids, Store, Touched};
 
 pub use tunnel::{
-    Encap, Family, Frames, InnerSource, Keys, Overlay, Remotes, Settings, SixRd, Tunnel,
+    Encap, Family, Frames, InnerSource, Keys, Mirror, Overlay, Remotes, Settings, SixRd, Tunnel,
 };
 pub use words::{
-    DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mode, Offloads, Payload,
-    Pop, Profile, ReceiveSequence, Refusal, Rss, SixRdRole, Spread, UdpEncap, UnmatchedIcmp, Word,
+    Direction, DontFragment, DscpDecap, Ecn, Fragment, Hugepages, IcmpRelay, Idle, Mirrored, Mode,
+    Offloads, Payload, Pop, Profile, ReceiveSequence, Refusal, Rss, SixRdRole, Spread, UdpEncap,
+    UnmatchedIcmp, Word,
 };
 
 use check::{Drafts, Misspelled};

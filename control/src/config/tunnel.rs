@@ -6,6 +6,7 @@ use std::num::{NonZeroU8, NonZeroU16};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_dataplane::tunnel::erspan::Version;
 use adit_dataplane::tunnel::peers::{self, six_rd::SixRdSetup};
 pub use adit_dataplane::wire::Family;
 use adit_dataplane::wire::ethernet::MacAddress;
@@ -14,8 +15,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::labels::{self, TunnelLabels};
 use super::model::{Name, NextHop, Route, RouteAction, Via};
 use super::words::{
-    DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mode, Payload, Profile, ReceiveSequence,
-    SixRdRole, UdpEncap,
+    DontFragment, DscpDecap, Ecn, Fragment, IcmpRelay, Mirrored, Mode, Payload, Profile,
+    ReceiveSequence, SixRdRole, UdpEncap,
 };
 
 /// An entry of `tunnels`.
@@ -114,8 +115,31 @@ pub struct Overlay {
 /// What a tunnel of Ethernet frames has beyond others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Frames {
-    /// The port whose frames go into it, and where those go that come out. A configuration without is wrong.
+    /// The port whose frames go into it, and where those go that come out. Only a mirror session may have none; of
+    /// its port, no frames go in.
     pub attach: Option<Name>,
+    /// How a mirror session sends its frames; `None`: it is none.
+    pub erspan: Option<Version>,
+    /// Which frames and packets a mirror session sends copies of.
+    pub mirror: Option<Mirror>,
+}
+
+/// What is mirrored.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Mirror {
+    /// What these ports receive and send.
+    pub ports: Box<[Name]>,
+    /// What comes out of these tunnels and goes into them.
+    pub tunnels: Box<[Name]>,
+    /// Which of the two.
+    pub direction: Mirrored,
+}
+
+impl Mirror {
+    /// All names in it, of ports and of tunnels.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.ports.iter().chain(&self.tunnels)
+    }
 }
 
 /// The peers of a tunnel that has several, and which stations are behind which.
@@ -151,6 +175,7 @@ impl Mode {
             | Self::Sit
             | Self::Gre
             | Self::Gretap
+            | Self::Erspan
             | Self::Mplsip
             | Self::SixRd
             | Self::Isatap => Some(Family::Ipv4),
@@ -159,6 +184,7 @@ impl Mode {
             | Self::Any
             | Self::Ip6gre
             | Self::Ip6gretap
+            | Self::Ip6erspan
             | Self::Mplsip6 => Some(Family::Ipv6),
             Self::Vxlan | Self::Geneve => None,
         }
@@ -172,6 +198,11 @@ impl Mode {
     /// Whether it has a GRE header.
     pub const fn is_gre(self) -> bool {
         matches!(self, Self::Gre | Self::Ip6gre | Self::Gretap | Self::Ip6gretap)
+    }
+
+    /// Whether it is a mirror session's.
+    pub const fn is_erspan(self) -> bool {
+        matches!(self, Self::Erspan | Self::Ip6erspan)
     }
 
     /// Whether it goes in VXLAN or GENEVE, which have UDP and an identifier.
@@ -236,6 +267,16 @@ impl Tunnel {
     /// The port that it is attached to, if it carries frames.
     pub fn attached_to(&self) -> Option<&Name> {
         self.frames.as_deref()?.attach.as_ref()
+    }
+
+    /// How it sends its frames, if it is a mirror session's.
+    pub fn erspan(&self) -> Option<Version> {
+        self.frames.as_deref()?.erspan
+    }
+
+    /// What it sends copies of.
+    pub fn mirror(&self) -> Option<&Mirror> {
+        self.frames.as_deref()?.mirror.as_ref()
     }
 
     /// Nets that are reached through it without a route: those of its addresses, and its 6rd domain.

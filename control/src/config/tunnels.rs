@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
 
+use super::erspan::{self, WrittenErspan};
 use super::gre_keys;
 use super::keys::known_entries;
 use super::labels::{self, TunnelLabels};
@@ -55,6 +56,7 @@ pub(super) struct Said {
     encap: Option<Box<WrittenEncap>>,
     overlay: WrittenOverlay,
     attach: Option<Name>,
+    erspan: WrittenErspan,
     six_rd: Option<Box<SixRd>>,
     potential_routers: Option<Box<[Ipv4Addr]>>,
     link: Option<Name>,
@@ -219,6 +221,11 @@ impl<'t> WrittenTunnel<'t> {
             overlay::miss_id(report, &written.spot(report));
             is_broken = true;
         }
+        let has_session = said.erspan.version.is_some();
+        if explicit_mode.is_some_and(Mode::is_erspan) && !has_session && !said.minds("erspan") {
+            erspan::miss_session(report, &written.spot(report));
+            is_broken = true;
+        }
         let mode = explicit_mode.unwrap_or(Mode::Ipip);
         let tunnel = said.resolve(defaults, shared, mode, name);
         if tunnel.settings.mss_insert && !tunnel.settings.clamp_tcp_mss {
@@ -241,6 +248,7 @@ fn miss_mode(report: &mut Report, spot: &Spot<'_>) {
 fn decides(key: &str) -> bool {
     overlay::KEYS.contains(&key)
         || remotes::KEYS.contains(&key)
+        || erspan::KEYS.contains(&key)
         || matches!(
             key,
             "mode"
@@ -309,6 +317,7 @@ impl Said {
             key if remotes::KEYS.contains(&key) => {
                 self.remotes.get_or_insert_default().read(report, key, field)?;
             }
+            key if erspan::KEYS.contains(&key) => self.erspan.read(report, key, field)?,
             "attach" => self.attach = Some(Arc::from(read::text(report, field)?)),
             "keys" => self.keys = Some(Box::new(gre_keys::each(report, field)?)),
             "6rd" => self.six_rd = Some(Box::new(six_rd::read(report, field)?)),
@@ -377,11 +386,16 @@ impl Said {
             encap: self
                 .encap
                 .or_else(|| defaults.encap.clone())
-                .filter(|_| !mode.is_overlay() && !mode.has_many_peers() && mode != Mode::Minimal)
+                .filter(|_| !mode.is_overlay() && !mode.is_erspan() && !mode.has_many_peers())
+                .filter(|_| mode != Mode::Minimal)
                 .map(|e| Box::new(e.resolve(outer, profile))),
             overlay,
             frames: (payload == Payload::Ethernet).then(|| {
-                Box::new(Frames { attach: self.attach.or_else(|| defaults.attach.clone()) })
+                Box::new(Frames {
+                    attach: self.attach.or_else(|| defaults.attach.clone()),
+                    erspan: self.erspan.version.filter(|_| mode.is_erspan()),
+                    mirror: self.erspan.mirror.filter(|_| mode.is_erspan()),
+                })
             }),
             potential_routers: self
                 .potential_routers
@@ -444,7 +458,15 @@ fn resolve_payload(mode: Mode, profile: Profile, payload: Option<Payload>) -> Pa
         // iproute2 creates sit tunnels that carry everything.
         (Mode::Gre | Mode::Ip6gre, _) => Payload::Any,
         (Mode::Geneve, _) if payload == Some(Payload::Ip) => Payload::Ip,
-        (Mode::Gretap | Mode::Ip6gretap | Mode::Vxlan | Mode::Geneve, _) => Payload::Ethernet,
+        (
+            Mode::Gretap
+            | Mode::Ip6gretap
+            | Mode::Erspan
+            | Mode::Ip6erspan
+            | Mode::Vxlan
+            | Mode::Geneve,
+            _,
+        ) => Payload::Ethernet,
         (Mode::Any, _) | (Mode::Sit, Profile::Linux) => of_ip.unwrap_or(Payload::Any),
         (Mode::Sit, _) => of_ip.unwrap_or(Payload::Ip6ip),
     }

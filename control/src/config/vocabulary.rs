@@ -111,7 +111,7 @@ pub(super) const ROUTE: &[Key] = &[
 pub(super) const NEXT_HOP: &[Key] = &[key("via"), key("port"), key("tunnel"), key("weight")];
 
 /// Modes of the vocabulary that this version does not terminate.
-const LATER_MODES: &[&str] = &["erspan", "ip6erspan", "vti", "vti6"];
+const LATER_MODES: &[&str] = &["vti", "vti6"];
 
 pub(super) const TUNNEL: &[Key] = &[
     key("profile"),
@@ -173,19 +173,26 @@ pub(super) const TUNNEL: &[Key] = &[
     key("remotes"),
     key("fdb"),
     key("mac-learning"),
-    not_yet("erspan"),
+    key("erspan"),
     key("labels"),
     key("push"),
     key("6rd"),
     key("potential-routers"),
     key("attach"),
-    not_yet("mirror"),
+    key("mirror"),
     not_yet("ipsec-secret"),
 ];
 
 /// Of `encap`.
 pub(super) const ENCAP: &[Key] =
     &[key("type"), key("port"), key("dport"), key("sport"), key("checksum"), key("variant")];
+
+/// Of `erspan`.
+pub(super) const ERSPAN: &[Key] =
+    &[key("version"), key("session"), key("index"), key("direction"), key("hardware-id")];
+
+/// Of `mirror`.
+pub(super) const MIRROR: &[Key] = &[key("ports"), key("tunnels"), key("direction")];
 
 /// Of `6rd`.
 pub(super) const SIX_RD: &[Key] =
@@ -198,8 +205,18 @@ pub(super) const LABEL: &[Key] = &[key("pop"), key("swap"), key("via"), key("por
 pub(super) const KEYS: &[Key] = &[key("input"), key("output")];
 
 /// Keys that every tunnel needs for itself and that `defaults.tunnels` therefore can't set.
-pub(super) const NOT_IN_DEFAULTS: &[&str] =
-    &["addresses", "routes", "attach", "id", "remotes", "fdb", "labels", "push"];
+pub(super) const NOT_IN_DEFAULTS: &[&str] = &[
+    "addresses",
+    "routes",
+    "attach",
+    "id",
+    "remotes",
+    "fdb",
+    "labels",
+    "push",
+    "erspan",
+    "mirror",
+];
 
 /// What other systems, or habit, call a key.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[

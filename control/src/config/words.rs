@@ -136,6 +136,10 @@ words!(
         Vxlan = "vxlan",
         /// Ethernet frames, or IPv4 and IPv6, in GENEVE (RFC 8926), likewise.
         Geneve = "geneve",
+        /// Mirrored Ethernet frames in GRE in IPv4 (ERSPAN).
+        Erspan = "erspan",
+        /// The same in IPv6.
+        Ip6erspan = "ip6erspan",
         /// MPLS in IPv4 (RFC 4023).
         Mplsip = "mplsip",
         /// MPLS in IPv6 (RFC 4023).
@@ -172,6 +176,28 @@ words!(
         Ethernet = "ethernet",
         /// IPv4 and IPv6, where they are told apart by another header.
         Ip = "ip",
+    }
+);
+
+words!(
+    /// `tunnels.*.erspan.direction`: where all frames of a session are said to have been mirrored.
+    Direction {
+        /// Where they were received.
+        Ingress = "ingress",
+        /// Where they were sent.
+        Egress = "egress",
+    }
+);
+
+words!(
+    /// `tunnels.*.mirror.direction`: of what copies are made.
+    Mirrored {
+        /// Of what ports receive, and of what comes out of tunnels.
+        Ingress = "ingress",
+        /// Of what ports send, and of what goes into tunnels.
+        Egress = "egress",
+        /// Of both.
+        Both = "both",
     }
 );
 

@@ -83,7 +83,7 @@ impl fmt::Display for Explanation {
 
 fn write_step(step: &Step, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     // The first line of a packet that was made stands with those of the packet it was made for.
-    let is_first = matches!(step.event(), "answer" | "piece" | "told");
+    let is_first = matches!(step.event(), "answer" | "mirrored" | "piece" | "told");
     let indent = 2 * (1 + step.depth - usize::from(is_first && step.depth > 0));
     let mut topic = step.topic();
     for line in step.words().lines() {

@@ -4,7 +4,7 @@
 use crate::run::Outcome;
 
 /// Counters that accompany packets; all others end one (section 0.5).
-const EVENTS: [&str; 23] = [
+const EVENTS: [&str; 24] = [
     "vxlan.reserved_nonzero",
     "icmp.tx",
     "icmp.ratelimited",
@@ -21,6 +21,7 @@ const EVENTS: [&str; 23] = [
     "mss_malformed",
     "tx_inner_frag",
     "tx_outer_frag",
+    "tx_trunc",
     "tx_softstate_icmp",
     "pmtu_updates",
     "pmtu_rejected",

@@ -22,6 +22,7 @@ mod ecn;
 mod edges;
 mod encap;
 mod entropy;
+mod erspan;
 mod explained;
 mod explained_kinds;
 mod forward;

@@ -35,4 +35,5 @@ mod offloads;
 mod path_mtu;
 mod queues;
 mod segments;
+mod sessions;
 mod tunnel;

@@ -92,6 +92,7 @@ counters! {
     IfTxPayloadUnsupported: drop "if.tx_payload_unsupported", "encap: the tunnel does not carry this protocol";
     IfTxFragment: drop "if.tx_fragment", "encap: piece of a packet, which minimal encapsulation can't carry";
     IfTxTooBig: drop "if.tx_too_big", "encap: packet larger than the tunnel's MTU";
+    IfTxTrunc: event "if.tx_trunc", "encap: mirrored frames whose end was cut off to fit the tunnel";
     IfTxInnerFrag: event "if.tx_inner_frag", "encap: packets fragmented before encapsulation";
     IfTxOuterFrag: event "if.tx_outer_frag", "encap: packets fragmented after encapsulation";
     IfTxSoftstateIcmp: event "if.tx_softstate_icmp", "senders told, about an earlier packet, that the tunnel's far end can't be reached";
@@ -141,7 +142,7 @@ counters! {
     TunShimShort: drop "tun.shim_short", "tunnel packet too short for its encapsulation header";
     MinimalBadCsum: drop "minimal.bad_csum", "checksum of a minimal forwarding header wrong";
     GreBadVersion: drop "gre.bad_version", "GRE packet of another version than 0";
-    GreBadFlags: drop "gre.bad_flags", "GRE packet with routing or reserved bits that must be refused";
+    GreBadFlags: drop "gre.bad_flags", "GRE packet with routing or reserved bits that must be refused, or ERSPAN with a key";
     GreBadCsum: drop "gre.bad_csum", "GRE checksum wrong";
     GreProtoUnsupported: drop "gre.proto_unsupported", "GRE packet that carries a protocol that no tunnel here can";
     GueBadVersion: drop "gue.bad_version", "GUE packet of an unknown variant";
@@ -159,6 +160,8 @@ counters! {
     GnvCritical: drop "gnv.critical", "GENEVE packet with a critical option, of which none is known";
     GnvBadOpts: drop "gnv.bad_opts", "GENEVE options whose lengths don't add up";
     GnvProtoDenied: drop "gnv.proto_denied", "GENEVE packet that carries what the tunnel does not";
+    ErspanBadVersion: drop "erspan.bad_version", "ERSPAN version that the GRE header does not announce";
+    ErspanBadFt: drop "erspan.bad_ft", "ERSPAN packet that carries something else than an Ethernet frame";
     MplsBadLabel: drop "mpls.bad_label", "label stack without a bottom, or a label that may not stand there";
     MplsNoLabel: drop "mpls.no_label", "label that this interface does not know";
     MplsTtlExpired: drop "mpls.ttl_expired", "label whose TTL is used up";

@@ -76,13 +76,14 @@ fn leave_one<const END: usize>(
         return None;
     }
     let len = if loses_padding(tunnel) { inner.packet_end } else { len };
-    let port = round.tables.port(rules.attach)?;
+    let attach = rules.attach?;
+    let port = round.tables.port(attach)?;
     if len > ethernet::HEADER_LEN + usize::from(port.mtu) {
         return None;
     }
     packet.reframe(packet.headroom() + at, len)?;
     round.count_rx(tunnel.plain.slot, tunnel.measured_as(), len);
-    Some(Outcome::taken(Path::Decap, rules.attach))
+    Some(Outcome::taken(Path::Decap, attach))
 }
 
 /// Whether a frame says that a port of this node sent it.

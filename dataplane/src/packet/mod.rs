@@ -66,6 +66,12 @@ impl Flags {
     /// Its sender has been told that earlier packets did not arrive.
     pub const TOLD: Self = Self(1 << 10);
 
+    /// It is a copy that this node has made of another, for a mirror session: no copy is made of it again.
+    pub const COPY: Self = Self(1 << 11);
+
+    /// It is a copy of what was sent, by a port or into a tunnel, not of what came.
+    pub const COPY_OF_SENT: Self = Self(1 << 12);
+
     /// It stands at a label, not at an IP header.
     pub const LABELLED: Self = Self(1 << 15);
 

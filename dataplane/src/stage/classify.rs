@@ -28,8 +28,7 @@ pub fn classify_burst(
     let attached = round.tables.attached(port_id);
     for (packet, verdict) in burst.packets_mut().iter_mut().zip(verdicts) {
         if *verdict == Verdict::Unseen {
-            let length = packet.len();
-            round.witness.begin(packet, || Event::Received { port: port_id, length });
+            round.witness.turn_to(packet);
             *verdict = match attached {
                 Some(tunnel) => classify_attached(packet, port_id, tunnel, round),
                 None => classify(packet, port_id, port, round),
@@ -49,6 +48,11 @@ fn classify_attached(
         return Verdict::drop(Counter::L2Short);
     }
     round.note(|| Event::Attached { port, tunnel });
+    let rules = round.tables.tunnel(tunnel).and_then(|tunnel| tunnel.setup.frames.as_ref());
+    if rules.is_some_and(|rules| rules.takes_copies) {
+        // Whoever looks at copies there has nothing to say.
+        return Verdict::drop(Counter::L2NotForUs);
+    }
     Verdict::EncapFrame(tunnel)
 }
 

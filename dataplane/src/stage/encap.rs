@@ -4,8 +4,10 @@ use core::net::IpAddr;
 
 use super::aim::{Aim, aim, aim_at_remote, underlay};
 use super::clamp::{clamp, clamp_in_frame};
+use super::fit::{Fit, fit};
 use super::inner::Inner;
 use super::{After, Round, Verdict, Verdicts, frame, minimal, remotes};
+use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::interface::TunnelId;
 use crate::node::flow::flow_label;
@@ -17,10 +19,11 @@ use crate::tables::soft_state::TunnelPath;
 use crate::tunnel::lookup::Protocols;
 use crate::tunnel::mpls::class_of;
 use crate::tunnel::rewrite::Patch;
+use crate::tunnel::shim::Contents;
 use crate::tunnel::size::{SizeLimits, Way};
 use crate::tunnel::{Tunnel, TunnelSetup, ecn};
 use crate::wire::ipv4::Ipv4;
-use crate::wire::ipv6::{self, Ipv6};
+use crate::wire::ipv6::Ipv6;
 use crate::wire::{Family, protocol};
 use crate::witness::{Event, TunnelSize, Witness, Wrapped};
 
@@ -134,12 +137,10 @@ fn put_inside(
     }
     round.note(|| tunnel_size(packet, setup, sizes, way, around));
     let fit = fit(packet, setup, inner, sizes, overhead);
-    if let Fit::TooBig { mtu } = fit {
-        if inner.is_frame() {
-            return frame::too_big(setup, id, inner, mtu);
-        }
-        let error = IcmpError::TooBig { mtu };
-        return Verdict::reject_in(error, Counter::IfTxTooBig, id);
+    match fit {
+        Fit::TooBig { mtu } => return too_big(setup, inner, mtu, id),
+        Fit::Truncated { len } => truncate(packet, len.into(), setup, round),
+        Fit::Fits | Fit::Cut { .. } | Fit::CutOutside => {}
     }
     let underlay = match underlay(packet.data(), aim.next_hop, id, inner, round) {
         Ok(underlay) => underlay,
@@ -158,7 +159,8 @@ fn put_inside(
     sizes.dont_fragment &= !matches!(fit, Fit::CutOutside);
     let patch = patch(packet.data(), tunnel, inner, (aim.numbers, sizes), round);
     let hash = if setup.shim.udp.is_some() { inner.hash(packet.data(), round) } else { 0 };
-    let front = Front { aim, len: outer_len, patch, limit, inner, hash };
+    let is_cut = matches!(fit, Fit::Truncated { .. });
+    let front = Front { aim, len: outer_len, patch, limit, inner, hash, is_cut, now: round.now };
     round.note(|| Event::Wrapped(wrapped((tunnel, id), &front, overhead)));
     if front.write(packet, setup).is_none() {
         return Verdict::drop(Counter::PortNoMbuf);
@@ -180,6 +182,22 @@ fn put_inside(
     leave(packet, setup, sizes, underlay, round)
 }
 
+/// The verdict for what is larger than the tunnel takes.
+fn too_big(setup: &TunnelSetup, inner: Inner, mtu: u16, id: TunnelId) -> Verdict {
+    if inner.is_frame() {
+        return frame::too_big(setup, id, inner, mtu);
+    }
+    Verdict::reject_in(IcmpError::TooBig { mtu }, Counter::IfTxTooBig, id)
+}
+
+/// Cuts the end off a copy.
+#[cold]
+fn truncate(packet: &mut Packet, len: usize, setup: &TunnelSetup, round: &Round<'_, impl Witness>) {
+    round.note(|| Event::Truncated { length: packet.len(), left: len });
+    round.count_event(Counter::IfTxTrunc, setup.slot);
+    packet.truncate(len);
+}
+
 /// What is put in front of a packet.
 struct Front<'t> {
     aim: &'t Aim<'t>,
@@ -192,6 +210,9 @@ struct Front<'t> {
     inner: Inner,
     /// Of the packet's flow, where a header has a port for it.
     hash: u64,
+    /// Its end was cut off.
+    is_cut: bool,
+    now: Nanos,
 }
 
 impl Front<'_> {
@@ -210,8 +231,9 @@ impl Front<'_> {
         }
         let shim_len = setup.shim.len();
         if shim_len != 0 {
+            let contents = self.contents(packet);
             packet.prepend(shim_len)?;
-            setup.shim.write(packet.data_mut(), self.inner.protocol, self.hash);
+            setup.shim.write(packet.data_mut(), &contents);
         }
         let room = packet.prepend(self.len)?;
         match setup.outer {
@@ -222,6 +244,19 @@ impl Front<'_> {
             setup.shim.finish(packet.data_mut(), self.len);
         }
         Some(())
+    }
+
+    /// What the headers between say of the packet.
+    #[inline]
+    fn contents(&self, packet: &Packet) -> Contents {
+        Contents {
+            protocol: self.inner.protocol,
+            tos: self.inner.tos,
+            hash: self.hash,
+            is_cut: self.is_cut,
+            is_egress: packet.meta.flags.has(Flags::COPY_OF_SENT),
+            now: self.now,
+        }
     }
 }
 
@@ -373,50 +408,6 @@ fn check_loop<A: Copy + Eq>(
         return Err(Verdict::drop_in(Counter::IfTxLoopSamePair, id));
     }
     Ok(())
-}
-
-/// Whether a packet fits a tunnel, and what happens to one that does not.
-#[derive(Clone, Copy)]
-enum Fit {
-    Fits,
-    Cut { mtu: u16 },
-    CutOutside,
-    TooBig { mtu: u16 },
-}
-
-#[inline]
-fn fit(
-    packet: &Packet,
-    setup: &TunnelSetup,
-    inner: Inner,
-    sizes: SizeLimits,
-    overhead: u16,
-) -> Fit {
-    // In a frame, that of the packet; tags count.
-    let len = packet.len().saturating_sub(setup.link_header_len().into());
-    let mtu = sizes.inner;
-    if setup.frames.as_ref().is_some_and(|rules| rules.is_never_cut) {
-        //= RFC 7348 §4.3: who encapsulates does not fragment.
-        let outer_fits = packet.len() + usize::from(overhead) <= usize::from(sizes.outer);
-        return if outer_fits && len <= usize::from(mtu) { Fit::Fits } else { Fit::TooBig { mtu } };
-    }
-    let is_labelled = inner.protocol == protocol::MPLS;
-    if len <= usize::from(mtu) {
-        return Fit::Fits;
-    }
-    match inner.dont_fragment {
-        Some(true) => Fit::TooBig { mtu },
-        Some(false) if setup.fragments_outer && !is_labelled => Fit::CutOutside,
-        Some(false) if inner.is_frame() => Fit::TooBig { mtu },
-        Some(false) => Fit::Cut { mtu },
-        //= RFC 4213 §3.2.2, RFC 2473 §7.1: IPv6 packets up to 1280 bytes always pass; the outer
-        //= packet is cut where they must.
-        None if len <= usize::from(ipv6::MINIMUM_MTU) && !is_labelled => Fit::Fits,
-        None if inner.is_frame() => Fit::TooBig { mtu },
-        //= RFC 8200 §5: a source cuts its own packets.
-        None if packet.meta.flags.has(Flags::LOCAL) => Fit::Cut { mtu: mtu.max(ipv6::MINIMUM_MTU) },
-        None => Fit::TooBig { mtu: mtu.max(ipv6::MINIMUM_MTU) },
-    }
 }
 
 #[inline]

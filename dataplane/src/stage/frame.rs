@@ -45,12 +45,12 @@ pub(super) fn read(frame: &[u8]) -> Inner {
 /// What becomes of a frame whose packet is larger than the `mtu` of a tunnel.
 pub(super) fn too_big(setup: &TunnelSetup, id: TunnelId, inner: Inner, mtu: u16) -> Verdict {
     let loss = Loss { counter: Counter::IfTxTooBig, interface: Interface::tunnel(id) };
-    match &setup.frames {
-        // Without DF there is nothing that a sender of IPv4 could do about it.
-        Some(rules) if rules.tells_too_big && inner.dont_fragment != Some(false) => {
-            Verdict::RejectFrame { mtu, port: rules.attach, loss }
-        }
-        _ => Verdict::Drop(loss),
+    // Without DF there is nothing that a sender of IPv4 could do about it.
+    let can_help = inner.dont_fragment != Some(false);
+    let rules = setup.frames.as_ref().filter(|rules| rules.tells_too_big && can_help);
+    match rules.and_then(|rules| rules.attach) {
+        Some(port) => Verdict::RejectFrame { mtu, port, loss },
+        None => Verdict::Drop(loss),
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn come_out(
         return Err(Counter::IfRxLengthErr);
     };
     let Some(rules) = &tunnel.setup.frames else { return Err(Counter::IfRxInnerDstDenied) };
-    let port = rules.attach;
+    let Some(port) = rules.attach else { return Err(Counter::IfRxInnerDstDenied) };
     let kind = read_u16(header, ethernet::HEADER_LEN - 2);
     let stations = [&header[..6], &header[6..12]].map(station);
     round.note(|| Event::Unwrapped { tunnel: id, port, stations, kind });

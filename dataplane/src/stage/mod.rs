@@ -9,6 +9,7 @@ mod clamp;
 pub mod classify;
 pub mod decap;
 pub mod encap;
+mod fit;
 mod frame;
 pub mod identification;
 mod inner;

@@ -3,6 +3,7 @@
 
 pub mod labels;
 pub mod local;
+pub mod mirrors;
 pub mod neighbor;
 mod next_hop;
 mod operation;
@@ -25,6 +26,7 @@ use crate::tunnel::udp::UdpPorts;
 use crate::wire::ethernet::MacAddress;
 use labels::LabelTable;
 use local::LocalAddresses;
+use mirrors::Mirrors;
 use neighbor::NeighborTable;
 use soft_state::SoftState;
 
@@ -62,6 +64,8 @@ pub struct Tables {
     pub ports: Arc<[Port]>,
     /// By [`PortId`]: the tunnel that a port's frames go into.
     pub attached: Vec<Option<TunnelId>>,
+    /// Of what copies are made.
+    pub mirrors: Mirrors,
     /// Routes of IPv4.
     pub fib4: Fib4,
     /// Routes of IPv6.
@@ -127,6 +131,7 @@ impl Tables {
             flow: FlowKey::new(seed),
             ports: Arc::new([]),
             attached: Vec::new(),
+            mirrors: Mirrors::default(),
             fib4: Fib4::default(),
             fib6: Fib6::default(),
             next_hops: NextHops::new(),

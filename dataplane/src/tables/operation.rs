@@ -6,10 +6,11 @@ use std::sync::Arc;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::labels::LabelTable;
+use super::mirrors::Sessions;
 use super::neighbor::{Adjacency, AdjacencyId};
 use super::{Group, GroupId, NextHop, Tables};
 use crate::fib::{Change, Fib, FibError};
-use crate::interface::{PortId, TunnelId};
+use crate::interface::{Interface, PortId, TunnelId};
 use crate::tunnel::Tunnel;
 use crate::tunnel::lookup::{
     Entry, Indistinguishable, Label, LabelledTunnels, OuterAddress, Pair, TunnelLookup,
@@ -39,6 +40,8 @@ pub enum Operation {
     UdpPort(u16, Option<Service>),
     /// A port's frames go into a tunnel, or are this node's again.
     Attach(PortId, Option<TunnelId>),
+    /// What a port or tunnel receives, or sends, is copied for these sessions and for no others.
+    Mirror(Interface, Sessions),
     /// The labels of a port; `None`: it takes no MPLS.
     PortLabels(PortId, Option<Arc<LabelTable>>),
     /// A neighbor is added, or has another MAC address.
@@ -84,6 +87,7 @@ impl Tables {
             }
             Operation::UdpPort(port, service) => self.udp_ports.put(port, service),
             Operation::Attach(port, tunnel) => self.attach(port, tunnel),
+            Operation::Mirror(of, ref sessions) => self.mirrors.put(of, sessions.clone()),
             Operation::PortLabels(port, ref labels) => self.put_labels(port, labels.clone()),
             Operation::Adjacency(id, adjacency) => self.neighbors.put(id, adjacency),
             Operation::RemoveAdjacency(id) => self.neighbors.remove(id),

@@ -5,6 +5,7 @@
 //! configuration, writing, reading and judging, tests. `shim` is the one list of kinds.
 
 pub mod ecn;
+pub mod erspan;
 pub mod frames;
 mod geneve;
 pub mod gre;
@@ -95,6 +96,8 @@ pub struct TunnelSetup {
     pub protocols: Protocols,
     /// What it has beyond others, if it carries frames.
     pub frames: Option<FrameRules>,
+    /// What comes out of it, or goes into it, is copied for a mirror session.
+    pub is_mirrored: bool,
     /// Administratively up.
     pub up: bool,
     /// The outer TTL or hop limit; `None`: the inner one.
@@ -176,6 +179,7 @@ impl TunnelSetup {
             peers: None,
             protocols: Protocols::IPV4.with(Protocols::IPV6),
             frames: None,
+            is_mirrored: false,
             up: true,
             ttl: Some(64),
             min_outer_ttl: 0,

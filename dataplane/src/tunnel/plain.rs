@@ -264,7 +264,9 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         Some((_, len)) if setup.encap_limit.is_none() => Some(len),
         _ => None,
     };
-    let has_ends = setup.up && setup.local.is_some() && setup.remote.is_some();
+    // The stages copy what a mirror session wants.
+    let is_theirs = setup.up && !setup.is_mirrored;
+    let has_ends = is_theirs && setup.local.is_some() && setup.remote.is_some();
     // An encapsulation limit makes headers of their own, RFC 3168's ECN is no mask, and of a pool one
     // source is to be chosen.
     let may_send = has_ends

@@ -1,6 +1,7 @@
 //! What stands between the outer IP header and the packet inside. Every kind of encapsulation has its
 //! file; here is the one list of them, and what the packet path asks of each.
 
+use super::erspan::{self, Erspan};
 use super::gre::{self, Gre};
 use super::gue;
 use super::lookup::{Class, Label, Protocols};
@@ -34,6 +35,25 @@ pub enum Kind {
     Gre(Gre),
     /// A minimal forwarding header: the packet's own header stands in front of it.
     Minimal,
+    /// A GRE header, and what says how the frame behind it was mirrored.
+    Erspan(Erspan),
+}
+
+/// What headers say of what is inside, and of when.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Contents {
+    /// Its IP protocol.
+    pub protocol: u8,
+    /// Its DSCP and ECN.
+    pub tos: u8,
+    /// Of its flow, where a header has a port for it.
+    pub hash: u64,
+    /// A frame: its end was cut off.
+    pub is_cut: bool,
+    /// A copy of a frame: it was made where the frame was sent, not where it was received.
+    pub is_egress: bool,
+    /// The time.
+    pub now: Nanos,
 }
 
 impl From<Kind> for Shim {
@@ -65,7 +85,7 @@ impl Shim {
                 let ((shim, udp_len), (_, gre_len)) = (udp.plain()?, gre.plain()?);
                 Some((shim, udp_len + gre_len))
             }
-            (None, Kind::None) | (_, Kind::Minimal) => None,
+            (None, Kind::None) | (_, Kind::Minimal | Kind::Erspan(_)) => None,
         }
     }
 
@@ -104,7 +124,7 @@ impl Shim {
         match &self.kind {
             Kind::None => true,
             Kind::Gre(gre) => gre.takes_plain(),
-            Kind::Minimal => false,
+            Kind::Minimal | Kind::Erspan(_) => false,
         }
     }
 
@@ -121,14 +141,13 @@ impl Shim {
         if self.udp.is_some() { protocol::UDP } else { self.kind.protocol(carried) }
     }
 
-    /// Writes them to the start of `bytes`, whose rest is the packet inside, of IP protocol `carried`.
-    /// `hash`: of its flow.
+    /// Writes them to the start of `bytes`, whose rest is the packet inside.
     #[inline]
-    pub fn write(&self, bytes: &mut [u8], carried: u8, hash: u64) {
+    pub fn write(&self, bytes: &mut [u8], contents: &Contents) {
         let udp_len = self.udp.as_ref().map_or(0, Udp::len);
-        self.kind.write(bytes.get_mut(udp_len..).unwrap_or(&mut []), carried);
+        self.kind.write(bytes.get_mut(udp_len..).unwrap_or(&mut []), contents);
         if let Some(udp) = &self.udp {
-            udp.write(bytes, self.kind.protocol(carried), hash);
+            udp.write(bytes, self.kind.protocol(contents.protocol), contents.hash);
         }
     }
 
@@ -150,6 +169,7 @@ impl Shim {
             (Some(udp), Kind::Gre(gre)) => {
                 Label::new(udp.class(true), udp.listens_at, gre.input_key)
             }
+            (_, Kind::Erspan(erspan)) => erspan.input_label(),
         }
     }
 
@@ -185,6 +205,7 @@ impl Shim {
                 Ok((udp_len + len, carried))
             }
             Kind::Minimal => minimal::judge(behind_udp),
+            Kind::Erspan(erspan) => Ok((erspan.judge(payload)?, protocol::ETHERNET)),
         }
     }
 
@@ -232,6 +253,8 @@ impl Shim {
                 let (len, carried) = gre.recognise(quoted.get(udp_len..).unwrap_or(&[]))?;
                 Some((udp_len + len, carried))
             }
+            Kind::Erspan(erspan) if outer == protocol::GRE => erspan.recognise(quoted),
+            Kind::Erspan(_) => None,
         }
     }
 }
@@ -243,6 +266,7 @@ impl Kind {
             Self::Gre(gre) => gre.len(),
             // Without the source, for which the outer header has room in place of its own.
             Self::Minimal => wire::minimal::HEADER_LEN,
+            Self::Erspan(erspan) => erspan.len(),
         }
     }
 
@@ -250,16 +274,17 @@ impl Kind {
     const fn protocol(&self, carried: u8) -> u8 {
         match self {
             Self::None => carried,
-            Self::Gre(_) => protocol::GRE,
+            Self::Gre(_) | Self::Erspan(_) => protocol::GRE,
             Self::Minimal => protocol::MINIMAL,
         }
     }
 
-    fn write(&self, bytes: &mut [u8], carried: u8) {
+    fn write(&self, bytes: &mut [u8], contents: &Contents) {
         match self {
             // Minimal headers are written where the packet's own is at hand.
             Self::None | Self::Minimal => {}
-            Self::Gre(gre) => gre.write(bytes, carried),
+            Self::Gre(gre) => gre.write(bytes, contents.protocol),
+            Self::Erspan(erspan) => erspan.write(bytes, contents),
         }
     }
 }
@@ -300,10 +325,7 @@ impl Arrival {
         ports: &UdpPorts,
     ) -> Result<Option<Self>, Counter> {
         match outer {
-            protocol::GRE => {
-                let (header, carries) = gre::read(packet.get(at..).unwrap_or(&[]))?;
-                Ok(Some(Self { label: Label::new(Class::Gre, 0, header.key), carries }))
-            }
+            protocol::GRE => Self::read_gre(packet.get(at..).unwrap_or(&[])).map(Some),
             protocol::MINIMAL => {
                 minimal::read(packet.get(at..).unwrap_or(&[]))?;
                 let label = Label::new(Class::Minimal, 0, None);
@@ -316,6 +338,17 @@ impl Arrival {
                 Ok(is_tunnels.then_some(Self { label: Label::NONE, carries }))
             }
         }
+    }
+
+    #[inline]
+    fn read_gre(payload: &[u8]) -> Result<Self, Counter> {
+        let (header, carries) = gre::read(payload)?;
+        if carries == Protocols::NONE
+            && let Some(found) = erspan::read(payload)?
+        {
+            return Ok(Self { label: found.label, carries: Protocols::ETHERNET });
+        }
+        Ok(Self { label: Label::new(Class::Gre, 0, header.key), carries })
     }
 
     fn read_udp(packet: &[u8], at: usize, ports: &UdpPorts) -> Result<Option<Self>, Counter> {
@@ -349,7 +382,7 @@ pub fn inside<'p>(
     match outer {
         protocol::IPV4 | protocol::IPV6 => Some(payload),
         protocol::MPLS => mpls::ip_inside(payload),
-        protocol::GRE => gre::inside(payload),
+        protocol::GRE => gre::inside(payload).or_else(|| erspan::inside(payload)),
         protocol::UDP => {
             let service = ports.get(read_u16(payload, udp::offset::DESTINATION))?;
             let payload = payload.get(udp::HEADER_LEN..)?;
@@ -369,6 +402,7 @@ pub fn inside<'p>(
 /// The label that a quoted packet was sent with, if it shows one that most tunnels also are found by.
 pub fn quoted_label(outer: u8, quoted: &[u8]) -> Option<Label> {
     match outer {
+        protocol::GRE if erspan::is_quoted(quoted) => None,
         protocol::GRE => Some(Label::new(Class::Gre, 0, gre::quoted_key(quoted).ok()?)),
         protocol::MINIMAL => Some(Label::new(Class::Minimal, 0, None)),
         _ => None,

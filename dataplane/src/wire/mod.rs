@@ -2,6 +2,7 @@
 
 pub mod arp;
 pub mod checksum;
+pub mod erspan;
 pub mod ethernet;
 pub mod gre;
 pub mod icmp4;

@@ -37,6 +37,8 @@ pub enum Event {
     Answer { error: IcmpError, to: IpAddr, from: IpAddr },
     /// This node has cut this piece.
     Piece(Header),
+    /// This node has made this copy, which a mirror session sends.
+    Mirrored { of: Interface, is_egress: bool, tunnel: TunnelId },
 
     /// Whom the frame is sent to, and what is in it.
     Frame { destination: MacAddress, ours: MacAddress, kind: u16 },
@@ -129,6 +131,8 @@ pub enum Event {
     Learnt { station: MacAddress, remote: IpAddr },
     /// How large it may be, and what that follows from.
     TunnelSize(TunnelSize),
+    /// Its end is cut off: of so many bytes, so many are left.
+    Truncated { length: usize, left: usize },
     /// Where the outer packet leaves.
     Underlay { tunnel: TunnelId, hop: Hop },
     /// An earlier packet did not arrive, which the sender is told now.

@@ -6,6 +6,7 @@
 
 mod deliver;
 pub mod exchange;
+mod mirror;
 mod process;
 mod reassemble;
 mod relay;
@@ -29,8 +30,9 @@ use crate::reassembly::{self, Reassembler};
 use crate::stage::identification::Identifications;
 use crate::stage::{MeasuredTunnels, Verdict, Verdicts};
 use crate::tables::Tables;
-use crate::witness::{Unwatched, Witness};
+use crate::witness::{Event, Unwatched, Witness};
 use exchange::{Handback, Publication, Shared};
+use mirror::Mirror;
 
 /// How a worker is set up.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +85,7 @@ struct State<D: Device, W: Witness> {
     limiter: ErrorLimiter,
     identifications: Identifications,
     measured: MeasuredTunnels,
+    mirror: Mirror,
     /// Per port: packets that leave with the next transmit burst, and how many of each path.
     outgoing: Box<[Outgoing]>,
     /// Pieces of packets to this node.
@@ -140,6 +143,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
             limiter: ErrorLimiter::new(settings.rates, settings.seed),
             identifications: Identifications::new(settings.seed, settings.number, settings.workers),
             measured: MeasuredTunnels::default(),
+            mirror: Mirror::new(&tables, device.port_count()),
             reassembler: Box::new(Reassembler::new(settings.reassembly, settings.seed)),
             spent: Box::new(Burst::new()),
             histograms: Box::new(Histograms::new(settings.measured_tunnels)),
@@ -164,6 +168,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
     /// did not come in time.
     pub fn poll(&mut self, now: Nanos) -> usize {
         self.state.witness.at(now);
+        self.state.mirror.at(now);
         let counters = &self.state.shared.counters;
         let polls = counters.work.polls.get();
         counters.work.polls.add(1);
@@ -199,6 +204,10 @@ impl<D: Device, W: Witness> Worker<D, W> {
             self.take_handbacks(now);
         }
         self.state.count_received(port, &self.burst);
+        self.state.note_received(port, &self.burst);
+        if self.tables.mirrors.has_ports() {
+            self.state.mirror_received(port, &self.burst, &self.tables, now);
+        }
         if self.member.as_ref().is_some_and(|member| member.is_active()) {
             self.divide(port, received, start);
             let begin = cycles();
@@ -224,6 +233,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
             return false;
         }
         self.tables = self.publication.load();
+        self.state.mirror.take_tables(&self.tables);
         let generation = &self.state.shared.counters.work.generation;
         generation.store(self.tables.generation, core::sync::atomic::Ordering::Release);
         true
@@ -292,12 +302,24 @@ impl<D: Device, W: Witness> State<D, W> {
         counters.balance.received.add(burst.len() as u64);
     }
 
+    /// Tells who watches what has come.
+    #[inline]
+    fn note_received(&self, port: PortId, burst: &Burst) {
+        if W::WATCHES {
+            for packet in burst.packets() {
+                let length = packet.len();
+                self.witness.begin(packet, || Event::Received { port, length });
+            }
+        }
+    }
+
     /// Sends what has been collected for every port, records how long it took since `start` (in
     /// cycles) if it came with a burst, and gives spent buffers back.
     fn flush(&mut self, start: Option<u64>) {
-        for port in 0..self.outgoing.len() {
-            let Ok(port) = u8::try_from(port) else { break };
-            self.send(PortId(port));
+        self.send_all();
+        if self.mirror.has_ports() {
+            // Copies of what a port sent may go by one before it.
+            self.send_all();
         }
         self.release_spent();
         let paths = core::mem::take(&mut self.sent_paths);
@@ -306,6 +328,13 @@ impl<D: Device, W: Witness> State<D, W> {
             _ => {
                 self.measured.take();
             }
+        }
+    }
+
+    fn send_all(&mut self) {
+        for port in 0..self.outgoing.len() {
+            let Ok(port) = u8::try_from(port) else { break };
+            self.send(PortId(port));
         }
     }
 
@@ -335,6 +364,9 @@ impl<D: Device, W: Witness> State<D, W> {
         }
         for (total, count) in self.sent_paths.iter_mut().zip(&mut outgoing.paths) {
             *total += u64::from(core::mem::take(count));
+        }
+        if self.mirror.has_ports() {
+            return self.send_mirrored(port);
         }
         send_burst(&mut self.device, &self.shared, port, &mut outgoing.burst);
     }

@@ -54,9 +54,12 @@ impl<D: Device, W: Witness> Worker<D, W> {
         }
         let mut round = state.round(tables, now);
         classify_burst(others, verdicts, port, port_table, &round);
-        decap_burst(others, verdicts, &mut round);
-        route_burst(others, verdicts, &round);
-        encap_burst(others, verdicts, &mut round);
+        // Where tunnels are mirrored packets go on one by one, as each may be copied on its way.
+        if !tables.mirrors.has_tunnels() {
+            decap_burst(others, verdicts, &mut round);
+            route_burst(others, verdicts, &round);
+            encap_burst(others, verdicts, &mut round);
+        }
         let mut ways = fast_path.ways(count);
         let (mut taken, mut gone) = (taken.drain(), 0);
         for (number, (packet, verdict)) in others.drain().zip(verdicts.iter()).enumerate() {
@@ -106,6 +109,9 @@ impl<D: Device, W: Witness> State<D, W> {
     fn send_whole(&mut self, burst: &mut Burst, whole: Whole) {
         self.send(whole.port);
         self.count_paths(whole);
+        if self.mirror.has_ports() {
+            self.mirror_sent(whole.port, burst);
+        }
         let Self { device, shared, .. } = self;
         send_burst(device, shared, whole.port, burst);
     }

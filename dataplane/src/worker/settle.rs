@@ -5,6 +5,7 @@ use core::net::IpAddr;
 
 use super::State;
 use super::exchange::{Frame, Handback, Punt};
+use super::mirror::ether_type_of;
 use crate::clock::Nanos;
 use crate::counters::{Counter, CounterSlot};
 use crate::device::Device;
@@ -110,7 +111,7 @@ impl<D: Device, W: Witness> State<D, W> {
                     self.answer_in_frame(&packet, mtu, port, now);
                     return self.lose(packet, loss, tables);
                 }
-                of_stages => take_stage(&mut packet, of_stages, &mut self.round(tables, now)),
+                of_stages => self.take_stage_mirrored(&mut packet, of_stages, tables, now),
             };
         }
         self.lose(packet, Loss::of(Counter::PortOversize), tables);
@@ -401,7 +402,7 @@ impl<D: Device, W: Witness> State<D, W> {
 }
 
 /// What the stage says that a packet has come to.
-fn take_stage(
+pub(super) fn take_stage(
     packet: &mut Packet,
     verdict: Verdict,
     round: &mut Round<'_, impl Witness>,
@@ -434,16 +435,6 @@ fn is_frame_of(packet: &Packet, port: PortId, tables: &Tables) -> bool {
     let (_, at) = ethernet::carried(packet.data());
     let mtu = tables.port(port).map_or(0, |port| usize::from(port.mtu));
     packet.len() <= at + mtu
-}
-
-/// What a packet is, in the words of an Ethernet header.
-#[inline]
-fn ether_type_of(packet: &Packet) -> u16 {
-    if packet.meta.flags.has(Flags::LABELLED) {
-        return ether_type::MPLS;
-    }
-    let is_ipv4 = packet.data().first().is_some_and(|first| first >> 4 == 4);
-    if is_ipv4 { ether_type::IPV4 } else { ether_type::IPV6 }
 }
 
 /// What happens with a packet that is larger than the port takes.

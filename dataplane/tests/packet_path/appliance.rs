@@ -9,13 +9,14 @@ use adit_dataplane::clock::{CycleScale, Nanos};
 use adit_dataplane::counters::{Counter, CounterSlot, Kind as CounterKind};
 use adit_dataplane::device::{Device, MemoryDevice, SentFrame};
 use adit_dataplane::fib::{Fib, Fib4, Fib6, Rib4, Rib6};
-use adit_dataplane::interface::{PortId, TunnelId};
+use adit_dataplane::interface::{Interface, PortId, TunnelId};
 use adit_dataplane::node::flow::FlowKey;
 use adit_dataplane::node::rate_limit;
 use adit_dataplane::packet::MemoryPool;
 use adit_dataplane::reassembly;
 use adit_dataplane::tables::labels::LabelTable;
 use adit_dataplane::tables::local::LocalAddresses;
+use adit_dataplane::tables::mirrors::Sessions;
 use adit_dataplane::tables::neighbor::{AdjacencyId, NeighborTable};
 use adit_dataplane::tables::soft_state::SoftState;
 use adit_dataplane::tables::{Limits, NextHop, NextHops, Operation, Port, Tables};
@@ -69,6 +70,8 @@ pub(crate) struct Blueprint {
     pub(crate) tunnels: Vec<(TunnelSetup, Option<PortId>)>,
     /// Ports whose frames go into a tunnel.
     pub(crate) attached: Vec<(PortId, TunnelId)>,
+    /// What is copied, and for which tunnels.
+    pub(crate) mirrors: Vec<(Interface, Sessions)>,
     /// The labels of ports that take MPLS.
     pub(crate) port_labels: Vec<(PortId, Arc<LabelTable>)>,
     own: Vec<IpAddr>,
@@ -96,6 +99,7 @@ impl Blueprint {
             limits: Limits::default(),
             tunnels: Vec::new(),
             attached: Vec::new(),
+            mirrors: Vec::new(),
             port_labels: Vec::new(),
             own: Vec::new(),
             rib4: Rib4::new(),
@@ -272,6 +276,9 @@ impl Blueprint {
         }
         for &(port, tunnel) in &self.attached {
             tables.change(&Operation::Attach(port, Some(tunnel))).unwrap();
+        }
+        for (of, sessions) in &self.mirrors {
+            tables.change(&Operation::Mirror(*of, sessions.clone())).unwrap();
         }
         for (port, labels) in &self.port_labels {
             tables.change(&Operation::PortLabels(*port, Some(Arc::clone(labels)))).unwrap();

@@ -20,6 +20,8 @@ mod isatap;
 mod label_stack;
 mod labels;
 mod minimal;
+mod mirror;
+mod mirror_counters;
 mod mutation;
 mod nesting;
 mod ordinary;

@@ -178,10 +178,10 @@ pub(super) fn at_remote(
 fn other_modes(outer: Family) -> &'static str {
     match outer {
         Family::Ipv4 => {
-            "write an IPv4 address; ipip6, ip6ip6, any, ip6gre, ip6gretap and mplsip6 have IPv6 outside"
+            "write an IPv4 address; ipip6, ip6ip6, any, ip6gre, ip6gretap, ip6erspan and mplsip6 have IPv6 outside"
         }
         Family::Ipv6 => {
-            "write an IPv6 address; ipip, minimal, sit, gre, gretap, mplsip, 6rd and isatap have IPv4 outside"
+            "write an IPv6 address; ipip, minimal, sit, gre, gretap, erspan, mplsip, 6rd and isatap have IPv4 outside"
         }
     }
 }
@@ -328,6 +328,7 @@ struct Headers {
     overlay: Option<Mode>,
     has_gre: bool,
     is_minimal: bool,
+    is_erspan: bool,
     key: Option<u32>,
 }
 
@@ -338,9 +339,11 @@ impl Headers {
             overlay: Some(tunnel.mode).filter(|mode| mode.is_overlay()),
             has_gre: tunnel.mode.is_gre(),
             is_minimal: tunnel.mode == Mode::Minimal,
-            key: match tunnel.overlay.as_deref() {
-                Some(overlay) => Some(overlay.id),
-                None => tunnel.keys.as_deref().and_then(|keys| keys.input),
+            is_erspan: tunnel.mode.is_erspan(),
+            key: match (tunnel.overlay.as_deref(), tunnel.erspan()) {
+                (Some(overlay), _) => Some(overlay.id),
+                (None, Some(version)) => version.session().map(u32::from),
+                (None, None) => tunnel.keys.as_deref().and_then(|keys| keys.input),
             },
         }
     }
@@ -419,7 +422,9 @@ fn check_ambiguity(report: &mut Report, drafts: &Drafts<'_>) {
                 "what arrives can't be told from what belongs to tunnel {name} ({location})"
             );
             report.error(place, mark, MistakeKind::Ambiguous, message).advise(
-                if draft.tunnel.mode.is_gre() {
+                if draft.tunnel.mode.is_erspan() {
+                    "let them differ in `local`, `remote`, `link` or `session`"
+                } else if draft.tunnel.mode.is_gre() {
                     "let them differ in `local`, `remote`, `link` or `key`"
                 } else if draft.tunnel.mode.is_overlay() {
                     "let them differ in `local`, `remote`, `link`, `port` or `id`"

@@ -20,7 +20,11 @@ pub(super) fn check(
     if !tunnel.is_of_frames() {
         return;
     }
+    let is_session = tunnel.mode.is_erspan();
     let Some(attach) = tunnel.attached_to() else {
+        if is_session {
+            return check_source(report, draft);
+        }
         draft.written.spot(report).at("attach", |place, mark| {
             let message = "the tunnel carries frames, and has no port for them";
             report
@@ -41,15 +45,7 @@ pub(super) fn check(
         if misspelled.has(attach) {
             return;
         }
-        draft.written.spot(report).at("attach", |place, mark| {
-            let message = format!("there is no port {attach:?}");
-            let note = report.error(place, mark, MistakeKind::UnknownName, message);
-            if names.tunnels.contains_key(&**attach) {
-                note.advise("it is a tunnel; frames come from a port");
-            } else if let Some(name) = nearest(attach, names.ports.keys().copied()) {
-                note.advise(format!("did you mean {name:?}?"));
-            }
-        });
+        report_unknown(report, draft, attach, names);
         return;
     };
     let wrong = if !port.port.addresses.is_empty() {
@@ -63,15 +59,44 @@ pub(super) fn check(
     };
     if let Some(what) = wrong {
         draft.written.spot(report).at("attach", |place, mark| {
-            let message = format!(
-                "port {attach} has {what}, and would be no station any more: all of its frames \
-                 would go into the tunnel"
-            );
+            let instead = if is_session {
+                "it would be for those alone who look at copies"
+            } else {
+                "all of its frames would go into the tunnel"
+            };
+            let message =
+                format!("port {attach} has {what}, and would be no station any more: {instead}");
             report
                 .error(place, mark, MistakeKind::Address, message)
                 .advise(format!("take the {what} from the port, or attach another one"));
         });
     }
+}
+
+/// The port is not there.
+fn report_unknown(report: &mut Report, draft: &TunnelDraft<'_>, attach: &str, names: &Names<'_>) {
+    draft.written.spot(report).at("attach", |place, mark| {
+        let message = format!("there is no port {attach:?}");
+        let note = report.error(place, mark, MistakeKind::UnknownName, message);
+        if names.tunnels.contains_key(attach) {
+            note.advise("it is a tunnel; frames come from a port");
+        } else if let Some(name) = nearest(attach, names.ports.keys().copied()) {
+            note.advise(format!("did you mean {name:?}?"));
+        }
+    });
+}
+
+/// A mirror session without a port is one that sends.
+fn check_source(report: &mut Report, draft: &TunnelDraft<'_>) {
+    if draft.tunnel.mirror().is_some() {
+        return;
+    }
+    draft.written.spot(report).at("mirror", |place, mark| {
+        let message = "the session mirrors nothing, and has no port for what arrives";
+        report
+            .error(place, mark, MistakeKind::Missing, message)
+            .advise("write mirror: { ports: [lan] } to send, or attach: and a port to receive");
+    });
 }
 
 /// Two tunnels attached to one port.

@@ -7,6 +7,7 @@ mod frames;
 mod labels;
 mod loops;
 mod many_peers;
+mod mirrors;
 mod misspelled;
 mod ports;
 mod remotes;
@@ -115,6 +116,7 @@ pub(super) fn check(
     let owned = addresses::check(report, drafts, &nets);
     ports::check(report, drafts, &owned, misspelled);
     ends::check(report, drafts, &names, &owned, &nets, misspelled);
+    mirrors::check(report, drafts, &names, misspelled);
     labels::check(report, drafts, &names, &owned, &nets, misspelled);
     let routes = routing::resolve(report, drafts, routes, &names, &owned, &nets, misspelled);
     loops::check(report, drafts, &names, &nets, &routes, limits);

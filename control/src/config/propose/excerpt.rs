@@ -46,6 +46,7 @@ impl<'s> Excerpt<'s> {
         tunnel.locals().for_each(|local| self.add_owners(local));
         tunnel.peers().for_each(|remote| self.add_way(remote, u8::MAX));
         self.add_tunnels_named(tunnel.label_hops());
+        self.add_tunnels_named(tunnel.mirror().into_iter().flat_map(|mirror| &mirror.tunnels));
     }
 
     /// Tunnels, and all they need.
@@ -108,6 +109,11 @@ impl<'s> Excerpt<'s> {
         if let Some(port) = &wanted.attach {
             self.add_tunnels(store.attached_to(port));
         }
+        for name in &wanted.mirrored {
+            // As many as may be, and one that is too many.
+            self.add_tunnels(store.that_mirror(name).take(EXAMPLES));
+        }
+        self.add_tunnels_named(&wanted.mirrored);
         for net in &wanted.addresses {
             self.add_owners(net.addr());
             self.add_tunnels(
@@ -148,6 +154,7 @@ impl<'s> Excerpt<'s> {
         let store = self.rest.store;
         let Some(tunnel) = store.tunnel(id) else { return };
         self.add_tunnels(store.labelled_into(&tunnel.name).take(EXAMPLES));
+        self.add_tunnels(store.that_mirror(&tunnel.name).take(EXAMPLES));
         for net in &tunnel.addresses {
             self.add_tunnels(store.with_local(net.addr()).take(EXAMPLES));
             // A net of a tunnel hides which addresses of a port's net are no host's.

@@ -102,6 +102,8 @@ struct Wanted {
     udp_port: Option<u16>,
     /// The port that it is attached to.
     attach: Option<String>,
+    /// Ports and tunnels that it mirrors.
+    mirrored: Vec<String>,
 }
 
 impl Wanted {
@@ -118,6 +120,10 @@ impl Wanted {
         wanted.attach = entry.get("attach").and_then(Value::as_str).map(str::to_owned);
         wanted.addresses = list("addresses").filter_map(|item| parsed(Some(item))).collect();
         wanted.routes = list("routes").filter_map(|item| prefix(item.as_str()?)).collect();
+        let mirror = entry.get("mirror").and_then(Value::as_object).into_iter();
+        let mirrored = mirror.flat_map(|mirror| [mirror.get("ports"), mirror.get("tunnels")]);
+        let mirrored = mirrored.flatten().filter_map(Value::as_array).flatten();
+        wanted.mirrored = mirrored.filter_map(|name| Some(name.as_str()?.to_owned())).collect();
         let labels = entry.get("labels").and_then(Value::as_object).into_iter().flatten();
         let labels = labels.filter_map(|(_, entry)| entry.as_object());
         let next_hops = list("next-hops").filter_map(Value::as_object);

@@ -6,7 +6,7 @@ use super::super::describe::{describe_route, describe_tunnel};
 use super::super::model::Route;
 use super::super::tunnel::{Settings, Tunnel};
 use super::super::words::{Mode, Word as _};
-use super::super::{overlay, remotes, udp_encap};
+use super::super::{erspan, overlay, remotes, udp_encap};
 use std::sync::Arc;
 
 /// Keys of which one stands for the others: to say one is to take the others back.
@@ -42,11 +42,14 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
         entry.retain(|key, value| {
             let is_kept =
                 stays(key) || own.contains(&key.as_str()) || plain.get(key) != Some(value);
+            let leaves_session =
+                erspan::KEYS.contains(&key.as_str()) && !mode.unwrap_or(before.mode).is_erspan();
             let leaves_domain = key == "6rd" && mode.is_some_and(|mode| mode != Mode::SixRd);
             let is_idle = (leaves_gre && OF_GRE.contains(&key.as_str()))
                 || (leaves_overlay && overlay::KEYS.contains(&key.as_str()))
                 || (leaves_vxlan && remotes::KEYS.contains(&key.as_str()))
-                || leaves_domain;
+                || leaves_domain
+                || leaves_session;
             is_kept && !is_idle
         });
         forget_usual_checksum(before, &mut entry);
@@ -89,6 +92,7 @@ fn describe_identity(tunnel: &Tunnel) -> Vec<&'static str> {
     keys.extend(tunnel.remote.map(|_| "remote"));
     keys.extend(tunnel.link.as_ref().map(|_| "link"));
     keys.extend(tunnel.attached_to().map(|_| "attach"));
+    keys.extend(tunnel.erspan().into_iter().flat_map(|_| erspan::KEYS));
     keys.extend(tunnel.overlay.as_deref().into_iter().flat_map(|_| overlay::KEYS));
     keys.extend(tunnel.remotes.as_deref().into_iter().flat_map(|_| remotes::KEYS));
     keys

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use super::model::{Config, Name, NextHop, Route, RouteAction, Via};
 use super::prefixes::PrefixTable;
-use super::tunnel::Tunnel;
+use super::tunnel::{Mirror, Tunnel};
 pub use ids::Ids;
 
 /// A change of one entry, known to be right.
@@ -62,6 +62,8 @@ pub struct Store {
     by_attach: BTreeSet<(Name, TunnelId)>,
     /// Tunnels whose MPLS labels lead into another, by the other's name.
     by_label_hop: BTreeSet<(Name, TunnelId)>,
+    /// Tunnels that mirror a port or another tunnel, by its name.
+    by_mirrored: BTreeSet<(Name, TunnelId)>,
     /// What tunnels send from, where they name it.
     locals: BTreeSet<(IpAddr, TunnelId)>,
     /// Addresses of tunnels; link-local ones may have several.
@@ -92,6 +94,7 @@ impl Store {
             by_udp_port: BTreeSet::new(),
             by_attach: BTreeSet::new(),
             by_label_hop: BTreeSet::new(),
+            by_mirrored: BTreeSet::new(),
             locals: BTreeSet::new(),
             addresses: BTreeSet::new(),
             nets: PrefixTable::default(),
@@ -211,6 +214,18 @@ impl Store {
         let first = (Name::from(name), TunnelId(0));
         let last = (Name::clone(&first.0), TunnelId(u32::MAX));
         self.by_label_hop.range(first..=last).map(|(_, id)| *id)
+    }
+
+    /// Tunnels that mirror a port or a tunnel of this name.
+    pub fn that_mirror(&self, name: &str) -> impl Iterator<Item = TunnelId> {
+        let first = (Name::from(name), TunnelId(0));
+        let last = (Name::clone(&first.0), TunnelId(u32::MAX));
+        self.by_mirrored.range(first..=last).map(|(_, id)| *id)
+    }
+
+    /// Tunnels that mirror anything.
+    pub fn mirroring(&self) -> BTreeSet<TunnelId> {
+        self.by_mirrored.iter().map(|(_, id)| *id).collect()
     }
 
     /// Tunnels with both of these ends.
@@ -366,6 +381,9 @@ impl Store {
         for name in tunnel.label_hops() {
             self.by_label_hop.remove(&(Name::clone(name), id));
         }
+        for name in mirrored_by(&tunnel) {
+            self.by_mirrored.remove(&(Name::clone(name), id));
+        }
         for local in tunnel.locals() {
             self.locals.remove(&(local, id));
         }
@@ -389,6 +407,7 @@ impl Store {
         self.by_udp_port.extend(tunnel.udp_port().map(|port| (port, id)));
         self.by_attach.extend(tunnel.attached_to().map(|port| (Name::clone(port), id)));
         self.by_label_hop.extend(tunnel.label_hops().map(|name| (Name::clone(name), id)));
+        self.by_mirrored.extend(mirrored_by(&tunnel).map(|name| (Name::clone(name), id)));
         self.locals.extend(tunnel.locals().map(|local| (local, id)));
         for net in &tunnel.addresses {
             self.addresses.insert((net.addr(), id));
@@ -448,6 +467,11 @@ impl Store {
     pub fn settle(&mut self) {
         self.ids.settle();
     }
+}
+
+/// The names of what a tunnel mirrors.
+fn mirrored_by(tunnel: &Tunnel) -> impl Iterator<Item = &Name> {
+    tunnel.mirror().into_iter().flat_map(Mirror::names)
 }
 
 /// A tunnel among those of a net.

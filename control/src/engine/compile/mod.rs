@@ -8,6 +8,7 @@ mod base;
 mod destinations;
 mod kept;
 mod labels;
+mod mirrors;
 mod numbered;
 mod paths;
 mod remotes;
@@ -36,6 +37,7 @@ pub(super) use tunnels::{Standing, TunnelInfo};
 use crate::config::{Config, Ids, Name, Route, RouteAction, Store, Touched, Via};
 use base::{limits, port_addresses, port_tables};
 use destinations::broadcasts;
+use mirrors::MirrorSessions;
 use numbered::{Adjacencies, Groups};
 use paths::Paths;
 use remotes::{LearntStations, learns_for};
@@ -115,6 +117,7 @@ pub(super) struct Compiler {
     sequences: SequenceNumbers,
     stations: LearntStations,
     udp_ports: UdpPorts,
+    mirrors: MirrorSessions,
     latency: HashMap<TunnelId, u16>,
     latency_ids: Ids,
     /// What the tables don't have yet.
@@ -194,6 +197,9 @@ impl Compiler {
         for operation in compiler.port_labels(store) {
             tables.change(&operation)?;
         }
+        for operation in compiler.mirrors.all() {
+            tables.change(&operation)?;
+        }
         for (id, tunnel) in store.tunnels() {
             if let Some(operation) = compiler.attach(tunnel, Some(id)) {
                 tables.change(&operation)?;
@@ -242,6 +248,7 @@ impl Compiler {
             sequences,
             stations,
             udp_ports: UdpPorts::default(),
+            mirrors: MirrorSessions::default(),
             latency: HashMap::new(),
             latency_ids: Ids::new(u32::from(MEASURED_TUNNELS_MAX)),
             operations: Vec::new(),
@@ -267,6 +274,7 @@ impl Compiler {
             self.stations.keep(id, learns_for(tunnel));
             self.udp_ports.keep(None, Some(tunnel), &mut self.operations);
         }
+        self.refresh_mirrors(store);
         self.forget_operations_while_building();
         let ports = self.port_nets.keys().copied();
         let locals = self.locals.keys().map(|&address| IpNet::from(address));
@@ -339,6 +347,9 @@ impl Compiler {
         renewed.extend(changed);
         renewed.extend(filters);
         renewed.extend(labels::lead_into_touched(store, touched));
+        if mirrors::are_touched(store, touched) {
+            renewed.extend(self.refresh_mirrors(store));
+        }
         for id in renewed {
             if let (Some(tunnel), Some(info)) = (store.tunnel(id), self.info(id)) {
                 let built = self.build_tunnel(store, id, tunnel, info)?;

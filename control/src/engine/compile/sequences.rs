@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use adit_dataplane::interface::TunnelId;
+use adit_dataplane::tunnel::erspan::Version;
 use adit_dataplane::tunnel::sequence::Sequences;
 
 use crate::config::{Keys, ReceiveSequence, Tunnel};
@@ -20,8 +21,8 @@ struct Numbered {
     sequences: Arc<Sequences>,
 }
 
-/// Whose packets are numbered together: the peer's, of one key.
-type Flow = (Option<IpAddr>, Option<Keys>);
+/// Whose packets are numbered together: the peer's, of one key or session.
+type Flow = (Option<IpAddr>, Option<Keys>, Option<u16>);
 
 impl SequenceNumbers {
     /// A tunnel is there, or not any more, or is not what it was.
@@ -31,7 +32,8 @@ impl SequenceNumbers {
             return;
         };
         //= RFC 2890 §2.2: numbers order the packets of one flow, which its key tells from others between the same ends
-        let flow = (tunnel.remote, tunnel.keys.as_deref().copied());
+        let session = tunnel.erspan().and_then(Version::session);
+        let flow = (tunnel.remote, tunnel.keys.as_deref().copied(), session);
         let known = self.0.get(&id);
         if known.is_none_or(|known| known.flow != flow) {
             self.0.insert(id, Numbered { flow, sequences: Arc::default() });
@@ -62,7 +64,8 @@ impl SequenceNumbers {
 fn has_numbers(tunnel: &Tunnel) -> bool {
     let settings = &tunnel.settings;
     let looks = settings.receive_sequence == ReceiveSequence::DropOld;
-    tunnel.enabled && tunnel.mode.is_gre() && (settings.sequence || looks)
+    let is_numbered = tunnel.mode.is_gre() && (settings.sequence || looks);
+    tunnel.enabled && (is_numbered || tunnel.erspan().and_then(Version::session).is_some())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use adit_dataplane::tables::Operation;
+use adit_dataplane::tunnel::erspan::Erspan;
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::udp::{Service, Udp, UdpHeader};
@@ -14,10 +15,11 @@ use crate::config::{Encap, Family, Mode, Overlay, ReceiveSequence, Tunnel, UdpEn
 
 /// The headers of a tunnel, without numbers for sequences.
 pub(super) fn shim(tunnel: &Tunnel) -> Shim {
-    let kind = match tunnel.mode {
-        Mode::Minimal => Kind::Minimal,
-        mode if mode.is_gre() => Kind::Gre(gre(tunnel)),
-        _ => Kind::None,
+    let kind = match (tunnel.erspan(), tunnel.mode) {
+        (Some(version), _) => Kind::Erspan(Erspan { version, sequences: None }),
+        (None, Mode::Minimal) => Kind::Minimal,
+        (None, mode) if mode.is_gre() => Kind::Gre(gre(tunnel)),
+        (None, _) => Kind::None,
     };
     Shim { udp: udp(tunnel), kind }
 }

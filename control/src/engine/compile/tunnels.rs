@@ -217,9 +217,12 @@ impl Compiler {
         if let Some(frames) = &mut setup.frames {
             frames.remotes = self.remotes(id, tunnel, info).map(Box::new);
         }
-        if let Kind::Gre(gre) = &mut setup.shim.kind {
-            gre.sequences = self.sequences.of(id);
+        match &mut setup.shim.kind {
+            Kind::Gre(gre) => gre.sequences = self.sequences.of(id),
+            Kind::Erspan(erspan) => erspan.sequences = self.sequences.of(id),
+            Kind::None | Kind::Minimal => {}
         }
+        setup.is_mirrored = self.mirrors.has_tunnel(id);
         setup.peers = self.peers(store, id, tunnel).map(Box::new);
         setup.mpls = self.mpls(store, tunnel);
         setup.latency = self.latency.get(&id).copied();
@@ -230,6 +233,9 @@ impl Compiler {
 
     /// What it has beyond others if it carries frames.
     fn frame_rules(&self, tunnel: &config::Tunnel) -> Option<FrameRules> {
+        if tunnel.mode.is_erspan() {
+            return Some(FrameRules::of_copies(self.attachment(tunnel)));
+        }
         let rules = FrameRules::any(self.attachment(tunnel)?);
         let overlay = tunnel.overlay.as_deref();
         let takes_tags = overlay.is_none_or(|overlay| overlay.takes_tags);
@@ -345,6 +351,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         peers: None,
         protocols: protocols(tunnel),
         frames: None,
+        is_mirrored: false,
         up: tunnel.enabled,
         ttl: settings.ttl.map(std::num::NonZeroU8::get),
         min_outer_ttl: settings.min_outer_ttl.get(),
@@ -367,6 +374,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
         reassembly_seconds: reassembly_seconds(tunnel),
         mtu: settings.mtu.unwrap_or(info.mtu),
         mss: match (settings.clamp_tcp_mss, settings.mss_insert) {
+            _ if tunnel.mode.is_erspan() => MssClamp::Off,
             (false, _) => MssClamp::Off,
             (true, false) => MssClamp::Lower,
             (true, true) => MssClamp::LowerOrInsert,

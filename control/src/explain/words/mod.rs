@@ -6,6 +6,7 @@ mod entering;
 mod frame;
 mod labels;
 mod leaving;
+mod mirror;
 mod node;
 mod stations;
 mod way;
@@ -25,6 +26,7 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
         Event::Told { port, frame } => frame::told(*port, frame, names),
         Event::Answer { error, to, from } => node::answer(*error, *to, *from),
         Event::Piece(header) => way::piece(header),
+        Event::Mirrored { of, is_egress, tunnel } => mirror::copy(*of, *is_egress, *tunnel, names),
         Event::Frame { destination, ours, kind } => frame::ethernet(*destination, *ours, *kind),
         Event::Attached { port, tunnel } => frame::attached(*port, *tunnel, names),
         Event::Unwrapped { port, stations, kind, .. } => {
@@ -75,6 +77,7 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
         Event::Copy { length } => stations::copy(*length),
         Event::Learnt { station, remote } => stations::learnt(*station, *remote),
         Event::TunnelSize(size) => entering::size(size),
+        Event::Truncated { length, left } => mirror::truncated(*length, *left),
         Event::Underlay { tunnel, hop } => entering::underlay(*tunnel, *hop, names),
         Event::EarlierLost { tunnel } => entering::earlier_lost(*tunnel, names),
         Event::Wrapped(wrapped) => entering::wrapped(wrapped, names),

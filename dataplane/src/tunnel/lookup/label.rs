@@ -23,11 +23,13 @@ pub enum Class {
     Geneve = 7,
     /// Minimal encapsulation (RFC 2004).
     Minimal = 8,
+    /// ERSPAN.
+    Erspan = 9,
 }
 
 impl Class {
     /// All of them, in their order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Gre,
         Self::Fou,
         Self::FouGre,
@@ -36,12 +38,13 @@ impl Class {
         Self::Vxlan,
         Self::Geneve,
         Self::Minimal,
+        Self::Erspan,
     ];
 
     /// The protocol of the outer IP header.
     pub const fn outer_protocol(self) -> u8 {
         match self {
-            Self::Gre => protocol::GRE,
+            Self::Gre | Self::Erspan => protocol::GRE,
             Self::Minimal => protocol::MINIMAL,
             Self::Fou | Self::FouGre | Self::Gue | Self::GueGre | Self::Vxlan | Self::Geneve => {
                 protocol::UDP
@@ -62,13 +65,13 @@ impl Class {
             Self::Gre | Self::FouGre | Self::GueGre => Some(Self::Gre),
             Self::Fou | Self::Gue => None,
             // Nobody has these without UDP, or with.
-            Self::Vxlan | Self::Geneve | Self::Minimal => Some(self),
+            Self::Vxlan | Self::Geneve | Self::Minimal | Self::Erspan => Some(self),
         }
     }
 }
 
 /// The class of a tunnel's packets, the UDP port that they arrive at, and the number in them that is the
-/// tunnel's, if they have one: a GRE key (RFC 2890), which may be 0.
+/// tunnel's, if they have one: a GRE key (RFC 2890), which may be 0, or a session of ERSPAN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Label(u64);
 
@@ -114,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_same_in_udp_and_without_are_told_from_what_is_something_else() {
-        use Class::{Fou, FouGre, Geneve, Gre, Gue, GueGre, Minimal, Vxlan};
+        use Class::{Erspan, Fou, FouGre, Geneve, Gre, Gue, GueGre, Minimal, Vxlan};
         for (one, other, expected) in [
             (Fou, None, true),
             (Gue, None, true),
@@ -128,6 +131,8 @@ mod tests {
             (Geneve, Some(Gre), false),
             (Minimal, None, false),
             (Fou, Some(Minimal), false),
+            (Erspan, Some(Gre), false),
+            (Erspan, None, false),
         ] {
             assert_eq!(one.differs_in_udp(other), expected, "{one:?} {other:?}");
         }

@@ -12,7 +12,7 @@ use adit_dataplane::interface::PortId;
 
 use super::appliance::{Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
 use super::frames::{Ip, frame, ip, mend_ipv4};
-use super::overlay_counters;
+use super::{mirror_counters, overlay_counters};
 use devices::{device_cases, exchange_cases};
 use node::{delivery_cases, forwarding_cases, frame_cases, reassembly_cases};
 use tunnels::{
@@ -112,6 +112,7 @@ fn every_counter_moves_for_its_reason_alone_and_none_is_left_out() {
         minimal_cases(),
         mpls_cases(),
         overlay_counters::cases(),
+        mirror_counters::cases(),
         six_rd_cases(),
     ];
     let mut seen: BTreeSet<&str> = NOT_REACHABLE_YET.into_iter().collect();
