@@ -163,6 +163,7 @@ fn marks_of_packets_in_frames_are_those_of_packets() {
         Case::new("C-064(b) ARP, CE outside", gretap())
             .input("u", comes(&arp(), 3))
             .expect("a", arp())
+            .tunnel_counts("e0", "rx_ecn_log")
             .tunnel_accepts("e0", 60),
     ]);
 }

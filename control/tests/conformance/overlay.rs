@@ -130,6 +130,13 @@ fn a_frame_goes_behind_udp_and_eight_bytes_and_comes_out_again() {
 }
 
 #[test]
+fn congestion_around_a_frame_without_a_packet_is_counted_and_ends() {
+    let outer = peers4(VXLAN, &behind(&VXLAN_HEADER, arp())).tos(3);
+    run_all([comes("B1 around ARP", vxlan(), from_gateway(outer), &arp())
+        .tunnel_counts("e0", "rx_ecn_log")]);
+}
+
+#[test]
 fn another_port_is_for_both_directions() {
     let moved = || vxlan().set("tunnels.e0.port", "8472");
     let payload = behind(&VXLAN_HEADER, ip_frame());

@@ -11,7 +11,9 @@ use crate::frames::{
     Ipv4Packet, UDP, datagram, encap4, encap6, from_gateway, from_host, peer4, peer6, to_gateway,
     to_host, udp4, udp4_flow, udp6,
 };
-use crate::icmp::{FRAG_NEEDED, TOO_BIG6, UNREACHABLE_PORT, error4, error6, underlay4};
+use crate::icmp::{
+    FRAG_NEEDED, TOO_BIG6, UNREACHABLE_NET, UNREACHABLE_PORT, error4, error6, underlay4,
+};
 use crate::run::{MILLISECOND, Replay, check};
 
 const SPORT: u16 = 50_000;
@@ -332,6 +334,55 @@ fn a_path_mtu_is_learnt_of_the_tunnel_whose_port_is_quoted() {
         .tunnel_counts("t0", "tx_too_big")
         .counts("icmp.tx")
         .run();
+}
+
+#[test]
+fn a_port_that_nobody_listens_at_is_told_of_as_a_protocol_that_nobody_speaks() {
+    //= B8.3: around UDP, 3/3 is what 3/2 is around IP.
+    let inner = udp4(H, R, 200).ttl(63);
+    let outer = encap4(UDP, ours4(FOU, &inner.bytes()));
+    let told = to_host(error4(L, H, UNREACHABLE_NET, 0, inner.bytes()));
+    for kind in [(3, 2), (3, 3)] {
+        Case::new(&format!("C-106 in UDP, 3/{}", kind.1), fou())
+            .input("u", from_gateway(underlay4(kind, 0, outer.bytes())))
+            .expect("l", Expected::error4(told.clone(), 14))
+            .tunnel_counts("t0", "icmp_relayed")
+            .counts("icmp.tx")
+            .run();
+    }
+}
+
+#[test]
+fn of_many_tunnels_of_one_port_the_one_whose_network_is_quoted_learns() {
+    let geneve = |number: u32| {
+        let tunnel = format!("tunnels.v{number}");
+        move |bench: Bench| {
+            bench
+                .tunnel(&format!("v{number}"), "geneve", "198.51.100.1", "203.0.113.2")
+                .set(&format!("{tunnel}.payload"), "ip")
+                .set(&format!("{tunnel}.id"), &number.to_string())
+                .set(&format!("{tunnel}.inner-source"), "off")
+                .route(&format!("{{ to: 10.2.{number}.0/24, tunnel: v{number} }}"))
+        }
+    };
+    let bench = (1..=80).fold(Bench::bare(), |bench, number| geneve(number)(bench));
+    for number in [1, 64, 65, 80] {
+        let inner = udp4(H, [10, 2, number, 8].into(), 1400).bytes();
+        let header = [0, 0, 8, 0, 0, 0, number, 0];
+        let payload = [&header[..], &inner].concat();
+        let outer = encap4(UDP, ours4(6081, &payload));
+        let tunnel = format!("v{number}");
+        Case::new(&format!("C-105(b) the {number}th GENEVE tunnel"), bench.clone())
+            .input("u", from_gateway(underlay4(FRAG_NEEDED, 1300, &outer.bytes()[..300])))
+            .expect(
+                "l",
+                Expected::error4(to_host(error4(L, H, FRAG_NEEDED, 1264, &inner[..264])), 14),
+            )
+            .tunnel_counts(&tunnel, "pmtu_updates")
+            .tunnel_counts(&tunnel, "icmp_relayed")
+            .counts("icmp.tx")
+            .run();
+    }
 }
 
 #[test]

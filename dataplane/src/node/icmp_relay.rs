@@ -79,6 +79,8 @@ impl<'a> UnderlayError<'a> {
             //= host unreachable for this type of service.
             (kind::UNREACHABLE, unreachable::HOST | 6 | 7 | 8 | 11 | 12) => Cause::Host,
             (kind::UNREACHABLE, unreachable::PROTOCOL) => Cause::Protocol,
+            // Around UDP, that the far end listens at no such port says what that does around IP.
+            (kind::UNREACHABLE, unreachable::PORT) if quotes_udp(message) => Cause::Protocol,
             //= RFC 1812 §5.2.7.1: communication prohibited, to the network, the host, or at all.
             (kind::UNREACHABLE, 9 | 10 | unreachable::PROHIBITED) => Cause::Prohibited,
             (kind::UNREACHABLE, unreachable::FRAGMENTATION_NEEDED) => {
@@ -123,6 +125,11 @@ impl<'a> UnderlayError<'a> {
         };
         Some(Self { cause, quoted })
     }
+}
+
+/// Whether the packet that an ICMP message quotes has UDP in it.
+fn quotes_udp(message: &[u8]) -> bool {
+    message.get(icmp4::HEADER_LEN + ipv4::offset::PROTOCOL) == Some(&protocol::UDP)
 }
 
 /// What a message quotes behind its header of eight bytes; no more than `len` bytes, if that is not 0.

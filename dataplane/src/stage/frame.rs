@@ -8,7 +8,7 @@ use super::{Loss, Round, Verdict, remotes};
 use crate::counters::Counter;
 use crate::interface::{Interface, TunnelId};
 use crate::packet::Packet;
-use crate::tunnel::{Tunnel, TunnelSetup};
+use crate::tunnel::{Tunnel, TunnelSetup, ecn};
 use crate::wire::ethernet::{self, MacAddress, ether_type};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
@@ -89,6 +89,9 @@ pub(super) fn come_out(
     }
     if let Some(at) = ethernet::ip_at(packet.data()) {
         judge_inside(packet, at, (tunnel, id), outer, round)?;
+    } else if outer.tos.is_some_and(|tos| tos & ecn::MASK == ecn::CE) {
+        // What is inside has no such field: it ends.
+        round.count_event(Counter::IfRxEcnLog, tunnel.setup.slot);
     }
     accept(packet, tunnel, id, packet.len(), round);
     if let Some(remotes) = &rules.remotes {

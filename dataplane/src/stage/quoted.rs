@@ -14,6 +14,7 @@ use crate::tunnel::lookup::{
     Class, Found, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup, is_tunnel_protocol,
 };
 use crate::tunnel::shim::quoted_label;
+use crate::tunnel::udp::UdpPorts;
 use crate::wire::checksum::checksum;
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
@@ -202,11 +203,11 @@ fn find_tunnel<'t>(
     };
     match (quote.source, quote.destination) {
         (IpAddr::V4(local), IpAddr::V4(remote)) => {
-            let lookup = (&tables.tunnels_by_ipv4, &tables.labelled_by_ipv4);
+            let lookup = (&tables.tunnels_by_ipv4, &tables.labelled_by_ipv4, &tables.udp_ports);
             search((local.into(), remote.into()), quote, port, lookup, sends_so)
         }
         (IpAddr::V6(local), IpAddr::V6(remote)) => {
-            let lookup = (&tables.tunnels_by_ipv6, &tables.labelled_by_ipv6);
+            let lookup = (&tables.tunnels_by_ipv6, &tables.labelled_by_ipv6, &tables.udp_ports);
             search((local.into(), remote.into()), quote, port, lookup, sends_so)
         }
         _ => None,
@@ -220,7 +221,7 @@ fn search<'t, A: OuterAddress>(
     (local, remote): (A, A),
     quote: &Quote<'_>,
     port: Option<PortId>,
-    (bare, labelled): (&TunnelLookup<A>, &LabelledTunnels<A>),
+    (bare, labelled, ports): (&TunnelLookup<A>, &LabelledTunnels<A>, &UdpPorts),
     sends_so: impl Fn(TunnelId) -> Option<(TunnelId, &'t Tunnel)>,
 ) -> Option<(TunnelId, &'t Tunnel)> {
     let carries = Protocols::of(quote.protocol);
@@ -229,7 +230,7 @@ fn search<'t, A: OuterAddress>(
         return sends_so(id);
     }
     // By the label that arrives, which mostly is the one that is sent; else one after the other.
-    if let Some(label) = quoted_label(quote.protocol, quote.inner)
+    if let Some(label) = quoted_label(quote.protocol, quote.inner, ports)
         && let Some(id) = labelled.any_with(Pair { local, remote, label }, port)
         && let Some(found) = sends_so(id)
     {

@@ -76,6 +76,13 @@ impl Remotes {
         remotes
     }
 
+    /// Keeps stations somewhere else from now on, where none is known yet, if it keeps them at all.
+    pub fn learn_anew(&mut self) {
+        if let Some(learnt) = &mut self.learnt {
+            *learnt = Arc::default();
+        }
+    }
+
     /// All of them, in the order in which frames go to all.
     pub fn all(&self) -> &[Remote] {
         &self.all
@@ -124,7 +131,8 @@ impl Remotes {
         now: Nanos,
     ) -> bool {
         let Some(learnt) = &self.learnt else { return false };
-        if !station.is_station() {
+        let is_fixed = self.fixed.binary_search_by_key(&station, |(station, _)| *station).is_ok();
+        if !station.is_station() || is_fixed {
             return false;
         }
         self.position(from).is_some_and(|remote| learnt.hear(station, hash(), remote, now))
@@ -153,7 +161,8 @@ mod tests {
     fn a_fixed_station_stays_where_it_was_put_whatever_is_heard() {
         let stations = Arc::new(Stations::default());
         let remotes = remotes(Some(Arc::clone(&stations)));
-        remotes.hear(THERE, || 0, address(2), NOW);
+        assert!(!remotes.hear(THERE, || 0, address(2), NOW));
+        assert_eq!(stations.all(NOW).count(), 0);
         assert_eq!(remotes.towards(THERE, || 0, NOW), Towards::Fixed(1));
     }
 

@@ -400,11 +400,18 @@ pub fn inside<'p>(
 }
 
 /// The label that a quoted packet was sent with, if it shows one that most tunnels also are found by.
-pub fn quoted_label(outer: u8, quoted: &[u8]) -> Option<Label> {
+pub fn quoted_label(outer: u8, quoted: &[u8], ports: &UdpPorts) -> Option<Label> {
     match outer {
         protocol::GRE if erspan::is_quoted(quoted) => None,
         protocol::GRE => Some(Label::new(Class::Gre, 0, gre::quoted_key(quoted).ok()?)),
         protocol::MINIMAL => Some(Label::new(Class::Minimal, 0, None)),
+        protocol::UDP => {
+            // Mostly both ends listen at the same port.
+            let port = read_u16(quoted, udp::offset::DESTINATION);
+            let service = ports.get(port)?;
+            let Behind { carried, id, .. } = service.read(quoted.get(udp::HEADER_LEN..)?).ok()?;
+            (carried != protocol::GRE).then(|| Label::new(service.class(false), port, id))
+        }
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Which far end of a tunnel each station is behind, as the frames from there said (the learning of RFC 7348 §4.1).
 //!
 //! Like [soft state](crate::tables::soft_state), it belongs to no generation of the tables: the control side keeps
-//! it for a tunnel while its remotes are the same. Entries are atomics that any worker reads and writes. A station
+//! it for a tunnel while its network and its remotes are the same. Entries are atomics that any worker reads and writes. A station
 //! may have one of four places, by a hash that nobody outside can foretell; where all are taken, the one that was
 //! heard longest ago goes. There are no timers: who has not been heard for [`LIFETIME_S`] is not found.
 
@@ -105,7 +105,8 @@ impl Stations {
     pub fn all(&self, now: Nanos) -> impl Iterator<Item = Station> {
         self.0.iter().filter_map(move |place| {
             let who = place.who.load(Ordering::Relaxed);
-            let silent_s = ticks(now).saturating_sub(place.heard.load(Ordering::Relaxed));
+            let heard = Nanos(place.heard.load(Ordering::Relaxed) << TICK_SHIFT);
+            let silent_s = now.since(heard).as_secs();
             let known = who != 0 && !place.is_forgotten(now);
             known.then(|| Station { address: address_of(who), end: end_of(who), silent_s })
         })
@@ -183,7 +184,7 @@ mod tests {
         let all: Vec<_> = stations.all(later(310)).collect();
         assert_eq!(all.len(), 1);
         assert_eq!((all[0].address, all[0].end), (station(2), 4));
-        assert!((101..=111).contains(&all[0].silent_s), "{}", all[0].silent_s);
+        assert!((108..=111).contains(&all[0].silent_s), "{}", all[0].silent_s);
         assert!(stations.hear(station(1), 7, 3, later(310)), "it is news again");
     }
 

@@ -256,6 +256,16 @@ impl Blueprint {
         setup.peers = Some(Box::new(Peers::new(kind, gateways, None)));
     }
 
+    /// Lets no other appliance have a part in what tunnels of frames learn here.
+    pub(crate) fn forget_stations(&mut self) {
+        for (setup, _) in &mut self.tunnels {
+            let rules = setup.frames.as_mut();
+            if let Some(remotes) = rules.and_then(|rules| rules.remotes.as_deref_mut()) {
+                remotes.learn_anew();
+            }
+        }
+    }
+
     /// Adds a group of next hops.
     pub(crate) fn group(&mut self, members: &[(NextHop, u16)]) -> NextHop {
         let group = adit_dataplane::tables::Group::new(members).unwrap();

@@ -27,7 +27,11 @@ pub(crate) fn rates() -> impl Strategy<Value = Limits> {
 /// With the fast path, and without.
 pub(crate) fn twins(plan: &Blueprint, rates: Limits) -> [Appliance; 2] {
     let settings = |fast_path| WorkerSettings { fast_path, rates, ..settings() };
-    [true, false].map(|fast_path| Appliance::with(plan.build(1), settings(fast_path)))
+    [true, false].map(|fast_path| {
+        let mut plan = plan.clone();
+        plan.forget_stations();
+        Appliance::with(plan.build(1), settings(fast_path))
+    })
 }
 
 /// Everything that an appliance has counted: what is counted for all, and the traffic of tunnels.

@@ -9,9 +9,13 @@ use super::super::words::{Mode, Word as _};
 use super::super::{erspan, overlay, remotes, udp_encap};
 use std::sync::Arc;
 
-/// Keys of which one stands for the others: to say one is to take the others back.
-const RIVALS: [[&[&str]; 2]; 2] =
-    [[&["static-mtu"], &["mtu", "dont-fragment"]], [&["remote"], &remotes::KEYS]];
+/// Keys, and those that are taken back by saying one of them.
+const RIVALS: [[&[&str]; 2]; 4] = [
+    [&["static-mtu"], &["mtu", "dont-fragment"]],
+    [&["mtu", "dont-fragment"], &["static-mtu"]],
+    [&["remote"], &remotes::KEYS],
+    [&["remotes"], &["remote"]],
+];
 
 /// The keys that mean nothing without a GRE header.
 const OF_GRE: [&str; 6] =
@@ -54,7 +58,7 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
         });
         forget_usual_checksum(before, &mut entry);
     }
-    for [one, other] in RIVALS.into_iter().flat_map(|[one, other]| [[one, other], [other, one]]) {
+    for [one, other] in RIVALS {
         if one.iter().any(|key| says(changes, key)) {
             entry.retain(|key, _| !other.contains(&key.as_str()));
         }

@@ -10,6 +10,8 @@ const RUNNING_FILE: &str = r#"
 ports:
   wan: { addresses: [198.51.100.1/24, "2001:db8:1::1/64"] }
   lan: { addresses: [10.1.0.1/24] }
+  one: {}
+  two: {}
 defaults: { tunnels: { ttl: 32, min-outer-ttl: 3 } }
 tunnels:
   paris: { mode: ipip, local: 198.51.100.1, remote: 203.0.113.2, routes: [10.2.0.0/16], dscp: 12,
@@ -17,6 +19,9 @@ tunnels:
   lyon: { mode: sit, local: 198.51.100.1, remote: 203.0.113.3, static-mtu: 1300 }
   bonn: { mode: gre, local: 198.51.100.1, remote: 203.0.113.4, keys: { input: 1, output: 2 }, checksum: yes }
   caen: { mode: ipip, local: 198.51.100.1, remote: 203.0.113.5, encap: { type: fou, dport: 5555, sport: 4000 } }
+  alone: { mode: vxlan, id: 1, local: 198.51.100.1, remote: 203.0.113.6, attach: one }
+  sites: { mode: vxlan, id: 2, local: 198.51.100.1, remotes: [203.0.113.6, 203.0.113.7], attach: two,
+           mac-learning: yes, fdb: { "02:00:00:00:00:02": 203.0.113.7 } }
 routes:
   - { to: default, via: 198.51.100.254 }
   - { to: 10.3.0.0/16, tunnel: paris }
@@ -200,4 +205,19 @@ fn a_udp_port_that_another_tunnel_needs_for_something_else_is_refused() {
     assert!(fou.is_ok(), "{fou:?}");
     let alone = tunnel("caen", Verb::Patch(json!({ "encap": { "type": "gue", "port": 5555 } })));
     assert!(alone.is_ok(), "it is its own port: {alone:?}");
+}
+
+#[test]
+fn one_remote_and_several_take_each_others_place_and_nothing_else_does() {
+    let several = patched("alone", json!({ "remotes": ["203.0.113.8", "203.0.113.9"] }));
+    assert_eq!((several.remote, several.peers().count()), (None, 2));
+    let one = patched("sites", json!({ "remote": "203.0.113.8" }));
+    assert!(one.remote.is_some() && one.remotes.is_none());
+    let still = patched("sites", json!({ "mac-learning": false })).remotes.unwrap();
+    assert_eq!((still.learns, still.all.len(), still.fixed.len()), (false, 2, 1));
+    let more = patched("sites", json!({ "fdb": { "02:00:00:00:00:03": "203.0.113.6" } }));
+    assert_eq!(more.remotes.unwrap().fixed.len(), 2);
+    let refused = tunnel("alone", Verb::Patch(json!({ "mac-learning": true })));
+    let Err(Refused::Mistakes(mistakes)) = refused else { panic!("{refused:?}") };
+    assert_eq!(mistakes.mistakes.len(), 1, "{mistakes:?}");
 }

@@ -34,6 +34,11 @@ impl<K: PartialEq, T: Default> Kept<K, T> {
         }
     }
 
+    /// Forgets those of tunnels that are not there any more, so that nobody else begins with them.
+    pub(super) fn retain(&mut self, is_there: impl Fn(TunnelId) -> bool) {
+        self.0.retain(|&id, _| is_there(id));
+    }
+
     /// That of a tunnel.
     pub(in super::super) fn of(&self, id: TunnelId) -> Option<&Arc<T>> {
         self.0.get(&id).map(|(_, kept)| kept)

@@ -266,6 +266,7 @@ impl Compiler {
         }
         self.hold_gateways_of_ports(store)?;
         self.sequences.retain(|id| store.tunnel(id).is_some());
+        self.stations.retain(|id| store.tunnel(id).is_some());
         for (id, tunnel) in store.tunnels() {
             self.hold_gateways_of_labels(labels::arriving(tunnel))?;
             self.add_locals(tunnel);
