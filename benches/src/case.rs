@@ -15,6 +15,7 @@ use adit_dataplane::tables::labels::{LabelAction, LabelTable, Labels};
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::neighbor::NeighborTable;
 use adit_dataplane::tables::{Limits, NextHop, Operation, Port, Tables};
+use adit_dataplane::tunnel::erspan::{Erspan, Version};
 use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::lookup::{Entry, Pair, Protocols};
@@ -109,6 +110,10 @@ impl Case {
                 let tunnels = if verb == Verb::Encap { 1 } else { 1000 };
                 Self { tunnels, ..of(0, between) }
             }));
+            if verb == Verb::Decap {
+                // Nothing but copies enters such a tunnel.
+                cases.push(of(0, Between::Erspan));
+            }
         }
         cases
     }
@@ -278,6 +283,10 @@ impl Case {
             Between::Nothing | Between::Mpls | Between::SixRd => Shim::default(),
             Between::Minimal => Kind::Minimal.into(),
             Between::Gre | Between::Gretap => Kind::Gre(Gre::default()).into(),
+            Between::Erspan => {
+                let version = Version::Two { session: Between::NETWORK.into(), index: 7 };
+                Kind::Erspan(Erspan { version, sequences: None }).into()
+            }
             Between::KeyedGre => {
                 let key = Some(Between::KEY);
                 Kind::Gre(Gre { output_key: key, input_key: key, ..Gre::default() }).into()

@@ -85,6 +85,8 @@ pub enum Between {
     Vxlan,
     /// UDP, a GENEVE header and an Ethernet header.
     Geneve,
+    /// A GRE header with a number, an ERSPAN header of type II and a mirrored frame.
+    Erspan,
     /// Nothing, and the far end is in the address inside: one tunnel of many peers.
     SixRd,
 }
@@ -112,13 +114,14 @@ impl Between {
             Self::Gretap => "gretap ",
             Self::Vxlan => "vxlan ",
             Self::Geneve => "geneve ",
+            Self::Erspan => "erspan ",
             Self::SixRd => "6rd ",
         }
     }
 
     /// Whether what it carries are frames.
     pub const fn is_of_frames(self) -> bool {
-        matches!(self, Self::Gretap | Self::Vxlan | Self::Geneve)
+        matches!(self, Self::Gretap | Self::Vxlan | Self::Geneve | Self::Erspan)
     }
 
     /// What a peer puts in front of a packet of an IP protocol, and the IP protocol of that.
@@ -141,6 +144,9 @@ impl Between {
             Self::Gue => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 0, protocol, 0, 0]),
             Self::FouGre => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 0, 0, kind[0], kind[1]]),
             Self::Gretap => (47, vec![0, 0, 0x65, 0x58]),
+            Self::Erspan => {
+                (47, vec![0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, Self::NETWORK, 0, 0, 0, 7])
+            }
             Self::Vxlan => {
                 (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, Self::NETWORK, 0])
             }

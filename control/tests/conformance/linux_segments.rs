@@ -8,7 +8,7 @@ use crate::gretap::attached;
 use crate::run::{MILLISECOND, Replay};
 
 /// A capture, the mode and the keys that take it, and where its frames begin.
-struct Kind {
+pub(crate) struct Kind {
     capture: &'static str,
     mode: &'static str,
     keys: &'static [(&'static str, &'static str)],
@@ -16,7 +16,7 @@ struct Kind {
     at: usize,
 }
 
-const fn kind(
+pub(crate) const fn kind(
     capture: &'static str,
     mode: &'static str,
     keys: &'static [(&'static str, &'static str)],
@@ -25,9 +25,10 @@ const fn kind(
     Kind { capture, mode, keys, at }
 }
 
-const V4: usize = 14 + 20;
-const V6: usize = 14 + 40;
-const NUMBERED: [(&str, &str); 2] = [("receive-sequence", "drop-old"), ("require-sequence", "yes")];
+pub(crate) const V4: usize = 14 + 20;
+pub(crate) const V6: usize = 14 + 40;
+pub(crate) const NUMBERED: [(&str, &str); 2] =
+    [("receive-sequence", "drop-old"), ("require-sequence", "yes")];
 
 /// Each with the strictest settings that its packets meet.
 #[rustfmt::skip]
@@ -47,8 +48,13 @@ const KINDS: [Kind; 11] = [
 
 #[test]
 fn frames_that_linux_sent_come_out_as_they_were() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures/linux/segments");
-    for kind in &KINDS {
+    come_out("segments", &KINDS);
+}
+
+/// Replays captures of a folder of `captures/linux`; every frame comes out of `e0` by port `a`.
+pub(crate) fn come_out(folder: &str, kinds: &[Kind]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures/linux").join(folder);
+    for kind in kinds {
         let name = kind.capture;
         let records = capture::read(&folder.join(format!("{name}.pcap"))).records;
         let is_v6 = records[0].frame[14] >> 4 == 6;

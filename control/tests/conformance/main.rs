@@ -35,6 +35,7 @@ mod isatap;
 mod linux;
 mod linux_mpls;
 mod linux_segments;
+mod linux_sessions;
 mod lookup;
 mod loops;
 mod minimal;

@@ -113,7 +113,7 @@ tunnels:
     fn try_with(&self, appliance: &Appliance, host1: &Namespace, guest: &mut Guest) {
         host1.ip("neigh flush all");
         let largest = [("10.9.0.2", self.mtu() - 28), ("fd00:9::2", self.mtu() - 48)];
-        let cut = || appliance.counter("tunnels.session.tx_trunc");
+        let cut = || appliance.counter("/tunnels/session/tx_trunc");
         for (far, size) in largest {
             acquaint(host1, far);
             let before = cut();
