@@ -284,6 +284,36 @@ pub(super) fn default_prefix(is_ipv4: bool) -> IpNet {
     if is_ipv4 { IpNet::V4(Ipv4Net::default()) } else { IpNet::V6(Ipv6Net::default()) }
 }
 
+/// A list of different addresses, `max` at most; `what` they are, and what to write where they are none or too many.
+pub(super) fn addresses(
+    report: &mut Report,
+    field: Field<'_, '_>,
+    max: usize,
+    (what, advice): (&str, &str),
+) -> Option<Vec<IpAddr>> {
+    let all = list(report, field, address)?;
+    if all.is_empty() || all.len() > max {
+        let message = format!("a list of {} {what}", all.len());
+        report
+            .field(field, MistakeKind::OutOfRange, message)
+            .advise(format!("write 1 to {max} {advice}"));
+        return None;
+    }
+    let mut is_right = true;
+    for (index, address) in all.iter().enumerate() {
+        let (Value::List(items), true) = (&field.node.value, all[..index].contains(address)) else {
+            continue;
+        };
+        let (place, node) = (field.place.index(index), items.get(index).unwrap_or(field.node));
+        let message = format!("{address} is in the list twice");
+        report
+            .field(Field { place: &place, node }, MistakeKind::Duplicate, message)
+            .advise("keep one of the two");
+        is_right = false;
+    }
+    is_right.then_some(all)
+}
+
 /// The address of one station.
 pub(super) fn mac(report: &mut Report, field: Field<'_, '_>) -> Option<MacAddress> {
     let text = text(report, field)?;

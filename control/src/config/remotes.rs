@@ -10,7 +10,6 @@ use super::mistake::MistakeKind;
 use super::read;
 use super::report::{Field, Report};
 use super::tunnel::Remotes;
-use crate::yaml::Value;
 
 /// The keys that are read here.
 pub(super) const KEYS: [&str; 3] = ["remotes", "fdb", "mac-learning"];
@@ -35,7 +34,10 @@ impl WrittenRemotes {
         field: Field<'_, '_>,
     ) -> Option<()> {
         match key {
-            "remotes" => self.all = Some(addresses(report, field)?),
+            "remotes" => {
+                let all = read::addresses(report, field, REMOTES_MAX, ("remotes", "addresses"))?;
+                self.all = Some(all.into());
+            }
             "fdb" => self.fixed = Some(stations(report, field)?),
             _ => self.learns = Some(read::boolean(report, field)?),
         }
@@ -56,30 +58,6 @@ impl WrittenRemotes {
             learns: learns.unwrap_or(false),
         }))
     }
-}
-
-fn addresses(report: &mut Report, field: Field<'_, '_>) -> Option<Box<[IpAddr]>> {
-    let all = read::list(report, field, read::address)?;
-    if all.is_empty() || all.len() > REMOTES_MAX {
-        let message = format!("a list of {} remotes", all.len());
-        report
-            .field(field, MistakeKind::OutOfRange, message)
-            .advise(format!("write 1 to {REMOTES_MAX} addresses"));
-        return None;
-    }
-    let mut is_right = true;
-    for (index, address) in all.iter().enumerate() {
-        let (Value::List(items), true) = (&field.node.value, all[..index].contains(address)) else {
-            continue;
-        };
-        let (place, node) = (field.place.index(index), items.get(index).unwrap_or(field.node));
-        let message = format!("{address} is in the list twice");
-        report
-            .field(Field { place: &place, node }, MistakeKind::Duplicate, message)
-            .advise("keep one of the two");
-        is_right = false;
-    }
-    is_right.then(|| all.into())
 }
 
 /// Stations, and the remote that each is behind, in the order of their addresses.

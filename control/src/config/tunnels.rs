@@ -423,28 +423,10 @@ fn read_locals(
     if !matches!(field.node.value, Value::List(_)) {
         return Some((Some(read::address(report, field)?), Box::default()));
     }
-    let all = read::list(report, field, read::address)?;
-    if all.is_empty() || all.len() > LOCALS_MAX {
-        let message = format!("a list of {} addresses to send from", all.len());
-        report
-            .field(field, MistakeKind::OutOfRange, message)
-            .advise(format!("write 1 to {LOCALS_MAX} of them, or leave `local` out"));
-        return None;
-    }
-    let mut is_right = true;
-    for (index, address) in all.iter().enumerate() {
-        let (Value::List(items), true) = (&field.node.value, all[..index].contains(address)) else {
-            continue;
-        };
-        let (place, node) = (field.place.index(index), items.get(index).unwrap_or(field.node));
-        let message = format!("{address} is in the list twice");
-        report
-            .field(Field { place: &place, node }, MistakeKind::Duplicate, message)
-            .advise("keep one of the two");
-        is_right = false;
-    }
+    let words = ("addresses to send from", "of them, or leave `local` out");
+    let all = read::addresses(report, field, LOCALS_MAX, words)?;
     let (first, others) = all.split_first()?;
-    is_right.then(|| (Some(*first), others.into()))
+    Some((Some(*first), others.into()))
 }
 
 /// What a tunnel carries: `payload` where the mode leaves a choice.

@@ -18,12 +18,12 @@ const GRE: u8 = 47;
 const IPV4_IN_IP: u8 = 4;
 
 /// A session to P that mirrors what the port `a` receives.
-fn source(keys: &str) -> Bench {
+pub(crate) fn source(keys: &str) -> Bench {
     with_port("erspan", "198.51.100.1", "203.0.113.2", keys)
         .set("tunnels.e0.mirror", "{ ports: [a], direction: ingress }")
 }
 
-fn source6(keys: &str) -> Bench {
+pub(crate) fn source6(keys: &str) -> Bench {
     with_port("ip6erspan", r#""2001:db8:100::1""#, r#""2001:db8:200::2""#, keys)
         .set("tunnels.e0.mirror", "{ ports: [a], direction: ingress }")
 }
@@ -46,8 +46,8 @@ fn with_port(mode: &str, local: &str, remote: &str, keys: &str) -> Bench {
 }
 
 const ONE: &str = "{ version: 0 }";
-const TWO: &str = "{ session: 100, index: 7 }";
-const THREE: &str = "{ version: 2, session: 100, direction: egress, hardware-id: 3 }";
+pub(crate) const TWO: &str = "{ session: 100, index: 7 }";
+pub(crate) const THREE: &str = "{ version: 2, session: 100, direction: egress, hardware-id: 3 }";
 
 /// Type I: nothing but GRE.
 fn one(frame: &[u8]) -> Vec<u8> {

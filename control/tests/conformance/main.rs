@@ -59,5 +59,6 @@ mod six_rd;
 mod sizes;
 mod told;
 mod tshark;
+mod tshark_kinds;
 mod ttl;
 mod udp;

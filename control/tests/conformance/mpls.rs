@@ -1,14 +1,16 @@
 //! MPLS in IPv4, IPv6, GRE, FOU and GUE, and on ports (E.2, E.4, E.6, E.11, A.5): labels popped, swapped and pushed, and
 //! what must be refused. Entries of label stacks are spelled out bit by bit (RFC 3032 §2.1).
 
-use crate::addresses::{G, G_MAC, H, H_MAC, H6, L_MAC, P, R, R6, U, U_MAC};
+use crate::addresses::{G, G_MAC, H, H_MAC, H6, L, L_MAC, L6, P, R, R6, U, U_MAC};
 use crate::bench::Bench;
 use crate::case::{Case, Expected, run_all};
 use crate::frames::{
     datagram, encap4, encap6, ethernet_of, from_gateway, from_host, peer4, peer6, to_gateway,
     to_host, udp4, udp6,
 };
-use crate::icmp::{FRAG_NEEDED, echo_reply4, echo_request4, underlay4};
+use crate::icmp::{
+    FRAG_NEEDED, NO_ROUTE6, UNREACHABLE_NET, echo_reply4, echo_request4, error4, error6, underlay4,
+};
 use crate::run::check;
 
 const MPLS: u8 = 137;
@@ -277,6 +279,44 @@ fn ip_gets_labels_and_its_sender_hears_how_much_room_they_leave() {
                 Expected::error4(to_host(frag_needed(1472, &udp4(H, R, 1473).bytes())), 14),
             )
             .tunnel_counts("m0", "tx_too_big")
+            .counts("icmp.tx"),
+    ]);
+}
+
+#[test]
+fn explicit_null_is_pushed_in_front_of_packets_of_its_family_alone() {
+    let (four, six) = (udp4(H, R, 84), udp6(H6, R6, 100));
+    let refused4 = to_host(error4(L, H, UNREACHABLE_NET, 0, four.clone().ttl(63)));
+    let refused6 = to_host(error6(L6, H6, NO_ROUTE6, 0, six.clone().hop_limit(63)));
+    let sent =
+        |label, inner: Vec<u8>| to_gateway(encap4(MPLS, behind(&[entry(label, 0, 1, 255)], inner)));
+    run_all([
+        Case::new("IPv4 explicit null", pushing("0"))
+            .input("l", from_host(four.clone()))
+            .expect("u", sent(0, four.clone().ttl(63).bytes()))
+            .tunnel_sends("m0", 84),
+        Case::new("IPv4 explicit null, IPv6", pushing("0"))
+            .input("l", from_host(six.clone()))
+            .expect("l", Expected::error6(refused6, 14))
+            .tunnel_counts("m0", "tx_payload_unsupported")
+            .counts("icmp.tx"),
+        Case::new("IPv6 explicit null", pushing("[500, 2]"))
+            .input("l", from_host(six.clone()))
+            .expect(
+                "u",
+                to_gateway(encap4(
+                    MPLS,
+                    behind(
+                        &[entry(500, 0, 0, 255), entry(2, 0, 1, 255)],
+                        six.clone().hop_limit(63).bytes(),
+                    ),
+                )),
+            )
+            .tunnel_sends("m0", 100),
+        Case::new("IPv6 explicit null, IPv4", pushing("[500, 2]"))
+            .input("l", from_host(four))
+            .expect("l", Expected::error4(refused4, 14))
+            .tunnel_counts("m0", "tx_payload_unsupported")
             .counts("icmp.tx"),
     ]);
 }

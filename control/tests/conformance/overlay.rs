@@ -23,15 +23,15 @@ pub(crate) fn vxlan() -> Bench {
     attached("vxlan", "198.51.100.1", "203.0.113.2").set("tunnels.e0.id", "42")
 }
 
-fn vxlan6() -> Bench {
+pub(crate) fn vxlan6() -> Bench {
     attached("vxlan", r#""2001:db8:100::1""#, r#""2001:db8:200::2""#).set("tunnels.e0.id", "42")
 }
 
-fn geneve() -> Bench {
+pub(crate) fn geneve() -> Bench {
     attached("geneve", "198.51.100.1", "203.0.113.2").set("tunnels.e0.id", "11259375")
 }
 
-fn geneve6() -> Bench {
+pub(crate) fn geneve6() -> Bench {
     attached("geneve", r#""2001:db8:100::1""#, r#""2001:db8:200::2""#)
         .set("tunnels.e0.id", "11259375")
 }

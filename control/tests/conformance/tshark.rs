@@ -47,7 +47,7 @@ fn read_with(capture: &Path, options: &[&str], fields: &[&str]) -> Vec<Vec<Strin
 }
 
 /// Fails on anything tshark calls malformed, on a warning, and on a checksum that is not good.
-fn assert_no_complaint(name: &str, outcome: &Outcome, port: &str) {
+pub(crate) fn assert_no_complaint(name: &str, outcome: &Outcome, port: &str) {
     let path = outcome.directory.path().join(format!("out/{port}.pcap"));
     let fields = [
         "_ws.malformed",

@@ -346,6 +346,9 @@ fn may_enter(
     let bare = if is_ipv4 { Protocols::IPV4 } else { Protocols::IPV6 };
     let is_bare = setup.mpls.push.is_none();
     may_enter_any(packet, tunnel, id, if is_bare { bare } else { Protocols::MPLS }, round)?;
+    if !is_bare && setup.mpls.push.deny(is_ipv4) {
+        return Err(Verdict::reject_in(IcmpError::NoRoute, Counter::IfTxPayloadUnsupported, id));
+    }
     if is_ipv4 {
         let header = Ipv4::trusted(bytes);
         let (source, destination) = (header.source(), header.destination());

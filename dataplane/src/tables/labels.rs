@@ -50,6 +50,16 @@ impl Labels {
         self.labels.get(..usize::from(self.count)).unwrap_or(&[])
     }
 
+    /// Whether the last of them says that a packet of the other family is behind it.
+    pub fn deny(&self, is_ipv4: bool) -> bool {
+        match self.as_slice().last() {
+            //= RFC 3032 §2.1: explicit null at the bottom says of which family the packet behind it is.
+            Some(&MplsLabel::IPV4_NULL) => !is_ipv4,
+            Some(&MplsLabel::IPV6_NULL) => is_ipv4,
+            _ => false,
+        }
+    }
+
     /// Bytes in front of a packet.
     #[inline]
     #[expect(clippy::len_without_is_empty, reason = "`is_none` says so")]

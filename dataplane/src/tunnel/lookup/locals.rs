@@ -36,12 +36,23 @@ impl Hasher for AddressHasher {
     }
 }
 
-/// Of one address.
+/// Of one address; a tunnel of several remotes has it several times.
 #[derive(Clone, Copy, Debug, Default)]
 struct Holders {
     count: u32,
-    /// The numbers of all of them, by exclusive or: of one, its number.
-    mixed: u32,
+    /// The sum of their numbers, and that of the squares of these.
+    sum: u64,
+    squares: u128,
+}
+
+impl Holders {
+    /// The one holder. By Cauchy and Schwarz, count times squares is the square of the sum where all are the same,
+    /// and more otherwise.
+    fn sole(self) -> Option<TunnelId> {
+        let is_one = u128::from(self.count) * self.squares == u128::from(self.sum).pow(2);
+        let number = self.sum.checked_div(self.count.into())?;
+        u32::try_from(number).ok().filter(|_| is_one).map(TunnelId)
+    }
 }
 
 impl<A: Copy + Eq + Hash> Locals<A> {
@@ -52,14 +63,16 @@ impl<A: Copy + Eq + Hash> Locals<A> {
     pub(super) fn insert(&mut self, local: A, tunnel: TunnelId) {
         let holders = self.0.entry(local).or_default();
         holders.count += 1;
-        holders.mixed ^= tunnel.0;
+        holders.sum += u64::from(tunnel.0);
+        holders.squares += u128::from(tunnel.0).pow(2);
     }
 
     /// Takes out a tunnel that is there.
     pub(super) fn remove(&mut self, local: A, tunnel: TunnelId) {
         let Some(holders) = self.0.get_mut(&local) else { return };
         holders.count -= 1;
-        holders.mixed ^= tunnel.0;
+        holders.sum -= u64::from(tunnel.0);
+        holders.squares -= u128::from(tunnel.0).pow(2);
         if holders.count == 0 {
             self.0.remove(&local);
         }
@@ -70,8 +83,7 @@ impl<A: Copy + Eq + Hash> Locals<A> {
     }
 
     pub(super) fn sole(&self, local: A) -> Option<TunnelId> {
-        let holders = self.0.get(&local).filter(|holders| holders.count == 1)?;
-        Some(TunnelId(holders.mixed))
+        self.0.get(&local)?.sole()
     }
 }
 
@@ -91,5 +103,18 @@ mod tests {
         assert_eq!(locals.sole(1), Some(TunnelId(9)));
         locals.remove(1, TunnelId(9));
         assert_eq!(locals.sole(1), None);
+    }
+
+    #[test]
+    fn one_tunnel_of_several_remotes_is_one() {
+        let mut locals = Locals::new();
+        for number in [0, 7, u32::MAX] {
+            (0..3).for_each(|_| locals.insert(number, TunnelId(number)));
+            assert_eq!(locals.sole(number), Some(TunnelId(number)));
+            locals.insert(number, TunnelId(number / 2 + 1));
+            assert_eq!(locals.sole(number), None);
+            locals.remove(number, TunnelId(number / 2 + 1));
+            assert_eq!(locals.sole(number), Some(TunnelId(number)));
+        }
     }
 }
