@@ -31,6 +31,7 @@ mod reassembly;
 mod reassembly_limits;
 mod relay;
 mod round_trip;
+mod sessions;
 mod shims;
 mod six_rd;
 mod specimens;

@@ -2,75 +2,22 @@
 //! copies, in order; and where there is no buffer for one, nothing but the copy is lost.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use adit_dataplane::counters::Counter;
 use adit_dataplane::device::{Device, SentFrame};
 use adit_dataplane::interface::{Interface, PortId, TunnelId};
 use adit_dataplane::packet::{BURST_MAX, Burst};
 use adit_dataplane::tables::mirrors::Sessions;
-use adit_dataplane::tunnel::TunnelSetup;
-use adit_dataplane::tunnel::erspan::{Erspan, Version};
-use adit_dataplane::tunnel::frames::FrameRules;
-use adit_dataplane::tunnel::lookup::Protocols;
-use adit_dataplane::tunnel::shim::Kind;
+use adit_dataplane::tunnel::erspan::Version;
 use adit_dataplane::worker::WorkerSettings;
 use adit_dataplane::worker::exchange::{Handback, Punt};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::appliance::{A, Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC, settings};
+use super::appliance::{Appliance, Blueprint, H_MAC, L, L_MAC, U, settings};
 use super::frames::{frame, ip};
+use super::sessions::{add_session, version_two};
 use super::specimens::{crowded, specimens};
-
-/// The far end of sessions.
-const ENDS: [(&str, &str); 2] =
-    [("198.51.100.1", "203.0.113.77"), ("2001:db8:100::1", "2001:db8:200::77")];
-
-pub(crate) fn version_two(session: u16) -> Version {
-    Version::Two { session, index: 7 }
-}
-
-/// Makes a tunnel a session, whose frames leave by `sink`.
-pub(crate) fn put_erspan(setup: &mut TunnelSetup, version: Version, sink: Option<PortId>) {
-    setup.protocols = Protocols::ETHERNET;
-    setup.frames = Some(FrameRules::of_copies(sink));
-    setup.put_shim(Kind::Erspan(Erspan { version, sequences: Some(Arc::default()) }).into());
-    setup.mss = adit_dataplane::tunnel::MssClamp::Off;
-    setup.mtu -= 14;
-}
-
-/// Adds a session.
-fn add_session(plan: &mut Blueprint, end: usize, version: Version) -> TunnelId {
-    let (local, remote) = ENDS[end];
-    let id = plan.tunnel(local, remote);
-    put_erspan(&mut plan.tunnels.last_mut().unwrap().0, version, Some(A));
-    id
-}
-
-/// Adds a session of type II whose frames leave by A.
-pub(crate) fn put_session(plan: &mut Blueprint) {
-    add_session(plan, 0, version_two(100));
-}
-
-/// What the far end of that session sends, and ends that it has not.
-pub(crate) fn copies_in_sessions() -> Vec<(PortId, Vec<u8>)> {
-    let (local, remote) = ENDS[0];
-    let inner = frame([2; 6], [4; 6], &ip("10.1.0.5", "10.2.0.8").tos(2).udp(84));
-    let numbered = |high, low| [0x10, 0, high, low, 0, 0, 0, 9];
-    let headers: [Vec<u8>; 6] = [
-        vec![0, 0, 0x88, 0xbe],
-        [&numbered(0x88, 0xbe)[..], &[0x10, 0, 0, 100, 0, 0, 0, 7]].concat(),
-        [&numbered(0x88, 0xbe)[..], &[0x10, 0, 0, 99, 0, 0, 0, 7]].concat(),
-        [&numbered(0x22, 0xeb)[..], &[0x20, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0x80, 0]].concat(),
-        [&numbered(0x22, 0xeb)[..], &[0x20, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0x80, 1], &[0; 8]]
-            .concat(),
-        [&numbered(0x22, 0xeb)[..], &[0x20, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0x84, 0]].concat(),
-    ];
-    let packet =
-        |header: Vec<u8>| ip(remote, local).tos(3).carrying(47, &[header, inner.clone()].concat());
-    headers.into_iter().map(|header| (U, frame(U_MAC, G_MAC, &packet(header)))).collect()
-}
 
 /// Which sessions have copies of what is received, and which of what is sent.
 type Which = (Vec<usize>, Vec<usize>);

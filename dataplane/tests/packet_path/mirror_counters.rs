@@ -6,7 +6,7 @@ use adit_dataplane::tables::mirrors::Sessions;
 use super::appliance::{Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
 use super::drop_counters::{Case, Change, LOCAL, REMOTE, case};
 use super::frames::{frame, ip};
-use super::mirror::{put_erspan, version_two};
+use super::sessions::{put_erspan, version_two};
 
 /// The tunnel t0 of a session whose frames leave by L.
 fn sink(plan: &mut Blueprint) {

@@ -21,7 +21,7 @@ use super::frames::{
     Ip, as_piece, folded, frame, frame_of, in_pieces, ip, with_extension, with_options,
 };
 use super::label_stack::{entry, labels, table};
-use super::mirror;
+use super::sessions;
 
 /// The peers, and what is behind each of their tunnels.
 pub(crate) const PEERS: [(&str, &str, &str, &str); 15] = [
@@ -85,7 +85,7 @@ fn put_frames(plan: &mut Blueprint) {
             plan.attached.push((A, id));
         }
     }
-    mirror::put_session(plan);
+    sessions::put_session(plan);
 }
 
 /// Frames with packets of both families in them, with a tag and without, of other types and too short.
@@ -404,7 +404,7 @@ pub(crate) fn specimens() -> Vec<(PortId, Vec<u8>)> {
     all.extend(label_frames());
     all.extend(link_frames());
     all.extend(frames_in_tunnels());
-    all.extend(mirror::copies_in_sessions());
+    all.extend(sessions::copies_in_sessions());
     all
 }
 

@@ -7,6 +7,8 @@ pub(crate) mod appliance;
 pub(crate) mod frames;
 #[path = "../../../dataplane/tests/packet_path/label_stack.rs"]
 pub(crate) mod label_stack;
+#[path = "../../../dataplane/tests/packet_path/sessions.rs"]
+pub(crate) mod sessions;
 #[path = "../../../dataplane/tests/packet_path/specimens.rs"]
 pub(crate) mod specimens;
 
