@@ -29,7 +29,7 @@ impl<D: Device, W: Witness> State<D, W> {
     }
 
     /// Another packet like this one; `None`: there was no buffer, which is counted.
-    pub(super) fn copy(&mut self, original: &Packet) -> Option<Packet> {
+    fn copy(&mut self, original: &Packet) -> Option<Packet> {
         let Some(mut copy) = self.device.allocate() else {
             self.witness.turn_to(original);
             self.count_unmade();

@@ -39,6 +39,19 @@ impl<K: PartialEq, T: Default> Kept<K, T> {
         self.0.retain(|&id, _| is_there(id));
     }
 
+    /// Those of some tunnels, for [`put_back`](Self::put_back).
+    pub(in super::super) fn some(&self, ids: impl Iterator<Item = TunnelId>) -> Self
+    where
+        K: Clone,
+    {
+        Self(ids.filter_map(|id| Some((id, self.0.get(&id)?.clone()))).collect())
+    }
+
+    /// Has those of tunnels that were `known` be theirs again.
+    pub(in super::super) fn put_back(&mut self, known: Self) {
+        self.0.extend(known.0);
+    }
+
     /// That of a tunnel.
     pub(in super::super) fn of(&self, id: TunnelId) -> Option<&Arc<T>> {
         self.0.get(&id).map(|(_, kept)| kept)

@@ -41,7 +41,7 @@ use mirrors::MirrorSessions;
 use numbered::{Adjacencies, Groups};
 use paths::Paths;
 use remotes::{LearntStations, learns_for};
-use sequences::SequenceNumbers;
+use sequences::{SequenceNumbers, numbers_of};
 use settle::{Dependencies, destinations_of};
 use shims::UdpPorts;
 use tunnels::LookupKey;
@@ -271,7 +271,7 @@ impl Compiler {
             self.hold_gateways_of_labels(labels::arriving(tunnel))?;
             self.add_locals(tunnel);
             self.measure(id, tunnel.latency);
-            self.sequences.keep(id, Some(tunnel));
+            self.sequences.keep(id, numbers_of(tunnel));
             self.stations.keep(id, learns_for(tunnel));
             self.udp_ports.keep(None, Some(tunnel), &mut self.operations);
         }
@@ -378,7 +378,7 @@ impl Compiler {
             let gone = self.lookup_keys(id, before).map(LookupKey::remove);
             self.operations.extend(gone);
         }
-        self.sequences.keep(id, now);
+        self.sequences.keep(id, now.and_then(numbers_of));
         self.stations.keep(id, now.and_then(learns_for));
         self.udp_ports.keep(before, now, &mut self.operations);
         destinations.extend(before.iter().copied().chain(now).flat_map(destinations_of));

@@ -1,64 +1,25 @@
 //! The sequence numbers of GRE tunnels: they stay with a tunnel, whatever else about it changes, until it is
 //! disabled or has another peer or key.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use adit_dataplane::interface::TunnelId;
 use adit_dataplane::tunnel::erspan::Version;
 use adit_dataplane::tunnel::sequence::Sequences;
 
+use super::kept::Kept;
 use crate::config::{Keys, ReceiveSequence, Tunnel};
 
 /// Those of all tunnels that number their packets, or look at the numbers of others.
-#[derive(Debug, Clone, Default)]
-pub(in super::super) struct SequenceNumbers(HashMap<TunnelId, Numbered>);
-
-#[derive(Debug, Clone)]
-struct Numbered {
-    flow: Flow,
-    sequences: Arc<Sequences>,
-}
+pub(in super::super) type SequenceNumbers = Kept<Flow, Sequences>;
 
 /// Whose packets are numbered together: the peer's, of one key or session.
-type Flow = (Option<IpAddr>, Option<Keys>, Option<u16>);
+pub(in super::super) type Flow = (Option<IpAddr>, Option<Keys>, Option<u16>);
 
-impl SequenceNumbers {
-    /// A tunnel is there, or not any more, or is not what it was.
-    pub(super) fn keep(&mut self, id: TunnelId, tunnel: Option<&Tunnel>) {
-        let Some(tunnel) = tunnel.filter(|tunnel| has_numbers(tunnel)) else {
-            self.0.remove(&id);
-            return;
-        };
-        //= RFC 2890 §2.2: numbers order the packets of one flow, which its key tells from others between the same ends
-        let session = tunnel.erspan().and_then(Version::session);
-        let flow = (tunnel.remote, tunnel.keys.as_deref().copied(), session);
-        let known = self.0.get(&id);
-        if known.is_none_or(|known| known.flow != flow) {
-            self.0.insert(id, Numbered { flow, sequences: Arc::default() });
-        }
-    }
-
-    /// Forgets those of tunnels that are not there any more, so that nobody else begins with them.
-    pub(super) fn retain(&mut self, is_there: impl Fn(TunnelId) -> bool) {
-        self.0.retain(|&id, _| is_there(id));
-    }
-
-    /// Those of some tunnels, for [`put_back`](Self::put_back).
-    pub(in super::super) fn some(&self, ids: impl Iterator<Item = TunnelId>) -> Self {
-        Self(ids.filter_map(|id| Some((id, self.0.get(&id)?.clone()))).collect())
-    }
-
-    /// Has those of tunnels that were `known` be theirs again.
-    pub(in super::super) fn put_back(&mut self, known: Self) {
-        self.0.extend(known.0);
-    }
-
-    /// Those of a tunnel.
-    pub(super) fn of(&self, id: TunnelId) -> Option<Arc<Sequences>> {
-        self.0.get(&id).map(|numbered| Arc::clone(&numbered.sequences))
-    }
+/// Whose numbers a tunnel has, if it has any.
+pub(super) fn numbers_of(tunnel: &Tunnel) -> Option<Flow> {
+    //= RFC 2890 §2.2: numbers order the packets of one flow, which its key tells from others between the same ends
+    let session = tunnel.erspan().and_then(Version::session);
+    has_numbers(tunnel).then(|| (tunnel.remote, tunnel.keys.as_deref().copied(), session))
 }
 
 fn has_numbers(tunnel: &Tunnel) -> bool {
@@ -70,6 +31,10 @@ fn has_numbers(tunnel: &Tunnel) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use adit_dataplane::interface::TunnelId;
+
     use super::*;
     use crate::config::{Purpose, load_str};
 
@@ -90,10 +55,10 @@ routes: [{{ to: default, via: 198.51.100.254 }}]
     /// Whether the numbers are the same ones after the tunnel has become another.
     fn keeps(before: &Tunnel, after: &Tunnel) -> bool {
         let mut numbers = SequenceNumbers::default();
-        numbers.keep(ID, Some(before));
-        let first = numbers.of(ID).expect("it numbers its packets");
-        numbers.keep(ID, Some(after));
-        Arc::ptr_eq(&first, &numbers.of(ID).expect("it numbers its packets"))
+        numbers.keep(ID, numbers_of(before));
+        let first = numbers.of(ID).cloned().expect("it numbers its packets");
+        numbers.keep(ID, numbers_of(after));
+        Arc::ptr_eq(&first, numbers.of(ID).expect("it numbers its packets"))
     }
 
     #[test]
@@ -101,13 +66,13 @@ routes: [{{ to: default, via: 198.51.100.254 }}]
         let (known, other) = (gre("203.0.113.2", ", key: 7"), gre("203.0.113.2", ", key: 8"));
         for change in [Some(&other), None] {
             let mut numbers = SequenceNumbers::default();
-            numbers.keep(ID, Some(&known));
-            let first = numbers.of(ID).expect("it numbers its packets");
+            numbers.keep(ID, numbers_of(&known));
+            let first = numbers.of(ID).cloned().expect("it numbers its packets");
             let before = numbers.some([ID, TunnelId(4)].into_iter());
-            numbers.keep(ID, change);
+            numbers.keep(ID, change.and_then(numbers_of));
             numbers.put_back(before);
-            numbers.keep(ID, Some(&known));
-            assert!(Arc::ptr_eq(&first, &numbers.of(ID).expect("they are back")));
+            numbers.keep(ID, numbers_of(&known));
+            assert!(Arc::ptr_eq(&first, numbers.of(ID).expect("they are back")));
             assert!(numbers.of(TunnelId(4)).is_none());
         }
     }

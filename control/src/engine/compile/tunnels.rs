@@ -218,8 +218,8 @@ impl Compiler {
             frames.remotes = self.remotes(id, tunnel, info).map(Box::new);
         }
         match &mut setup.shim.kind {
-            Kind::Gre(gre) => gre.sequences = self.sequences.of(id),
-            Kind::Erspan(erspan) => erspan.sequences = self.sequences.of(id),
+            Kind::Gre(gre) => gre.sequences = self.sequences.of(id).cloned(),
+            Kind::Erspan(erspan) => erspan.sequences = self.sequences.of(id).cloned(),
             Kind::None | Kind::Minimal => {}
         }
         setup.is_mirrored = self.mirrors.has_tunnel(id);
