@@ -94,6 +94,7 @@ impl FastPath {
         round: &mut Round<'_>,
     ) {
         let Self { ipv6, arrivals6, strangers6, odd6, insides, outcomes, .. } = self;
+        let lookups = &mut self.destinations6;
         let tables = round.tables;
         insides.clear();
         strangers6.clear();
@@ -116,7 +117,7 @@ impl FastPath {
         }
         if !strangers6.is_empty() {
             let outcomes = &mut *outcomes;
-            sort_strangers_ipv6((packets, outcomes), strangers6, (ipv6, odd6), round);
+            sort_strangers_ipv6((packets, outcomes), strangers6, (ipv6, odd6), lookups, round);
         }
         insides.look_up(tables);
         leave_ipv4::<IPV6_END, false>((packets, outcomes), insides, last, round);

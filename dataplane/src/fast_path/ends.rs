@@ -1,15 +1,15 @@
-//! Plain packets that end here, in the number that floods come in: those of nobody's tunnel, and those whose
-//! TTL or hop limit is used up while no error may be sent. Who ends a packet counts it, as the stages would.
-
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+//! Plain packets that end here, in the number that floods come in: those of nobody's tunnel, and errors that change
+//! nothing. Who ends a packet counts it, as the stages would.
 
 use super::Outcome;
+use super::expire::{expire_ipv4, expire_ipv6};
 use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::list::{List, see_to_others};
+use super::lookups::Lookups;
 use super::sort::{Sorted, may_pass_ipv4, may_pass_ipv6};
 use crate::counters::Counter;
-use crate::node::icmp_error::{self, IcmpError};
-use crate::packet::{Flags, Packet};
+use crate::fib::NextHopId;
+use crate::packet::Packet;
 use crate::stage::Round;
 use crate::stage::policy::{is_link_local, is_martian_ipv6};
 use crate::stage::quoted::{Unheard, is_unheard};
@@ -19,7 +19,7 @@ use crate::wire::{ethernet, ipv4, ipv6, protocol};
 
 impl Round<'_> {
     /// Drops a packet.
-    fn end(&self, counter: Counter) -> Outcome {
+    pub(super) fn end(&self, counter: Counter) -> Outcome {
         self.counters.global(counter).add(1);
         self.counters.balance.dropped.add(1);
         Outcome::ENDED
@@ -58,16 +58,14 @@ pub(super) fn sort_strangers_ipv6(
     (packets, outcomes): (&[Packet], &mut [Outcome]),
     strangers: &List<(u16, Found)>,
     (sorted, odd): (&mut Sorted, &mut List<u16>),
+    lookups: &mut Lookups,
     round: &Round<'_>,
 ) {
-    for &(at, found) in strangers.items() {
-        let index = usize::from(at);
-        let (Some(packet), Some(outcome)) = (packets.get(index), outcomes.get_mut(index)) else {
-            continue;
-        };
-        let Some(start) = packet.data().first_chunk::<IPV6_END>() else { continue };
-        let plain = PlainIpv6::of(header::behind_ethernet(start));
-        let next_hop = round.tables.fib6.lookup(plain.destination());
+    let all = strangers.items();
+    let next_hops = look_up(packets, all.iter().map(|&(at, _)| at), lookups, round);
+    for (&(at, found), &next_hop) in all.iter().zip(next_hops) {
+        let Some(plain) = plain_ipv6(packets, at) else { continue };
+        let Some(outcome) = outcomes.get_mut(usize::from(at)) else { continue };
         if next_hop.is_local() {
             *outcome = stranger_ipv6(plain, found, false, round);
         } else if may_pass_ipv6(plain, round.tables) {
@@ -76,6 +74,27 @@ pub(super) fn sort_strangers_ipv6(
             odd.push(at);
         }
     }
+}
+
+/// Where the packets at these places of a burst lead, in their order.
+#[inline]
+fn look_up<'l>(
+    packets: &[Packet],
+    places: impl Iterator<Item = u16>,
+    lookups: &'l mut Lookups,
+    round: &Round<'_>,
+) -> &'l [NextHopId] {
+    lookups.clear();
+    for at in places {
+        lookups.push(plain_ipv6(packets, at).map_or(0, PlainIpv6::destination));
+    }
+    lookups.look_up(&round.tables.fib6)
+}
+
+#[inline]
+fn plain_ipv6(packets: &[Packet], at: u16) -> Option<PlainIpv6> {
+    let start = packets.get(usize::from(at))?.data().first_chunk::<IPV6_END>()?;
+    Some(PlainIpv6::of(header::behind_ethernet(start)))
 }
 
 /// What becomes of a tunnel packet to an address of ours, where `found` is what its addresses led to.
@@ -185,13 +204,18 @@ pub(super) fn to_us_ipv4(packet: &Packet, round: &Round<'_>) -> Outcome {
 
 /// What becomes of a piece, as its fragment header right behind the IPv6 header says; `None`: it is
 /// none, or not to us.
-fn piece_to_us(packet: &Packet, plain: PlainIpv6, round: &Round<'_>) -> Option<Outcome> {
+fn piece_to_us(
+    packet: &Packet,
+    plain: PlainIpv6,
+    next_hop: NextHopId,
+    round: &Round<'_>,
+) -> Option<Outcome> {
     let header = packet.data().get(IPV6_END..)?.first_chunk::<8>()?;
     let is_piece = u16::from_be_bytes([header[2], header[3]]) & 0xfff9 != 0;
     let (local, remote) = (plain.destination(), plain.source());
     let room = packet.len() - ethernet::HEADER_LEN;
     let is_sound = plain.is_sound_piece(room) && usize::from(plain.payload_len()) >= header.len();
-    if !is_piece || !is_sound || !round.tables.fib6.lookup(local).is_local() {
+    if !is_piece || !is_sound || !next_hop.is_local() {
         return None;
     }
     if !header::is_tunnels(header[0]) {
@@ -231,61 +255,39 @@ fn end_unheard(packet: &Packet, len: u16, header_len: usize, round: &Round<'_>) 
 }
 
 /// The same for IPv6.
-pub(super) fn end_ipv6(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, round: &Round<'_>) {
-    see_to_others(
-        burst,
-        odd.items(),
-        |&at| at,
-        |packet, _| {
-            let plain =
-                PlainIpv6::of(header::behind_ethernet(packet.data().first_chunk::<IPV6_END>()?));
-            if plain.next_header() == protocol::FRAGMENT {
-                return piece_to_us(packet, plain, round);
-            }
-            let next_hop = round.tables.fib6.lookup(plain.destination());
-            if next_hop.is_local() {
-                return Some(to_us_ipv6(packet, round));
-            }
-            let may_pass =
-                plain.is_between_hosts() && !round.tables.local.contains_ipv6(plain.source());
-            if !may_pass || plain.hop_limit() > 1 {
-                return None;
-            }
-            let end = ethernet::HEADER_LEN + usize::from(plain.total_len());
-            let packet = packet.data().get(ethernet::HEADER_LEN..end)?;
-            expire_ipv6(packet, plain, round)
-        },
-    );
-}
-
-/// Ends a packet whose TTL is used up, if nobody is to be told of it. `packet`: it, from its IP header on.
-#[inline]
-pub(super) fn expire_ipv4(packet: &[u8], plain: PlainIpv4, round: &Round<'_>) -> Option<Outcome> {
-    let source = Ipv4Addr::from(plain.source()).into();
-    end_in_silence(packet, source, Counter::Ip4TtlExpired, round)
-}
-
-/// The same for IPv6.
-#[inline]
-pub(super) fn expire_ipv6(packet: &[u8], plain: PlainIpv6, round: &Round<'_>) -> Option<Outcome> {
-    let source = Ipv6Addr::from(plain.source()).into();
-    end_in_silence(packet, source, Counter::Ip6HopExpired, round)
-}
-
-fn end_in_silence(
-    packet: &[u8],
-    source: IpAddr,
-    counter: Counter,
+pub(super) fn end_ipv6(
+    (packets, outcomes): (&[Packet], &mut [Outcome]),
+    odd: &List<u16>,
+    lookups: &mut Lookups,
     round: &Round<'_>,
-) -> Option<Outcome> {
-    let error = IcmpError::TimeExceeded;
-    let why = if !icmp_error::may_answer(packet, error, Flags::NONE) {
-        Counter::IcmpSuppressed
-    } else if round.limiter.is_exhausted(round.now, error, source) {
-        Counter::IcmpRatelimited
-    } else {
+) {
+    let next_hops = look_up(packets, odd.items().iter().copied(), lookups, round);
+    for (&at, &next_hop) in odd.items().iter().zip(next_hops) {
+        let index = usize::from(at);
+        let (Some(packet), Some(outcome)) = (packets.get(index), outcomes.get_mut(index)) else {
+            continue;
+        };
+        if *outcome == Outcome::NOT_TAKEN
+            && let Some(ended) = end_one_ipv6(packet, next_hop, round)
+        {
+            *outcome = ended;
+        }
+    }
+}
+
+#[inline]
+fn end_one_ipv6(packet: &Packet, next_hop: NextHopId, round: &Round<'_>) -> Option<Outcome> {
+    let plain = PlainIpv6::of(header::behind_ethernet(packet.data().first_chunk::<IPV6_END>()?));
+    if plain.next_header() == protocol::FRAGMENT {
+        return piece_to_us(packet, plain, next_hop, round);
+    }
+    if next_hop.is_local() {
+        return Some(to_us_ipv6(packet, round));
+    }
+    let may_pass = plain.is_between_hosts() && !round.tables.local.contains_ipv6(plain.source());
+    if !may_pass || plain.hop_limit() > 1 {
         return None;
-    };
-    round.counters.global(why).add(1);
-    Some(round.end(counter))
+    }
+    let end = ethernet::HEADER_LEN + usize::from(plain.total_len());
+    expire_ipv6(packet.data().get(ethernet::HEADER_LEN..end)?, plain, round)
 }

@@ -1,14 +1,14 @@
 //! Plain packets that came through a tunnel: checked, and forwarded to a host.
 
+use super::Outcome;
 use super::arrive::{Inside, Insides};
 use super::counting::{NEAR_TUNNELS, prefetch_counters};
+use super::expire::{expire_left_ipv4, expire_left_ipv6};
 use super::header::{
     self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_hop_limit, decrement_ttl,
 };
 use super::link::{LastLink, Link};
 use super::list::see_to_each;
-use super::{Outcome, ends};
-use crate::fib::NextHopId;
 use crate::interface::TunnelId;
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
@@ -81,7 +81,7 @@ fn leave_one_ipv4<const END: usize, const SHIM: bool>(
         return None;
     }
     if plain.ttl() <= 1 {
-        return expire_one_ipv4(packet, at, item, round);
+        return expire_left_ipv4(packet, at, item, round);
     }
     let link = last.link_ipv4(item.next_hop, plain.destination(), round)?;
     if plain.total_len() > link.mtu {
@@ -127,7 +127,7 @@ fn leave_one_ipv6<const END: usize, const SHIM: bool>(
         return None;
     }
     if plain.hop_limit() <= 1 {
-        return expire_one_ipv6(packet, at, item, round);
+        return expire_left_ipv6(packet, at, item, round);
     }
     let link = last.link_ipv6(item.next_hop, destination, round)?;
     if plain.total_len() > link.mtu {
@@ -138,52 +138,6 @@ fn leave_one_ipv6<const END: usize, const SHIM: bool>(
     start[12..14].copy_from_slice(&ether_type::IPV6.to_be_bytes());
     decrement_hop_limit(header::behind_ethernet_mut(start));
     Some(left(plain.total_len(), tunnel, link, round))
-}
-
-/// Ends a packet that may leave its tunnel and no further, since its TTL is used up, if nobody is to be
-/// told of it.
-#[cold]
-fn expire_one_ipv4(
-    packet: &Packet,
-    at: usize,
-    item: &Inside,
-    round: &mut Round<'_>,
-) -> Option<Outcome> {
-    let tunnel = round.tables.tunnel(item.tunnel)?;
-    let inner = packet.data().get(at..)?;
-    let plain = PlainIpv4::of(inner.first_chunk()?);
-    if plain.ttl() == 0 || !leads_to_host(item.next_hop) {
-        return None;
-    }
-    let len = usize::from(plain.total_len());
-    let outcome = ends::expire_ipv4(inner.get(..len)?, plain, round)?;
-    round.count_rx(tunnel.plain.slot, tunnel.measured_as(), len);
-    Some(outcome)
-}
-
-/// The same for IPv6.
-#[cold]
-fn expire_one_ipv6(
-    packet: &Packet,
-    at: usize,
-    item: &Inside,
-    round: &mut Round<'_>,
-) -> Option<Outcome> {
-    let tunnel = round.tables.tunnel(item.tunnel)?;
-    let inner = packet.data().get(at..)?;
-    let plain = PlainIpv6::of(inner.first_chunk()?);
-    if plain.hop_limit() == 0 || !leads_to_host(item.next_hop) {
-        return None;
-    }
-    let len = usize::from(plain.total_len());
-    let outcome = ends::expire_ipv6(inner.get(..len)?, plain, round)?;
-    round.count_rx(tunnel.plain.slot, tunnel.measured_as(), len);
-    Some(outcome)
-}
-
-/// Whether a next hop is a host, whoever that is.
-fn leads_to_host(next_hop: NextHopId) -> bool {
-    next_hop.as_via().is_some() || next_hop.as_connected().is_some()
 }
 
 /// Counts a packet that left a tunnel.

@@ -21,6 +21,7 @@ mod cover;
 mod ends;
 mod enter;
 mod enter_frames;
+mod expire;
 mod forward;
 mod frame;
 mod header;
@@ -65,6 +66,7 @@ const PART_SHIFT: u32 = 14;
 const TAKEN: u16 = 0;
 const OTHERS: u16 = 1;
 const ENDED: u16 = 2;
+const _: () = assert!(OTHERS & (TAKEN | ENDED) == 0);
 
 impl Outcome {
     /// The stages see to it.
@@ -249,7 +251,7 @@ impl FastPath {
             end_ipv4((packets, outcomes), &self.odd4, round);
         }
         if !self.odd6.is_empty() {
-            end_ipv6((packets, outcomes), &self.odd6, round);
+            end_ipv6((packets, outcomes), &self.odd6, &mut self.destinations6, round);
         }
         Whole::of(outcomes)
     }
@@ -274,6 +276,20 @@ impl FastPath {
     pub fn decline(&mut self) -> Option<Whole> {
         self.outcomes.fill(Outcome::NOT_TAKEN);
         None
+    }
+
+    /// Sorts out what has ended, into `ended`, which is empty, of the burst that [`take`](Self::take) saw last, if
+    /// everything else was taken and leaves by one port. `None`: it did not, and nothing has changed.
+    #[inline]
+    pub fn sort_out(&self, burst: &mut Burst, ended: &mut Burst) -> Option<Whole> {
+        let outcomes = self.outcomes.get(..burst.len())?;
+        let parts = outcomes.iter().fold(0, |any, outcome| any | outcome.part());
+        if parts & OTHERS != 0 || !ended.is_empty() {
+            return None;
+        }
+        let whole = Whole::of_taken(outcomes)?;
+        burst.part(ended, outcomes, |outcome| outcome.part() != TAKEN);
+        Some(whole)
     }
 
     /// Divides the burst that [`take`](Self::take) saw last into the packets that it took, those that

@@ -35,6 +35,31 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// What an ICMP message says; `None`: nothing that concerns a sender behind a tunnel.
+    #[inline]
+    fn of_icmp4(message: &[u8]) -> Option<Self> {
+        use icmp4::{message as kind, time_exceeded, unreachable};
+        let &[kind, code] = message.first_chunk::<2>()?;
+        Some(match (kind, code) {
+            (kind::UNREACHABLE, unreachable::NETWORK) => Self::Network,
+            //= RFC 1812 §5.2.7.1: destination network or host unknown, source host isolated, network or
+            //= host unreachable for this type of service.
+            (kind::UNREACHABLE, unreachable::HOST | 6 | 7 | 8 | 11 | 12) => Self::Host,
+            (kind::UNREACHABLE, unreachable::PROTOCOL) => Self::Protocol,
+            // Around UDP, that the far end listens at no such port says what that does around IP.
+            (kind::UNREACHABLE, unreachable::PORT) if quotes_udp(message) => Self::Protocol,
+            //= RFC 1812 §5.2.7.1: communication prohibited, to the network, the host, or at all.
+            (kind::UNREACHABLE, 9 | 10 | unreachable::PROHIBITED) => Self::Prohibited,
+            (kind::UNREACHABLE, unreachable::FRAGMENTATION_NEEDED) => {
+                Self::TooBig { mtu: read_u16(message, icmp4::offset::MTU).into() }
+            }
+            (kind::TIME_EXCEEDED, time_exceeded::TRANSIT) => Self::Expired,
+            //= RFC 2003 §4: port unreachable, source route failed, source quench, redirect, reassembly
+            //= and parameter problems are about the outer header, which its sender knows nothing of.
+            _ => return None,
+        })
+    }
+
     /// Whether it says something about all packets of the path. `inherits_ttl`: the tunnel does not set
     /// the outer TTL itself.
     pub const fn is_of_path(self, inherits_ttl: bool) -> bool {
@@ -71,30 +96,18 @@ pub struct UnderlayError<'a> {
 impl<'a> UnderlayError<'a> {
     /// Reads an ICMP message whose checksum is right. `None`: it is of no concern to any sender.
     pub fn of_icmp4(message: &'a [u8]) -> Option<Self> {
-        use icmp4::{message as kind, time_exceeded, unreachable};
-        let &[kind, code] = message.first_chunk::<2>()?;
-        let cause = match (kind, code) {
-            (kind::UNREACHABLE, unreachable::NETWORK) => Cause::Network,
-            //= RFC 1812 §5.2.7.1: destination network or host unknown, source host isolated, network or
-            //= host unreachable for this type of service.
-            (kind::UNREACHABLE, unreachable::HOST | 6 | 7 | 8 | 11 | 12) => Cause::Host,
-            (kind::UNREACHABLE, unreachable::PROTOCOL) => Cause::Protocol,
-            // Around UDP, that the far end listens at no such port says what that does around IP.
-            (kind::UNREACHABLE, unreachable::PORT) if quotes_udp(message) => Cause::Protocol,
-            //= RFC 1812 §5.2.7.1: communication prohibited, to the network, the host, or at all.
-            (kind::UNREACHABLE, 9 | 10 | unreachable::PROHIBITED) => Cause::Prohibited,
-            (kind::UNREACHABLE, unreachable::FRAGMENTATION_NEEDED) => {
-                Cause::TooBig { mtu: read_u16(message, icmp4::offset::MTU).into() }
-            }
-            (kind::TIME_EXCEEDED, time_exceeded::TRANSIT) => Cause::Expired,
-            //= RFC 2003 §4: port unreachable, source route failed, source quench, redirect, reassembly
-            //= and parameter problems are about the outer header, which its sender knows nothing of.
-            _ => return None,
-        };
+        let cause = Cause::of_icmp4(message)?;
         //= RFC 4884 §4.1: the quoted packet ends after so many words of four bytes, and what follows
         //= are extensions; 0 says that there are none.
         let words = usize::from(*message.get(5)?);
         Some(Self { cause, quoted: quoted(message, words * 4)? })
+    }
+
+    /// Whether [`of_icmp4`](Self::of_icmp4) shows at least `len` bytes of a quoted packet, which are there.
+    #[inline]
+    pub fn shows_of_icmp4(message: &[u8], len: usize) -> bool {
+        let words = message.get(5).map_or(0, |&words| usize::from(words));
+        (words == 0 || words * 4 >= len) && Cause::of_icmp4(message).is_some()
     }
 
     /// The same for `ICMPv6`.
@@ -124,6 +137,20 @@ impl<'a> UnderlayError<'a> {
             _ => return None,
         };
         Some(Self { cause, quoted })
+    }
+
+    /// Whether [`of_icmp6`](Self::of_icmp6) shows at least `len` bytes of a quoted packet, which are there; false for
+    /// parameter problems, too.
+    #[inline]
+    pub fn shows_of_icmp6(message: &[u8], len: usize) -> bool {
+        use icmp6::{message as kind, time_exceeded};
+        let Some(&[kind, code, _, _, units]) = message.first_chunk() else { return false };
+        let is_long = units == 0 || usize::from(units) * 8 >= len;
+        match kind {
+            kind::UNREACHABLE => is_long,
+            kind::TIME_EXCEEDED => is_long && code == time_exceeded::TRANSIT,
+            kind => kind == kind::PACKET_TOO_BIG,
+        }
     }
 }
 

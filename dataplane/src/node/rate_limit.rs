@@ -247,21 +247,27 @@ impl Sources {
     }
 
     /// Whether there is a token in the bucket of a source.
+    #[inline(never)]
     fn has_one(&self, now: Nanos, source: IpAddr) -> bool {
         let source_hash = self.hash(source);
-        let set = self.sets.get(self.set_of(source_hash));
-        let place = set.and_then(|set| set.iter().min_by_key(|place| place.rank(source_hash)));
+        let Some(set) = self.sets.get(self.set_of(source_hash)) else { return false };
+        // A source that is refused mostly has a place of its own.
+        let own = set.iter().find(|place| place.source_hash == source_hash);
+        let place = own.or_else(|| set.iter().min_by_key(|place| place.rank(source_hash)));
         place.is_some_and(|place| self.pace.spend(place.full_at, now).is_some())
     }
 
+    #[inline]
     fn hash(&self, source: IpAddr) -> u64 {
+        // An IPv4 address as it is mapped into IPv6.
         let address = match source {
-            IpAddr::V4(address) => address.to_ipv6_mapped(),
-            IpAddr::V6(address) => address,
+            IpAddr::V4(address) => 0xffff << 32 | u128::from(address.to_bits()),
+            IpAddr::V6(address) => address.to_bits(),
         };
-        self.key.hash_address(address.to_bits())
+        self.key.hash_address(address)
     }
 
+    #[inline]
     fn set_of(&self, source_hash: u64) -> usize {
         usize::try_from(source_hash).unwrap_or(0) & (self.sets.len() - 1)
     }

@@ -110,6 +110,26 @@ impl Burst {
         Drain { slots: &self.slots, next: 0, len }
     }
 
+    /// Parts the packets: those that go, as the mark of each says, are moved to `other`, which has to be empty; the rest
+    /// stays, and both are in order. Without a mark for each nothing happens. There is no branch that nobody could
+    /// foretell: every packet is written to both, and counts in one.
+    #[inline]
+    pub fn part<T>(&mut self, other: &mut Self, marks: &[T], goes: impl Fn(&T) -> bool) {
+        debug_assert!(other.is_empty(), "its packets would be lost");
+        let Some(marks) = marks.get(..self.len) else { return };
+        let mut kept = 0;
+        for (at, mark) in marks.iter().enumerate() {
+            let slot: *const Packet = self.slots[at % BURST_MAX].as_ptr();
+            // SAFETY: slots below `len` were written by `push`, and those up to this one overwritten with such.
+            other.slots[(at - kept) % BURST_MAX].write(unsafe { slot.read() });
+            // SAFETY: the same. Of the two one will be outside its burst's `len`, or is overwritten before.
+            self.slots[kept % BURST_MAX].write(unsafe { slot.read() });
+            kept += usize::from(!goes(mark));
+        }
+        other.len = self.len - kept;
+        self.len = kept;
+    }
+
     /// Forgets the first `count` packets (a device took them) and moves the rest to the front.
     #[inline]
     pub fn forget_front(&mut self, count: usize) {
@@ -159,6 +179,27 @@ impl Iterator for Drain<'_> {
 mod tests {
     use super::*;
     use crate::packet::MemoryPool;
+
+    #[test]
+    fn a_burst_is_parted_in_order_and_every_packet_is_in_one_part() {
+        for odd_one in [1, 2, 3, 300] {
+            let mut pool = MemoryPool::new(BURST_MAX, 256);
+            let (mut burst, mut other) = (Burst::new(), Burst::new());
+            for n in 0..BURST_MAX {
+                burst.push(pool.allocate_with(&[u8::try_from(n).unwrap()]).unwrap()).unwrap();
+            }
+            let marks: Vec<usize> = (0..BURST_MAX).collect();
+            burst.part(&mut other, &marks, |n| n % odd_one == odd_one - 1);
+            let numbers = |burst: &Burst| -> Vec<u8> {
+                burst.packets().iter().map(|packet| packet.data()[0]).collect()
+            };
+            let (goes, stays): (Vec<u8>, Vec<u8>) =
+                (0..=255).partition(|&n| usize::from(n) % odd_one == odd_one - 1);
+            assert_eq!((numbers(&burst), numbers(&other)), (stays, goes));
+            burst.drain().chain(other.drain()).for_each(|packet| pool.release(packet));
+            assert_eq!(pool.free_count(), BURST_MAX);
+        }
+    }
 
     #[test]
     fn a_burst_keeps_order_and_refuses_what_does_not_fit() {

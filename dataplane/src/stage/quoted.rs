@@ -1,6 +1,8 @@
 //! What ICMP errors quote: whether it can be a packet of one of our tunnels, and of which. Nothing is changed here,
 //! and nothing counted: the fast path ends what tells nothing, [`relay`](crate::worker) learns from the rest.
 
+mod glance;
+
 use core::net::IpAddr;
 
 use crate::clock::Nanos;
@@ -11,14 +13,15 @@ use crate::tables::soft_state::TunnelPath;
 use crate::tables::{Tables, WayToPeer};
 use crate::tunnel::Tunnel;
 use crate::tunnel::lookup::{
-    Class, Found, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup, is_tunnel_protocol,
+    Class, Found, Holder, LabelledTunnels, OuterAddress, Pair, Protocols, TunnelLookup,
+    is_tunnel_protocol,
 };
 use crate::tunnel::shim::quoted_label;
 use crate::tunnel::udp::UdpPorts;
-use crate::wire::checksum::checksum;
+use crate::wire::checksum::sum_as_stored;
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
-use crate::wire::{icmp4, icmp6, protocol, read_u16};
+use crate::wire::{icmp4, icmp6, protocol};
 use crate::witness::Event;
 
 /// A quoted packet that one of our tunnels may have sent.
@@ -71,6 +74,12 @@ pub(crate) enum Unheard {
     Rejected(Option<CounterSlot>),
 }
 
+impl Unheard {
+    fn rejected(tunnel: Option<&Tunnel>) -> Self {
+        Self::Rejected(tunnel.map(|tunnel| tunnel.setup.slot))
+    }
+}
+
 /// Says of a whole packet to this node, from a host and with a checked header of `offset` bytes, whether it
 /// is an ICMP error that changes nothing: then all that is left to be done is to count it.
 pub(crate) fn is_unheard(
@@ -81,30 +90,52 @@ pub(crate) fn is_unheard(
 ) -> Option<Unheard> {
     let message = packet.get(offset..)?;
     let is_ipv4 = packet.first()? >> 4 == 4;
+    let seen = if is_ipv4 {
+        glance::at_icmp4(packet, message, ingress, tables)
+    } else {
+        glance::at_icmp6(packet, message, ingress, tables)
+    };
+    let unheard = match seen {
+        Some(seen) => seen,
+        None => is_unheard_closely(packet, message, ingress, tables)?,
+    };
+    is_right(packet, message).then_some(unheard)
+}
+
+/// The same for what needs more than a glance, and whatever its checksum.
+#[inline(never)]
+fn is_unheard_closely(
+    packet: &[u8],
+    message: &[u8],
+    ingress: Interface,
+    tables: &Tables,
+) -> Option<Unheard> {
+    let is_ipv4 = packet.first()? >> 4 == 4;
     let kind = *message.first()?;
     let is_error = if is_ipv4 { icmp4::is_error(kind) } else { icmp6::is_error(kind) };
     if !is_error {
         return None;
     }
     let (own, heard) = read(packet, message);
-    let unheard = match heard.map(|heard| Sent::find(heard.quoted, Some(own), ingress, tables)) {
-        None | Some(Ok(None)) => Unheard::Silent,
-        Some(Err(Rejected(tunnel))) => Unheard::Rejected(tunnel.map(|tunnel| tunnel.setup.slot)),
-        Some(Ok(Some(_))) => return None,
-    };
-    is_right(packet, message).then_some(unheard)
+    match heard.map(|heard| Sent::find(heard.quoted, Some(own), ingress, tables)) {
+        None | Some(Ok(None)) => Some(Unheard::Silent),
+        Some(Err(Rejected(tunnel))) => Some(Unheard::rejected(tunnel)),
+        Some(Ok(Some(_))) => None,
+    }
 }
 
 /// Whether the checksum of an ICMP message in a packet is right.
+#[inline]
 pub(crate) fn is_right(packet: &[u8], message: &[u8]) -> bool {
     if packet.first().is_some_and(|first| first >> 4 == 4) {
-        checksum(message) == 0
+        sum_as_stored(0, message) == u16::MAX
     } else {
-        icmp6::checksum(packet, message) == read_u16(message, icmp6::offset::CHECKSUM)
+        icmp6::is_right(packet, message)
     }
 }
 
 /// The address of ours that an ICMP message went to, and what it says.
+#[inline]
 pub(crate) fn read<'a>(packet: &[u8], message: &'a [u8]) -> (IpAddr, Option<UnderlayError<'a>>) {
     if packet.first().is_some_and(|first| first >> 4 == 4) {
         let own = Ipv4::trusted(packet).destination();
@@ -243,22 +274,27 @@ fn search<'t, A: OuterAddress>(
 
 /// The tunnel that an address of ours belongs to, if there is one alone.
 fn sole_tunnel(own: IpAddr, tables: &Tables) -> Option<&Tunnel> {
-    fn sole<A: OuterAddress>(
-        own: A,
-        bare: &TunnelLookup<A>,
-        labelled: &LabelledTunnels<A>,
-    ) -> Option<TunnelId> {
-        match (bare.has_local(own), labelled.has_local(own)) {
-            (true, false) => bare.sole_with_local(own),
-            (false, true) => labelled.sole_with_local(own),
-            _ => None,
+    match own {
+        IpAddr::V4(own) => {
+            sole(own.into(), &tables.tunnels_by_ipv4, &tables.labelled_by_ipv4, tables)
+        }
+        IpAddr::V6(own) => {
+            sole(own.into(), &tables.tunnels_by_ipv6, &tables.labelled_by_ipv6, tables)
         }
     }
-    let id = match own {
-        IpAddr::V4(own) => sole(own.into(), &tables.tunnels_by_ipv4, &tables.labelled_by_ipv4),
-        IpAddr::V6(own) => sole(own.into(), &tables.tunnels_by_ipv6, &tables.labelled_by_ipv6),
-    };
-    tables.tunnel(id?)
+}
+
+#[inline]
+fn sole<'t, A: OuterAddress>(
+    own: A,
+    bare: &TunnelLookup<A>,
+    labelled: &LabelledTunnels<A>,
+    tables: &'t Tables,
+) -> Option<&'t Tunnel> {
+    match (bare.holder_of(own), labelled.holder_of(own)) {
+        (Holder::One(id), Holder::Nobody) | (Holder::Nobody, Holder::One(id)) => tables.tunnel(id),
+        _ => None,
+    }
 }
 
 /// Whether a packet like this goes into the tunnel: else the error is forged, or late.

@@ -1,7 +1,7 @@
 //! ICMP for IPv6 (RFC 4443): the numbers of its messages and its checksum. Neighbour discovery has
 //! numbers of its own.
 
-use super::checksum::{fold, pseudo_header, sum};
+use super::checksum::{fold, pseudo_header, sum, sum_as_stored};
 use super::{ipv6, protocol};
 
 /// Bytes of the header: type, code, checksum, and four more that depend on the type.
@@ -92,12 +92,36 @@ pub fn checksum(header: &[u8], message: &[u8]) -> u16 {
     !fold(sum_behind_checksum(header, message) + kind_and_code)
 }
 
+/// Whether the checksum of a message is right. `header`: as for [`checksum`].
+#[inline]
+pub fn is_right(header: &[u8], message: &[u8]) -> bool {
+    let addresses = header.get(ipv6::offset::SOURCE..ipv6::HEADER_LEN).unwrap_or(&[]);
+    let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    // What else a pseudo-header has; it is summed as it would be stored.
+    let rest = u128::from(len.to_be()) + u128::from(u16::from(protocol::ICMPV6).to_be());
+    sum_as_stored(sum_as_stored(rest, addresses).into(), message) == u16::MAX
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn a_checksum_is_right_where_it_was_written_and_nowhere_else(
+            addresses: [u8; 32], mut message in proptest::collection::vec(any::<u8>(), 8..100),
+            at in 0_usize..100, change in 1_u8..255,
+        ) {
+            let header = [&[0x60, 0, 0, 0, 0, 0, protocol::ICMPV6, 64], &addresses[..]].concat();
+            let sum = checksum(&header, &message);
+            crate::wire::write_u16(&mut message, offset::CHECKSUM, sum);
+            prop_assert!(is_right(&header, &message));
+            let at = at % message.len();
+            message[at] ^= change;
+            prop_assert!(!is_right(&header, &message));
+        }
+
         #[test]
         fn the_checksum_equals_the_reference_of_etherparse(
             source: [u8; 16], destination: [u8; 16],

@@ -43,6 +43,9 @@ impl<D: Device, W: Witness> Worker<D, W> {
     #[inline(never)]
     fn process_parts(&mut self, port: PortId, now: Nanos) {
         let Self { tables, state, verdicts, fast_path, burst, parts, .. } = self;
+        if let Some(whole) = fast_path.sort_out(burst, &mut state.spent) {
+            return state.send_whole(burst, whole);
+        }
         let Some(port_table) = tables.port(port) else { return };
         let count = burst.len();
         let whole = fast_path.divide(burst, parts, &mut state.spent, verdicts);

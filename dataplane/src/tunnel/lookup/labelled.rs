@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use super::kin::{Kin, Relative};
 use super::{
-    Class, Found, Home, Indistinguishable, Label, OuterAddress, Pair, Protocols, TunnelLookup,
+    Class, Found, Holder, Home, Indistinguishable, Label, OuterAddress, Pair, Protocols,
+    TunnelLookup,
 };
 use crate::interface::{PortId, TunnelId};
 
@@ -173,14 +174,10 @@ impl<A: OuterAddress> LabelledTunnels<A> {
         kinship
     }
 
-    /// The tunnel that has this local address, if there is one alone.
-    pub fn sole_with_local(&self, local: A) -> Option<TunnelId> {
-        self.lookup.sole_with_local(local)
-    }
-
-    /// Whether any tunnel has this local address.
-    pub fn has_local(&self, local: A) -> bool {
-        self.lookup.has_local(local)
+    /// Which tunnel has this local address.
+    #[inline]
+    pub fn holder_of(&self, local: A) -> Holder {
+        self.lookup.holder_of(local)
     }
 }
 

@@ -36,6 +36,18 @@ impl Hasher for AddressHasher {
     }
 }
 
+/// Who has an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Holder {
+    /// No tunnel.
+    #[default]
+    Nobody,
+    /// This one alone.
+    One(TunnelId),
+    /// Several tunnels.
+    Several,
+}
+
 /// Of one address; a tunnel of several remotes has it several times.
 #[derive(Clone, Copy, Debug, Default)]
 struct Holders {
@@ -43,15 +55,21 @@ struct Holders {
     /// The sum of their numbers, and that of the squares of these.
     sum: u64,
     squares: u128,
+    /// What these come to.
+    holder: Holder,
 }
 
 impl Holders {
-    /// The one holder. By Cauchy and Schwarz, count times squares is the square of the sum where all are the same,
-    /// and more otherwise.
-    fn sole(self) -> Option<TunnelId> {
+    /// By Cauchy and Schwarz, count times squares is the square of the sum where all are the same, and more otherwise.
+    fn settle(&mut self) {
         let is_one = u128::from(self.count) * self.squares == u128::from(self.sum).pow(2);
-        let number = self.sum.checked_div(self.count.into())?;
-        u32::try_from(number).ok().filter(|_| is_one).map(TunnelId)
+        let number =
+            self.sum.checked_div(self.count.into()).and_then(|sum| u32::try_from(sum).ok());
+        self.holder = match number {
+            None => Holder::Nobody,
+            Some(number) if is_one => Holder::One(TunnelId(number)),
+            Some(_) => Holder::Several,
+        };
     }
 }
 
@@ -65,6 +83,7 @@ impl<A: Copy + Eq + Hash> Locals<A> {
         holders.count += 1;
         holders.sum += u64::from(tunnel.0);
         holders.squares += u128::from(tunnel.0).pow(2);
+        holders.settle();
     }
 
     /// Takes out a tunnel that is there.
@@ -73,17 +92,14 @@ impl<A: Copy + Eq + Hash> Locals<A> {
         holders.count -= 1;
         holders.sum -= u64::from(tunnel.0);
         holders.squares -= u128::from(tunnel.0).pow(2);
+        holders.settle();
         if holders.count == 0 {
             self.0.remove(&local);
         }
     }
 
-    pub(super) fn has(&self, local: A) -> bool {
-        self.0.contains_key(&local)
-    }
-
-    pub(super) fn sole(&self, local: A) -> Option<TunnelId> {
-        self.0.get(&local)?.sole()
+    pub(super) fn holder(&self, local: A) -> Holder {
+        self.0.get(&local).map_or(Holder::Nobody, |holders| holders.holder)
     }
 }
 
@@ -94,15 +110,16 @@ mod tests {
     #[test]
     fn an_address_tells_its_tunnel_while_it_has_one_alone() {
         let mut locals = Locals::new();
-        assert_eq!(locals.sole(1_u32), None);
+        assert_eq!(locals.holder(1_u32), Holder::Nobody);
         locals.insert(1, TunnelId(7));
-        assert_eq!((locals.sole(1), locals.sole(2)), (Some(TunnelId(7)), None));
+        assert_eq!(locals.holder(1), Holder::One(TunnelId(7)));
+        assert_eq!(locals.holder(2), Holder::Nobody);
         locals.insert(1, TunnelId(9));
-        assert_eq!(locals.sole(1), None);
+        assert_eq!(locals.holder(1), Holder::Several);
         locals.remove(1, TunnelId(7));
-        assert_eq!(locals.sole(1), Some(TunnelId(9)));
+        assert_eq!(locals.holder(1), Holder::One(TunnelId(9)));
         locals.remove(1, TunnelId(9));
-        assert_eq!(locals.sole(1), None);
+        assert_eq!(locals.holder(1), Holder::Nobody);
     }
 
     #[test]
@@ -110,11 +127,11 @@ mod tests {
         let mut locals = Locals::new();
         for number in [0, 7, u32::MAX] {
             (0..3).for_each(|_| locals.insert(number, TunnelId(number)));
-            assert_eq!(locals.sole(number), Some(TunnelId(number)));
+            assert_eq!(locals.holder(number), Holder::One(TunnelId(number)));
             locals.insert(number, TunnelId(number / 2 + 1));
-            assert_eq!(locals.sole(number), None);
+            assert_eq!(locals.holder(number), Holder::Several);
             locals.remove(number, TunnelId(number / 2 + 1));
-            assert_eq!(locals.sole(number), Some(TunnelId(number)));
+            assert_eq!(locals.holder(number), Holder::One(TunnelId(number)));
         }
     }
 }

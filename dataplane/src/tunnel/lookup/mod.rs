@@ -20,6 +20,7 @@ use locals::Locals;
 pub use hashing::{OuterAddress, Tag};
 pub use label::{Class, Label};
 pub use labelled::{Entry, Kinship, LabelledTunnels};
+pub use locals::Holder;
 pub use protocols::{Protocols, is_tunnel_protocol};
 
 /// The outer addresses that a tunnel is configured with, 0 for any, and what else its packets say
@@ -188,14 +189,10 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         was_there
     }
 
-    /// The tunnel that has this local address, if there is one alone.
-    pub fn sole_with_local(&self, local: A) -> Option<TunnelId> {
-        self.locals.sole(local)
-    }
-
-    /// Whether any tunnel has this local address.
-    pub fn has_local(&self, local: A) -> bool {
-        self.locals.has(local)
+    /// Which tunnel has this local address.
+    #[inline]
+    pub fn holder_of(&self, local: A) -> Holder {
+        self.locals.holder(local)
     }
 
     fn take_out(&mut self, pair: Pair<A, L>, tunnel: TunnelId) -> bool {
@@ -265,8 +262,14 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
     /// The slot that holds the pair, or the empty one where it belongs.
     #[inline]
     fn slot_of(&self, pair: Pair<A, L>) -> usize {
+        self.slot_from(Self::home(self.seed, pair), pair)
+    }
+
+    /// The same, where the search for the pair begins at `home`.
+    #[inline]
+    fn slot_from(&self, home: usize, pair: Pair<A, L>) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = Self::home(self.seed, pair) & mask;
+        let mut at = home & mask;
         while let Some(slot) = self.slots.get(at) {
             if slot.pair == pair || slot.is_empty() {
                 break;
@@ -342,14 +345,35 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         {
             return Found::Tunnel(slot.first.tunnel);
         }
-        self.search(pair, protocol, ingress)
+        self.search(home, pair, protocol, ingress)
+    }
+
+    /// The same, if that is nowhere to be found: mostly its place is empty.
+    #[inline(never)]
+    fn search(
+        &self,
+        home: usize,
+        pair: Pair<A, L>,
+        protocol: Protocols,
+        ingress: Option<PortId>,
+    ) -> Found {
+        if self.wildcards == [0; 3] && self.slots.get(home).is_some_and(Slot::is_empty) {
+            return Found::Nothing;
+        }
+        self.search_steps(home, pair, protocol, ingress)
     }
 
     /// The same, step by step.
     #[inline(never)]
-    fn search(&self, pair: Pair<A, L>, protocol: Protocols, ingress: Option<PortId>) -> Found {
+    fn search_steps(
+        &self,
+        home: usize,
+        pair: Pair<A, L>,
+        protocol: Protocols,
+        ingress: Option<PortId>,
+    ) -> Found {
         if self.wildcards == [0; 3] {
-            return self.search_pair(pair, protocol, ingress);
+            return self.search_slot(self.slot_from(home, pair), protocol, ingress);
         }
         let any = A::default();
         let mut wrong_protocol = false;
@@ -376,7 +400,13 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
 
     #[inline]
     fn search_pair(&self, pair: Pair<A, L>, protocol: Protocols, ingress: Option<PortId>) -> Found {
-        let slot = &self.slots[self.slot_of(pair)];
+        self.search_slot(self.slot_of(pair), protocol, ingress)
+    }
+
+    /// The same, where the pair is in this slot if it is anywhere.
+    #[inline]
+    fn search_slot(&self, at: usize, protocol: Protocols, ingress: Option<PortId>) -> Found {
+        let slot = &self.slots[at];
         if slot.is_empty() {
             return Found::Nothing;
         }
