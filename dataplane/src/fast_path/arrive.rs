@@ -149,7 +149,7 @@ impl Insides {
 
     /// Sorts a packet that came through a tunnel by the family inside, and looks up its destination or
     /// notes it for [`look_up`](Self::look_up).
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(
         &mut self,
         (at, shim_len): (u16, u16),

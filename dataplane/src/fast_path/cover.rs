@@ -103,7 +103,7 @@ fn with_ipv4<const INNER: usize, const BEHIND: u8, const SHIM: usize, const FRON
     round: &mut Round<'_>,
 ) -> Option<()> {
     let plain = &tunnel.plain;
-    let (front, rest) = link_header::<FRONT>(packet, inner, link, ether_type::IPV4)?;
+    let (front, rest) = link_header::<INNER, FRONT>(packet, inner, link, ether_type::IPV4)?;
     let (outer, shim) = front.split_first_chunk_mut()?;
     let mut identification = 0;
     if inner.fragment == 0 {
@@ -144,7 +144,7 @@ fn with_ipv6<const INNER: usize, const BEHIND: u8, const SHIM: usize, const FRON
     round: &Round<'_>,
 ) -> Option<()> {
     let plain = &tunnel.plain;
-    let (front, rest) = link_header::<FRONT>(packet, inner, link, ether_type::IPV6)?;
+    let (front, rest) = link_header::<INNER, FRONT>(packet, inner, link, ether_type::IPV6)?;
     let (outer, shim) = front.split_first_chunk_mut()?;
     let is_udp = BEHIND == UDP || BEHIND == GRE_IN_UDP;
     let flow = if is_udp { hash::<INNER>(rest, round) } else { 0 };
@@ -279,15 +279,18 @@ impl Datagram {
     }
 }
 
-/// Makes room for an outer header, cuts the packet to what belongs to it and writes its Ethernet
-/// header. Returns the room for the outer header, and what is behind that.
+/// Makes room for an outer header in front of one of `INNER` bytes, cuts the packet to what belongs to it and writes its
+/// Ethernet header. Returns the room for the outer header, and what is behind that.
 #[inline]
-fn link_header<'p, const OUTER: usize>(
+fn link_header<'p, const INNER: usize, const OUTER: usize>(
     packet: &'p mut Packet,
     inner: Inner,
     link: &Link,
     kind: u16,
 ) -> Option<(&'p mut [u8; OUTER], &'p mut [u8])> {
+    if usize::from(inner.total_len) < INNER {
+        return None;
+    }
     let len = ethernet::HEADER_LEN + OUTER + usize::from(inner.total_len);
     let frame = packet.reframe(packet.headroom().checked_sub(OUTER)?, len)?;
     let (header, rest) = frame.split_first_chunk_mut::<{ ethernet::HEADER_LEN }>()?;

@@ -14,7 +14,7 @@ use crate::tunnel::plain::Facts;
 use crate::wire::{ipv4, ipv6, protocol};
 
 /// Puts the IPv4 packets that were sorted as such into their tunnels.
-#[inline]
+#[inline(never)]
 pub(super) fn enter_ipv4(
     burst: (&mut [Packet], &mut [Outcome]),
     entries: &List<(u16, TunnelId)>,
@@ -27,16 +27,24 @@ pub(super) fn enter_ipv4(
     if round.tables.tunnels.len() > NEAR_TUNNELS {
         prefetch_counters(entries.items().iter().map(|&(_, id)| id), round);
     }
+    let (tunnels, asks_paths) = (&round.tables.tunnels, round.tables.soft_state.knows_something());
     see_to_each(
         burst,
         entries.items(),
         |&(at, _)| at,
-        |packet, &(_, id)| enter_one_ipv4::<NOTHING>(packet, id, last, round),
+        |packet, &(_, id)| {
+            let tunnel = tunnels.get(id.index())?;
+            if tunnel.plain.facts.has_some(Facts::ANY_SHIM) {
+                enter_one_behind_ipv4(packet, tunnel, asks_paths, last, round)
+            } else {
+                enter_one_ipv4::<NOTHING>(packet, tunnel, asks_paths, last, round)
+            }
+        },
     );
 }
 
 /// The same for IPv6.
-#[inline]
+#[inline(never)]
 pub(super) fn enter_ipv6(
     burst: (&mut [Packet], &mut [Outcome]),
     entries: &List<(u16, TunnelId)>,
@@ -49,70 +57,54 @@ pub(super) fn enter_ipv6(
     if round.tables.tunnels.len() > NEAR_TUNNELS {
         prefetch_counters(entries.items().iter().map(|&(_, id)| id), round);
     }
+    let (tunnels, asks_paths) = (&round.tables.tunnels, round.tables.soft_state.knows_something());
     see_to_each(
         burst,
         entries.items(),
         |&(at, _)| at,
-        |packet, &(_, id)| enter_one_ipv6::<NOTHING>(packet, id, last, round),
+        |packet, &(_, id)| {
+            let tunnel = tunnels.get(id.index())?;
+            if tunnel.plain.facts.has_some(Facts::ANY_SHIM) {
+                enter_one_behind_ipv6(packet, tunnel, asks_paths, last, round)
+            } else {
+                enter_one_ipv6::<NOTHING>(packet, tunnel, asks_paths, last, round)
+            }
+        },
     );
 }
 
-/// One whose tunnel has a GRE header behind the outer one.
+/// One whose tunnel has something behind the outer header.
 #[inline(never)]
-fn enter_one_in_gre_ipv4(
+fn enter_one_behind_ipv4(
     packet: &mut Packet,
-    id: TunnelId,
+    tunnel: &Tunnel,
+    asks_paths: bool,
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
-    enter_one_ipv4::<GRE>(packet, id, last, round)
-}
-
-/// The same with UDP.
-#[inline(never)]
-fn enter_one_in_udp_ipv4(
-    packet: &mut Packet,
-    id: TunnelId,
-    last: &mut LastLink,
-    round: &mut Round<'_>,
-) -> Option<Outcome> {
-    enter_one_ipv4::<UDP>(packet, id, last, round)
-}
-
-/// The same with GRE in UDP.
-#[inline(never)]
-fn enter_one_in_gre_in_udp_ipv4(
-    packet: &mut Packet,
-    id: TunnelId,
-    last: &mut LastLink,
-    round: &mut Round<'_>,
-) -> Option<Outcome> {
-    enter_one_ipv4::<GRE_IN_UDP>(packet, id, last, round)
+    if tunnel.plain.facts.has(Facts::IP_IN_UDP) {
+        enter_one_ipv4::<UDP>(packet, tunnel, asks_paths, last, round)
+    } else if tunnel.plain.facts.has(Facts::IN_UDP) {
+        enter_one_ipv4::<GRE_IN_UDP>(packet, tunnel, asks_paths, last, round)
+    } else {
+        enter_one_ipv4::<GRE>(packet, tunnel, asks_paths, last, round)
+    }
 }
 
 #[inline]
 fn enter_one_ipv4<const BEHIND: u8>(
     packet: &mut Packet,
-    id: TunnelId,
+    tunnel: &Tunnel,
+    asks_paths: bool,
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
-    let tunnel = round.tables.tunnel(id)?;
-    if BEHIND == NOTHING && tunnel.plain.facts.has_some(Facts::ANY_SHIM) {
-        return if tunnel.plain.facts.has(Facts::IP_IN_UDP) {
-            enter_one_in_udp_ipv4(packet, id, last, round)
-        } else if tunnel.plain.facts.has(Facts::IN_UDP) {
-            enter_one_in_gre_in_udp_ipv4(packet, id, last, round)
-        } else {
-            enter_one_in_gre_ipv4(packet, id, last, round)
-        };
-    }
     let start = packet.data().first_chunk::<IPV4_END>()?;
     let plain = PlainIpv4::of(header::behind_ethernet(start));
     if header::opens_connection(packet.data(), IPV4_END, plain.protocol(), tunnel) {
         return None;
     }
-    let link = way(tunnel, Facts::ENCAP_IPV4, plain.total_len(), last, round)?;
+    let link = way(tunnel, Facts::ENCAP_IPV4, plain.total_len(), asks_paths, last, round)?;
     let inner = Inner {
         total_len: plain.total_len(),
         protocol: protocol::IPV4,
@@ -132,62 +124,38 @@ fn enter_one_ipv4<const BEHIND: u8>(
     Some(entered(inner, tunnel, link, round))
 }
 
-/// One whose tunnel has a GRE header behind the outer one.
+/// The same for IPv6.
 #[inline(never)]
-fn enter_one_in_gre_ipv6(
+fn enter_one_behind_ipv6(
     packet: &mut Packet,
-    id: TunnelId,
+    tunnel: &Tunnel,
+    asks_paths: bool,
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
-    enter_one_ipv6::<GRE>(packet, id, last, round)
-}
-
-/// The same with UDP.
-#[inline(never)]
-fn enter_one_in_udp_ipv6(
-    packet: &mut Packet,
-    id: TunnelId,
-    last: &mut LastLink,
-    round: &mut Round<'_>,
-) -> Option<Outcome> {
-    enter_one_ipv6::<UDP>(packet, id, last, round)
-}
-
-/// The same with GRE in UDP.
-#[inline(never)]
-fn enter_one_in_gre_in_udp_ipv6(
-    packet: &mut Packet,
-    id: TunnelId,
-    last: &mut LastLink,
-    round: &mut Round<'_>,
-) -> Option<Outcome> {
-    enter_one_ipv6::<GRE_IN_UDP>(packet, id, last, round)
+    if tunnel.plain.facts.has(Facts::IP_IN_UDP) {
+        enter_one_ipv6::<UDP>(packet, tunnel, asks_paths, last, round)
+    } else if tunnel.plain.facts.has(Facts::IN_UDP) {
+        enter_one_ipv6::<GRE_IN_UDP>(packet, tunnel, asks_paths, last, round)
+    } else {
+        enter_one_ipv6::<GRE>(packet, tunnel, asks_paths, last, round)
+    }
 }
 
 #[inline]
 fn enter_one_ipv6<const BEHIND: u8>(
     packet: &mut Packet,
-    id: TunnelId,
+    tunnel: &Tunnel,
+    asks_paths: bool,
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
-    let tunnel = round.tables.tunnel(id)?;
-    if BEHIND == NOTHING && tunnel.plain.facts.has_some(Facts::ANY_SHIM) {
-        return if tunnel.plain.facts.has(Facts::IP_IN_UDP) {
-            enter_one_in_udp_ipv6(packet, id, last, round)
-        } else if tunnel.plain.facts.has(Facts::IN_UDP) {
-            enter_one_in_gre_in_udp_ipv6(packet, id, last, round)
-        } else {
-            enter_one_in_gre_ipv6(packet, id, last, round)
-        };
-    }
     let start = packet.data().first_chunk::<IPV6_END>()?;
     let plain = PlainIpv6::of(header::behind_ethernet(start));
     if header::opens_connection(packet.data(), IPV6_END, plain.next_header(), tunnel) {
         return None;
     }
-    let link = way(tunnel, Facts::ENCAP_IPV6, plain.total_len(), last, round)?;
+    let link = way(tunnel, Facts::ENCAP_IPV6, plain.total_len(), asks_paths, last, round)?;
     let inner = Inner {
         total_len: plain.total_len(),
         protocol: protocol::IPV6,
@@ -207,12 +175,14 @@ fn enter_one_ipv6<const BEHIND: u8>(
     Some(entered(inner, tunnel, link, round))
 }
 
-/// How an inner packet of some size leaves once it is in the tunnel, if it may enter as it is.
+/// How an inner packet of some size leaves once it is in the tunnel, if it may enter as it is. `asks_paths`: something is
+/// known of some path.
 #[inline]
 fn way<'l>(
     tunnel: &Tunnel,
     fact: Facts,
     total_len: u16,
+    asks_paths: bool,
     last: &'l mut LastLink,
     round: &Round<'_>,
 ) -> Option<&'l Link> {
@@ -220,7 +190,7 @@ fn way<'l>(
     if !tunnel.plain.facts.has(fact) || total_len > tunnel.plain.mtu {
         return None;
     }
-    if round.tables.soft_state.knows_something() && is_held_up(tunnel, total_len, round) {
+    if asks_paths && is_held_up(tunnel, total_len, round) {
         return None;
     }
     last.link(tunnel.plain.underlay, round)

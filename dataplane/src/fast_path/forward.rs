@@ -13,7 +13,7 @@ use crate::stage::Round;
 use crate::wire::ethernet;
 
 /// Forwards the IPv4 packets that were sorted as such.
-#[inline]
+#[inline(never)]
 pub(super) fn forward_ipv4(
     (packets, outcomes): (&mut [Packet], &mut [Outcome]),
     forwards: &List<(u16, NextHopId)>,
@@ -40,7 +40,7 @@ pub(super) fn forward_ipv4(
 }
 
 /// The same for IPv6.
-#[inline]
+#[inline(never)]
 pub(super) fn forward_ipv6(
     (packets, outcomes): (&mut [Packet], &mut [Outcome]),
     forwards: &List<(u16, NextHopId)>,

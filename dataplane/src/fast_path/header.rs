@@ -5,7 +5,7 @@
 use crate::node::options::is_extension;
 use crate::tunnel::Tunnel;
 use crate::tunnel::plain::Facts;
-use crate::wire::checksum::sum_of_20;
+use crate::wire::checksum::is_right_20;
 use crate::wire::ethernet::MacAddress;
 use crate::wire::{ethernet, ipv4, ipv6, protocol};
 
@@ -136,9 +136,20 @@ impl PlainIpv4 {
     /// there are from its start on.
     #[inline]
     pub(super) fn is_sound(self, room: usize) -> bool {
-        let fits = self.fits(room);
-        let sum = sum_of_20([self.first, self.second], self.third);
-        sum == u16::MAX && fits && self.first as u8 == 0x45
+        self.has_right_checksum() && self.fits(room) && self.first as u8 == 0x45
+    }
+
+    /// The same for one whose first byte is known to be right, with `room` behind it.
+    #[inline]
+    pub(super) fn is_sound_of_kind(self, room: usize) -> bool {
+        // What is too short becomes longer than any frame.
+        let payload_len = self.total_len().wrapping_sub(ipv4::HEADER_LEN_U16);
+        self.has_right_checksum() && usize::from(payload_len) <= room
+    }
+
+    #[inline]
+    const fn has_right_checksum(self) -> bool {
+        is_right_20([self.first, self.second], self.third)
     }
 
     #[inline]
@@ -360,6 +371,10 @@ mod tests {
             }
             let plain = Some(PlainIpv4::of(bytes.first_chunk().unwrap()));
             let plain = plain.filter(|plain| plain.is_sound(bytes.len()));
+            prop_assert_eq!(
+                plain.is_some(),
+                PlainIpv4::of(bytes.first_chunk().unwrap()).is_sound_of_kind(bytes.len() - 20),
+            );
             let full = Ipv4::parse(&bytes);
             prop_assert_eq!(plain.is_some(), full.is_ok());
             let (Some(plain), Ok(full)) = (plain, full) else { return Ok(()) };

@@ -19,7 +19,7 @@ use crate::wire::ethernet::{self, ether_type};
 use crate::wire::{ipv4, ipv6, read_u128};
 
 /// Forwards the IPv4 packets that came through tunnels, behind outer headers that end at `END`.
-#[inline]
+#[inline(never)]
 pub(super) fn leave_ipv4<const END: usize, const SHIM: bool>(
     burst: (&mut [Packet], &mut [Outcome]),
     insides: &Insides,
@@ -29,16 +29,20 @@ pub(super) fn leave_ipv4<const END: usize, const SHIM: bool>(
     if round.tables.tunnels.len() > NEAR_TUNNELS {
         prefetch_counters(insides.ipv4.items().iter().map(|item| item.tunnel), round);
     }
+    let tunnels = round.tables.tunnels.as_slice();
     see_to_each(
         burst,
         insides.ipv4.items(),
         |item| item.at,
-        |packet, item| leave_one_ipv4::<END, SHIM>(packet, item, last, round),
+        |packet, item| {
+            let tunnel = tunnels.get(item.tunnel.index())?;
+            leave_one_ipv4::<END, SHIM>(packet, tunnel, item, last, round)
+        },
     );
 }
 
 /// The same for IPv6.
-#[inline]
+#[inline(never)]
 pub(super) fn leave_ipv6<const END: usize, const SHIM: bool>(
     burst: (&mut [Packet], &mut [Outcome]),
     insides: &Insides,
@@ -48,31 +52,35 @@ pub(super) fn leave_ipv6<const END: usize, const SHIM: bool>(
     if round.tables.tunnels.len() > NEAR_TUNNELS {
         prefetch_counters(insides.ipv6.items().iter().map(|item| item.tunnel), round);
     }
+    let tunnels = round.tables.tunnels.as_slice();
     see_to_each(
         burst,
         insides.ipv6.items(),
         |item| item.at,
-        |packet, item| leave_one_ipv6::<END, SHIM>(packet, item, last, round),
+        |packet, item| {
+            let tunnel = tunnels.get(item.tunnel.index())?;
+            leave_one_ipv6::<END, SHIM>(packet, tunnel, item, last, round)
+        },
     );
 }
 
 #[inline]
 fn leave_one_ipv4<const END: usize, const SHIM: bool>(
     packet: &mut Packet,
+    tunnel: &Tunnel,
     item: &Inside,
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
-    let tunnel = round.tables.tunnel(item.tunnel)?;
     let frame = packet.data();
     let outer = Outer::read::<END>(frame)?;
     let shim_len = if SHIM { usize::from(item.shim_len) } else { 0 };
     let (at, room) = (END + shim_len, usize::from(outer.payload_len).checked_sub(shim_len)?);
     let plain = PlainIpv4::of(frame.get(at..)?.first_chunk()?);
     let is_plain = outer.is_plain(tunnel, Facts::DECAP_IPV4, plain.tos())
-        & plain.is_sound(room)
-        & plain.is_between_hosts()
-        & (plain.destination() != outer.source_ipv4);
+        && plain.is_sound(room)
+        && plain.is_between_hosts()
+        && plain.destination() != outer.source_ipv4;
     let inner_end = at + ipv4::HEADER_LEN;
     if !is_plain || header::opens_connection(frame, inner_end, plain.protocol(), tunnel) {
         return None;
@@ -97,11 +105,11 @@ fn leave_one_ipv4<const END: usize, const SHIM: bool>(
 #[inline]
 fn leave_one_ipv6<const END: usize, const SHIM: bool>(
     packet: &mut Packet,
+    tunnel: &Tunnel,
     item: &Inside,
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
-    let tunnel = round.tables.tunnel(item.tunnel)?;
     let frame = packet.data();
     let outer = Outer::read::<END>(frame)?;
     let shim_len = if SHIM { usize::from(item.shim_len) } else { 0 };

@@ -117,8 +117,15 @@ impl Whole {
         if any >> PART_SHIFT != TAKEN || (any ^ all) & PORT_BITS != 0 {
             return None;
         }
-        let any = any & PORT_BITS;
-        Some(Self { port: PortId(u8::try_from(any).ok()?), paths: Self::count(outcomes) })
+        let port = PortId(u8::try_from(any & PORT_BITS).ok()?);
+        let mut paths = [0; Path::ALL.len()];
+        if any == all
+            && let Some(path) = paths.get_mut(usize::from(any >> 8))
+        {
+            *path = u16::try_from(outcomes.len()).ok()?;
+            return Some(Self { port, paths });
+        }
+        Some(Self { port, paths: Self::count(outcomes) })
     }
 
     /// Of those that were taken, if there are any.

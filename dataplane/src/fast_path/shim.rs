@@ -340,7 +340,7 @@ impl FastPath {
 }
 
 /// Finds the tunnels of one family outside.
-#[inline]
+#[inline(never)]
 fn arrive<F: Outside>(
     packets: &[Packet],
     port: PortId,

@@ -48,7 +48,7 @@ impl Sorted {
 
 impl FastPath {
     /// Sorts the plain packets of a burst. `own`: see [`header::mac_word`].
-    #[inline]
+    #[inline(never)]
     pub(super) fn sort(&mut self, packets: &[Packet], own: u64, tables: &Tables) {
         let Self { ipv4, arrivals4, arrivals6, transits6, destinations6, .. } = self;
         let Self { odd4, odd6, shims4, shims6, .. } = self;
@@ -59,10 +59,10 @@ impl FastPath {
             let Some(start) = frame.first_chunk::<IPV4_END>() else { continue };
             match header::carried(start, own) {
                 Carried::Ipv4 => {
-                    let room = frame.len() - ethernet::HEADER_LEN;
+                    let room = frame.len() - IPV4_END;
                     let is_sound = !packet.meta.flags.has(Flags::BAD_CHECKSUM);
                     let plain = PlainIpv4::of(header::behind_ethernet(start));
-                    if !(is_sound && plain.is_sound(room)) {
+                    if !(is_sound && plain.is_sound_of_kind(room)) {
                         continue;
                     }
                     let (carried, is_fragment) = (plain.protocol(), plain.is_fragment());

@@ -276,7 +276,10 @@ impl Packet {
         }
         self.offset = start as u16;
         self.len = len as u16;
-        Some(self.data_mut())
+        // SAFETY: the sum is at most the capacity, so this stays inside the buffer.
+        let first = unsafe { self.base.add(start) };
+        // SAFETY: as for `data_mut`. With the length as it was given, whoever gave it need not look at it again.
+        Some(unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), len) })
     }
 
     /// Makes the packet empty, with `headroom` bytes in front, and lets `fill` write the room that

@@ -42,9 +42,27 @@ pub const fn fold(sum: u64) -> u16 {
 /// stand in memory. Its bytes are in memory's order too: the sum does not care (RFC 1071 §2).
 #[inline]
 pub const fn sum_of_20(words: [u64; 2], last: u32) -> u16 {
+    fold_as_stored(sum_of_three(words, last))
+}
+
+/// Whether 20 bytes, of which one is not 0, sum to all ones, as a header with its checksum does: two words of eight
+/// bytes and one of four, as they stand in memory.
+#[inline]
+pub const fn is_right_20(words: [u64; 2], last: u32) -> bool {
+    // A sum is all ones if it is a multiple of 65535, and so is one of eight bytes, as 2^64 - 1 is one. A product with
+    // the inverse of an odd divisor is small for its multiples alone (Granlund and Montgomery 1994, section 9).
+    const INVERSE: u64 = 0xfffe_fffe_fffe_ffff;
+    const QUOTIENT_MAX: u64 = u64::MAX / 0xffff;
+    const { assert!(INVERSE.wrapping_mul(0xffff) == 1) };
+    sum_of_three(words, last).wrapping_mul(INVERSE) <= QUOTIENT_MAX
+}
+
+/// The ones-complement sum of two words of eight bytes and one of four.
+#[inline]
+const fn sum_of_three(words: [u64; 2], last: u32) -> u64 {
     let (sum, carry) = words[0].overflowing_add(words[1]);
     let (sum, more) = sum.overflowing_add(last as u64 + carry as u64);
-    fold_as_stored(sum.wrapping_add(more as u64))
+    sum.wrapping_add(more as u64)
 }
 
 /// Folds a sum of eight bytes into 16 bits.
@@ -98,6 +116,21 @@ mod tests {
         fn the_sum_equals_the_reference_of_etherparse(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let reference = etherparse::checksum::Sum16BitWords::new().add_slice(&bytes);
             prop_assert_eq!(checksum(&bytes), reference.ones_complement().to_be());
+        }
+
+        #[test]
+        fn twenty_bytes_are_right_if_their_checksum_is_0(
+            mut bytes: [u8; 20], mend: bool, near in 0_u16..3,
+        ) {
+            bytes[0] |= 1;
+            if mend {
+                bytes[10..12].fill(0);
+                let right = checksum(&bytes);
+                bytes[10..12].copy_from_slice(&right.wrapping_add(near).wrapping_sub(1).to_be_bytes());
+            }
+            let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+            let last = u32::from_le_bytes(bytes[16..].try_into().unwrap());
+            prop_assert_eq!(is_right_20([word(0), word(8)], last), checksum(&bytes) == 0);
         }
 
         #[test]

@@ -84,10 +84,22 @@ pub mod protocol {
     pub const ETHERNET: u8 = 143;
 }
 
+/// The `N` bytes at `at`. One comparison where `at` is a constant, which `bytes.get(at..)?.first_chunk()` is not.
+#[inline]
+fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.first_chunk()
+}
+
+/// The same, to be changed.
+#[inline]
+fn chunk_mut<const N: usize>(bytes: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
+    bytes.get_mut(at..at.checked_add(N)?)?.first_chunk_mut()
+}
+
 /// The two bytes at `at`, as a number; 0 when they are not there.
 #[inline]
 pub fn read_u16(bytes: &[u8], at: usize) -> u16 {
-    match bytes.get(at..).and_then(<[u8]>::first_chunk::<2>) {
+    match chunk::<2>(bytes, at) {
         Some(chunk) => u16::from_be_bytes(*chunk),
         None => 0,
     }
@@ -96,7 +108,7 @@ pub fn read_u16(bytes: &[u8], at: usize) -> u16 {
 /// The four bytes at `at`, as a number; 0 when they are not there.
 #[inline]
 pub fn read_u32(bytes: &[u8], at: usize) -> u32 {
-    match bytes.get(at..).and_then(<[u8]>::first_chunk::<4>) {
+    match chunk::<4>(bytes, at) {
         Some(chunk) => u32::from_be_bytes(*chunk),
         None => 0,
     }
@@ -105,7 +117,7 @@ pub fn read_u32(bytes: &[u8], at: usize) -> u32 {
 /// The sixteen bytes at `at`, as a number; 0 when they are not there.
 #[inline]
 pub fn read_u128(bytes: &[u8], at: usize) -> u128 {
-    match bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+    match chunk::<16>(bytes, at) {
         Some(chunk) => u128::from_be_bytes(*chunk),
         None => 0,
     }
@@ -114,7 +126,7 @@ pub fn read_u128(bytes: &[u8], at: usize) -> u128 {
 /// Writes two bytes at `at`; does nothing where they don't fit.
 #[inline]
 pub fn write_u16(bytes: &mut [u8], at: usize, value: u16) {
-    if let Some(chunk) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<2>) {
+    if let Some(chunk) = chunk_mut::<2>(bytes, at) {
         *chunk = value.to_be_bytes();
     }
 }
@@ -122,7 +134,7 @@ pub fn write_u16(bytes: &mut [u8], at: usize, value: u16) {
 /// Writes four bytes at `at`; does nothing where they don't fit.
 #[inline]
 pub fn write_u32(bytes: &mut [u8], at: usize, value: u32) {
-    if let Some(chunk) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<4>) {
+    if let Some(chunk) = chunk_mut::<4>(bytes, at) {
         *chunk = value.to_be_bytes();
     }
 }

@@ -85,7 +85,7 @@ impl<D: Device, W: Witness> State<D, W> {
         }
         self.copy_burst(burst, (Interface::port(port), false), sessions, tables, now);
         // The burst may be handed over as a whole, and nothing else be sent.
-        self.flush(None);
+        self.flush();
     }
 
     /// Copies a burst that is about to be sent.

@@ -72,6 +72,8 @@ pub struct Worker<D: Device, W: Witness = Unwatched> {
     parts: Box<Parts>,
     /// What came back before the tables that it is for.
     early: Option<Handback>,
+    /// When the last burst of the round at hand was done, in cycles.
+    ended: Option<u64>,
     /// Its part in a team that shares work; `None`: every packet is processed where it arrives.
     member: Option<Box<spread::Member>>,
 }
@@ -159,14 +161,15 @@ impl<D: Device, W: Witness> Worker<D, W> {
         };
         let verdicts = Box::new([Verdict::Unseen; BURST_MAX]);
         let (fast_path, burst, parts) = (Box::default(), Box::default(), Box::default());
-        let (early, member) = (None, None);
-        Self { publication, tables, state, verdicts, fast_path, burst, parts, early, member }
+        let (early, ended, member) = (None, None, None);
+        Self { publication, tables, state, verdicts, fast_path, burst, parts, early, ended, member }
     }
 
     /// One round over all ports. Returns how many packets there were; 0 means that the worker may
     /// rest. Bounded: at most one burst per port, one look at the rings, and a few packets whose pieces
     /// did not come in time.
     pub fn poll(&mut self, now: Nanos) -> usize {
+        self.ended = None;
         self.state.witness.at(now);
         self.state.mirror.at(now);
         let counters = &self.state.shared.counters;
@@ -190,6 +193,13 @@ impl<D: Device, W: Witness> Worker<D, W> {
         count
     }
 
+    /// When the last burst was done that came in the last round, as [`cycles`] tells it; `None`: none came. Whoever
+    /// wants to know the time after a round need not read the counter again.
+    #[inline]
+    pub fn ended(&self) -> Option<u64> {
+        self.ended
+    }
+
     /// Receives one burst of one port and sees it through.
     fn poll_port(&mut self, port: PortId, now: Nanos) -> usize {
         let state = &mut self.state;
@@ -208,20 +218,24 @@ impl<D: Device, W: Witness> Worker<D, W> {
         if self.tables.mirrors.has_ports() {
             self.state.mirror_received(port, &self.burst, &self.tables, now);
         }
-        if self.member.as_ref().is_some_and(|member| member.is_active()) {
+        let end = if self.member.as_ref().is_some_and(|member| member.is_active()) {
             self.divide(port, received, start);
             let begin = cycles();
             let kept = self.burst.len();
             if kept > 0 {
-                self.process(port, start, now);
-                self.count_kept(kept, begin);
+                let end = self.process(port, start, now);
+                self.count_kept(kept, end.saturating_sub(begin));
+                end
+            } else {
+                begin
             }
         } else {
-            self.process(port, start, now);
-        }
+            self.process(port, start, now)
+        };
         let work = &self.state.shared.counters.work;
         work.bursts.add(1);
-        work.busy_cycles.add(cycles().saturating_sub(start));
+        work.busy_cycles.add(end.saturating_sub(start));
+        self.ended = Some(end);
         received
     }
 
@@ -262,7 +276,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
             count += 1;
         }
         if count > 0 {
-            self.state.flush(None);
+            self.state.flush();
         }
         count
     }
@@ -286,7 +300,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
             let Some(Handback::Send { packet, .. }) = self.early.take() else { break };
             let counter = Counter::NbrQueueDrop;
             self.state.settle_handback(Handback::Release { packet, counter }, &self.tables, now);
-            self.state.flush(None);
+            self.state.flush();
         }
         self.clear_pieces(now);
         self.state.device
@@ -313,22 +327,34 @@ impl<D: Device, W: Witness> State<D, W> {
         }
     }
 
-    /// Sends what has been collected for every port, records how long it took since `start` (in
-    /// cycles) if it came with a burst, and gives spent buffers back.
-    fn flush(&mut self, start: Option<u64>) {
+    /// Sends what has been collected for every port, and gives spent buffers back.
+    fn flush(&mut self) {
+        self.give_away();
+        self.sent_paths = [0; Path::ALL.len()];
+        self.measured.take();
+    }
+
+    /// The same for what came with a burst, and records how long that took since `start`, in cycles. Says when it
+    /// was done.
+    fn finish(&mut self, start: u64) -> u64 {
+        self.give_away();
+        let end = cycles();
+        let paths = core::mem::take(&mut self.sent_paths);
+        if self.settings.latency_sample == 0 {
+            self.measured.take();
+        } else {
+            self.record_latency(end.saturating_sub(start), paths);
+        }
+        end
+    }
+
+    fn give_away(&mut self) {
         self.send_all();
         if self.mirror.has_ports() {
             // Copies of what a port sent may go by one before it.
             self.send_all();
         }
         self.release_spent();
-        let paths = core::mem::take(&mut self.sent_paths);
-        match start {
-            Some(start) if self.settings.latency_sample != 0 => self.record_latency(start, paths),
-            _ => {
-                self.measured.take();
-            }
-        }
     }
 
     fn send_all(&mut self) {
@@ -338,14 +364,14 @@ impl<D: Device, W: Witness> State<D, W> {
         }
     }
 
-    fn record_latency(&mut self, start: u64, paths: [u64; Path::ALL.len()]) {
+    fn record_latency(&mut self, passed: u64, paths: [u64; Path::ALL.len()]) {
         self.until_sample -= 1;
         let runs = self.measured.take();
         if self.until_sample > 0 {
             return;
         }
         self.until_sample = self.settings.latency_sample;
-        let nanos = self.settings.scale.nanos(cycles().saturating_sub(start)).max(1);
+        let nanos = self.settings.scale.nanos(passed).max(1);
         for (path, packets) in Path::ALL.into_iter().zip(paths) {
             if packets > 0 {
                 self.histograms.record(path, nanos, packets);

@@ -1,7 +1,7 @@
 //! A burst from its arrival to the transmit bursts: the fast path, and the stages for what that leaves over.
 
 use super::{State, Worker, send_burst};
-use crate::clock::Nanos;
+use crate::clock::{Nanos, cycles};
 use crate::counters::Counter;
 use crate::device::Device;
 use crate::fast_path::{Parts, Whole};
@@ -15,13 +15,14 @@ use crate::witness::Witness;
 
 impl<D: Device, W: Witness> Worker<D, W> {
     /// Sees the burst at hand through, which came in by `port` and has been there since `start`, in
-    /// cycles.
+    /// cycles. Says when that was done.
     #[inline]
-    pub(super) fn process(&mut self, port: PortId, start: u64, now: Nanos) {
+    pub(super) fn process(&mut self, port: PortId, start: u64, now: Nanos) -> u64 {
         let Self { tables, state, fast_path, burst, .. } = self;
         let Some(port_table) = tables.port(port) else {
             // A port that the tables don't know yet: nothing can be said about its frames.
-            return state.discard(burst);
+            state.discard(burst);
+            return cycles();
         };
         let whole = if state.settings.fast_path && !W::WATCHES {
             let mut round = state.round(tables, now).unwatched();
@@ -36,7 +37,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
             Some(whole) => state.send_whole(burst, whole),
             None => self.process_parts(port, now),
         }
-        self.state.flush(Some(start));
+        self.state.finish(start)
     }
 
     /// Takes what the fast path left over through the stages, and sends it in its turn.

@@ -96,7 +96,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
             count += 1;
         }
         if count > 0 {
-            state.flush(None);
+            state.flush();
         }
         count
     }
@@ -107,7 +107,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
         while state.reassembler.clear_next() {
             state.settle_left(tables, now);
         }
-        state.flush(None);
+        state.flush();
     }
 
     /// When a packet in pieces is given up next.

@@ -105,7 +105,13 @@ impl Clock {
 
     #[inline]
     fn now(self) -> Nanos {
-        Nanos(self.scale.nanos(cycles().saturating_sub(self.start)))
+        self.at(cycles())
+    }
+
+    /// When the cycle counter said so.
+    #[inline]
+    fn at(self, cycles: u64) -> Nanos {
+        Nanos(self.scale.nanos(cycles.saturating_sub(self.start)))
     }
 }
 

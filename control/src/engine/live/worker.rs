@@ -122,8 +122,8 @@ fn work(mut worker: Worker<WorkerPorts>, core: u16, idle: Idle, clock: Clock, st
         tracing::warn!("this worker has no cache of packet buffers: {error}");
     }
     let mut rest = Rest::default();
+    let mut now = clock.now();
     while !stop.load(Ordering::Relaxed) {
-        let now = clock.now();
         let count = worker.poll(now);
         if idle == Idle::Poll {
             if count == 0 {
@@ -132,6 +132,7 @@ fn work(mut worker: Worker<WorkerPorts>, core: u16, idle: Idle, clock: Clock, st
         } else if let Some(length) = rest.after(count, now) {
             thread::sleep(length);
         }
+        now = worker.ended().map_or_else(|| clock.now(), |cycles| clock.at(cycles));
     }
     drop(worker.into_device(clock.now()));
     drop(registration);

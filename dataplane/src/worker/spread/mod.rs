@@ -54,12 +54,12 @@ impl<D: Device, W: Witness> Worker<D, W> {
         state.drop_refused(member);
     }
 
-    /// Adds to what this worker has processed of its own while others helped.
-    pub(super) fn count_kept(&self, packets: usize, begin: u64) {
+    /// Adds to what this worker has processed of its own while others helped, in so many cycles.
+    pub(super) fn count_kept(&self, packets: usize, cycles: u64) {
         if let Some(member) = &self.member {
             let tally = member.tally();
             tally.kept_packets.add(packets as u64);
-            tally.kept_cycles.add(cycles().saturating_sub(begin));
+            tally.kept_cycles.add(cycles);
         }
     }
 
