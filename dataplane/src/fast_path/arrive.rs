@@ -150,6 +150,10 @@ impl Insides {
     /// Sorts a packet that came through a tunnel by the family inside, and looks up its destination or
     /// notes it for [`look_up`](Self::look_up).
     #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "called once a packet in three loops, with more to pass than to do"
+    )]
     pub(super) fn push(
         &mut self,
         (at, shim_len): (u16, u16),
