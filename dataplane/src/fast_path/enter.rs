@@ -197,6 +197,7 @@ fn way<'l>(
 }
 
 /// Whether what is known of the path keeps a packet from going like any other.
+#[cold]
 #[inline(never)]
 fn is_held_up(tunnel: &Tunnel, total_len: u16, round: &Round<'_>) -> bool {
     let outer_len = usize::from(total_len) + tunnel.overhead();

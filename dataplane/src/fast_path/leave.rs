@@ -208,6 +208,7 @@ fn is_believed_ipv4(tunnel: &Tunnel, id: TunnelId, source: u32, round: &Round<'_
         || is_routed_or_listed(tunnel, id, source, round)
 }
 
+#[cold]
 #[inline(never)]
 fn is_routed_or_listed(tunnel: &Tunnel, id: TunnelId, source: u32, round: &Round<'_>) -> bool {
     if tunnel.plain.facts.has(Facts::ROUTED_SOURCE) {

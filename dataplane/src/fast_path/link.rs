@@ -93,6 +93,7 @@ impl LastLink {
         Some(&self.link)
     }
 
+    #[cold]
     #[inline(never)]
     fn find_link(&mut self, id: AdjacencyId, round: &Round<'_>) -> Option<()> {
         let adjacency = round.tables.neighbors.adjacency(id)?;
@@ -102,6 +103,7 @@ impl LastLink {
         Some(())
     }
 
+    #[cold]
     #[inline(never)]
     fn find_neighbor(
         &mut self,
