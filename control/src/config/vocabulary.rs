@@ -89,7 +89,7 @@ pub(super) const PORT: &[Key] = &[
     key("queues"),
     key("offloads"),
     key("rss"),
-    except("dad", &["yes"]),
+    key("dad"),
     key("addresses"),
     key("neighbors"),
     key("labels"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::tables::{Operation, TablePair};
 
-use super::compile::{self, Compiler};
+use super::compile::{Compiler, Former};
 use super::{CompileError, Controller};
 use crate::config::{self, Config, Edit, Touched};
 
@@ -101,10 +101,10 @@ impl Controller {
     }
 
     /// Compiles everything anew and publishes it.
-    fn rebuild(&mut self, now: Nanos) -> Result<(), CompileError> {
+    pub(super) fn rebuild(&mut self, now: Nanos) -> Result<(), CompileError> {
         let known = self.neighbors.entries();
         let known = known.filter_map(|entry| Some((entry.port, entry.address, entry.mac?)));
-        let former = self.compiler.former();
+        let former = Former { unproved: self.unproved(), ..self.compiler.former() };
         let (compiler, mut tables) =
             Compiler::build(&self.store, &self.ports, known, former, self.seed)?;
         self.generation += 1;
@@ -112,6 +112,7 @@ impl Controller {
         tables.soft_state = Arc::clone(&self.soft_state);
         self.compiler = compiler;
         self.pending.clear();
+        self.proofs.clear();
         let old = std::mem::replace(&mut self.pair, TablePair::new(tables));
         self.retired.push((self.generation, old));
         self.is_resting = true;
@@ -138,7 +139,7 @@ impl Controller {
 
     /// Tells the neighbors what the configuration says, all of it.
     pub(super) fn configure_neighbors(&mut self, now: Nanos) {
-        let ports = compile::neighbor_ports(self.store.base(), &self.ports);
+        let ports = self.neighbor_ports();
         let next_hops = self.compiler.next_hops();
         self.compiler.take_next_hop_news();
         let mut actions = std::mem::take(&mut self.actions);
@@ -147,7 +148,7 @@ impl Controller {
     }
 
     /// Tells the neighbors about next hops that came or went.
-    fn follow_next_hops(&mut self, now: Nanos) {
+    pub(super) fn follow_next_hops(&mut self, now: Nanos) {
         let mut actions = std::mem::take(&mut self.actions);
         for (port, address, is_wanted) in self.compiler.take_next_hop_news() {
             self.neighbors.want_next_hop(now, port, address, is_wanted, &mut actions);
@@ -159,6 +160,10 @@ impl Controller {
     /// something to do.
     pub(super) fn publish_pending(&mut self) -> bool {
         if self.pending.is_empty() {
+            if !self.proofs.is_empty() {
+                // What tells others of an address goes with the tables that have it.
+                return false;
+            }
             // What was staged may be what waiting packets need: then they go with its publication.
             if !self.pair.has_changes() {
                 self.hand_back_waiting(self.generation);

@@ -25,7 +25,7 @@ impl Bench {
         let config = load_str("text", PORTS, Purpose::Replay).unwrap().config;
         let facts = config.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu });
         let facts = facts.collect();
-        let settings = ControllerSettings { seed: 1, workers: 2 };
+        let settings = ControllerSettings { seed: 1, workers: 2, is_settled: true };
         let mut controller = Controller::new(config, facts, &settings).unwrap();
         controller.start(Nanos(0));
         Self { controller, pool: MemoryPool::new(16, 192) }

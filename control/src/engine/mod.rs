@@ -4,6 +4,7 @@
 //! ([`live`]), or by replay on virtual time ([`simulation`]). It reaches workers through what they
 //! share with it and nothing else.
 
+mod addresses;
 mod change;
 mod compile;
 #[cfg(feature = "dpdk")]
@@ -31,8 +32,8 @@ pub use compile::{CompileError, PortFacts};
 pub use reports::{PoolFacts, PortState, WorkerFacts};
 
 use crate::config::{Config, Limits, Store};
-use crate::neighbor::{Action, Filter, NeighborLimits, Neighbors, Notice, Parked};
-use compile::{Compiler, Former};
+use crate::neighbor::{Action, AddressState, Filter, NeighborLimits, Neighbors, Notice, Parked};
+use compile::{Compiler, Former, Proof};
 use reports::{Baseline, LatencyTotals};
 
 /// Tunnels that there is room for beyond those of the first configuration, for counters.
@@ -53,6 +54,8 @@ pub struct ControllerSettings {
     pub seed: u64,
     /// How many workers there will be.
     pub workers: u16,
+    /// Duplicate address detection has passed for all addresses there are, and is never done.
+    pub is_settled: bool,
 }
 
 /// See the module.
@@ -63,6 +66,9 @@ pub struct Controller {
     publication: Arc<Publication>,
     workers: Vec<Arc<Shared>>,
     neighbors: Neighbors,
+    is_settled: bool,
+    /// What was found about addresses of ports and is not in the tables yet.
+    proofs: Vec<Proof>,
     compiler: Compiler,
     /// What workers have learnt about paths.
     soft_state: Arc<SoftState>,
@@ -86,6 +92,7 @@ pub struct Controller {
     heard: Option<Vec<Option<Counter>>>,
     arp_bad: u64,
     nd_bad: u64,
+    nd_duplicate: u64,
     latency: LatencyTotals,
     baseline: Baseline,
 }
@@ -105,8 +112,14 @@ impl Controller {
         let limit = tunnel_count.saturating_add(SPARE_SLOTS);
         let store = Store::new(config, limit).map_err(|_| CompileError::Counters { limit })?;
         let room = path_room(&store);
+        let neighbors = Neighbors::new(NeighborLimits::default());
+        let mut former = Former::none(room);
+        if !settings.is_settled {
+            let unproved = neighbors.unproved(&compile::neighbor_ports(store.base(), &ports));
+            former.unproved = unproved.into_iter().map(|(port, address)| (address, port)).collect();
+        }
         let (compiler, mut tables) =
-            Compiler::build(&store, &ports, std::iter::empty(), Former::none(room), settings.seed)?;
+            Compiler::build(&store, &ports, std::iter::empty(), former, settings.seed)?;
         tables.generation = 1;
         let soft_state = Arc::new(SoftState::new(room as usize));
         tables.soft_state = Arc::clone(&soft_state);
@@ -120,7 +133,9 @@ impl Controller {
             seed: settings.seed,
             publication,
             workers,
-            neighbors: Neighbors::new(NeighborLimits::default()),
+            neighbors,
+            is_settled: settings.is_settled,
+            proofs: Vec::new(),
             compiler,
             soft_state,
             pair,
@@ -134,6 +149,7 @@ impl Controller {
             heard: None,
             arp_bad: 0,
             nd_bad: 0,
+            nd_duplicate: 0,
             latency: LatencyTotals::new(settings.workers),
             baseline: Baseline::default(),
         })
@@ -176,7 +192,7 @@ impl Controller {
         if acted {
             self.act();
         }
-        let published = self.publish_pending();
+        let published = self.follow_addresses(now) | self.publish_pending();
         self.hand_back_backlog();
         self.reclaim();
         punts > 0 || due || acted || published
@@ -184,7 +200,8 @@ impl Controller {
 
     /// Whether there is something that goes on when a worker has made room, or taken tables.
     pub fn waits_for_workers(&self) -> bool {
-        !(self.backlog.iter().all(VecDeque::is_empty) && self.pending.is_empty())
+        let is_done = self.pending.is_empty() && self.proofs.is_empty();
+        !(self.backlog.iter().all(VecDeque::is_empty) && is_done)
     }
 
     /// When something is due next.
@@ -239,6 +256,10 @@ impl Controller {
         for action in actions {
             match action {
                 Action::Changed { .. } => {}
+                Action::Address { port, address, state } => {
+                    self.nd_duplicate += u64::from(state == AddressState::Duplicate);
+                    self.proofs.push((port, address, state == AddressState::Usable));
+                }
                 Action::Transmit { port, frame } => match Frame::new(&frame) {
                     // Requests are asked again; only packets may not be lost here.
                     Some(frame) if self.frames_waiting() < BACKLOG_FRAMES_MAX => {

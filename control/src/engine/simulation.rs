@@ -65,7 +65,7 @@ impl<W: Witness> Simulation<W> {
         let burst = usize::from(config.dataplane.burst).clamp(1, BURST_MAX);
         let largest = ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
         let capacity = buffer_capacity(largest);
-        let settings = ControllerSettings { seed: SEED, workers: 1 };
+        let settings = ControllerSettings { seed: SEED, workers: 1, is_settled: !boot };
         let mut controller = Controller::new(config, ports, &settings)?;
         controller.start(now);
         let pool = PoolFacts { free: 0, total: BUFFERS as u64, buffer_bytes: capacity.into() };

@@ -276,7 +276,7 @@ impl Named<'_> {
 fn controller(config: Config) -> Controller {
     let facts = config.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu });
     let facts = facts.collect();
-    let settings = ControllerSettings { seed: 1, workers: 0 };
+    let settings = ControllerSettings { seed: 1, workers: 0, is_settled: true };
     let mut controller = Controller::new(config, facts, &settings).unwrap();
     controller.start(Nanos(0));
     controller

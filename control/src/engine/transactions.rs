@@ -296,7 +296,7 @@ mod tests {
             let config = load_str("text", BASE, Purpose::Replay).unwrap().config;
             let facts = config.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu });
             let facts = facts.collect();
-            let settings = ControllerSettings { seed: 1, workers: 1 };
+            let settings = ControllerSettings { seed: 1, workers: 1, is_settled: true };
             let controller = Controller::new(config, facts, &settings).unwrap();
             let worker = Arc::clone(&controller.workers()[0]);
             let bench = Self { controller, transactions: Transactions::default(), worker };

@@ -75,6 +75,7 @@ impl Names<'_> {
         match hop {
             Hop::NoRoute => "nowhere: there is no route".to_owned(),
             Hop::Local => "to this node".to_owned(),
+            Hop::Unproved => "to an address of this node that is not in use: duplicate address detection has not passed".to_owned(),
             Hop::Broadcast => "to all hosts of a connected net".to_owned(),
             Hop::OnLink(port) => format!("to a host on the link of {}", self.port(port)),
             Hop::Via { port, address } => format!("via {address} on {}", self.port(port)),
@@ -92,6 +93,7 @@ pub(super) const fn hop_kind(hop: Hop) -> &'static str {
     match hop {
         Hop::NoRoute => "none",
         Hop::Local => "local",
+        Hop::Unproved => "unproved",
         Hop::Broadcast => "broadcast",
         Hop::OnLink(_) => "connected",
         Hop::Via { .. } => "via",

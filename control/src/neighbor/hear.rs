@@ -120,7 +120,12 @@ impl Port {
         if self.link.owns(source) {
             return self.defend(source, mac, turn);
         }
-        if !self.link.owns(IpAddr::V6(heard.target)) {
+        let target = IpAddr::V6(heard.target);
+        if self.link.is_tentative(target) && heard.source.is_unspecified() {
+            //= RFC 4862 §5.4.3: somebody else is about to take the address that we want.
+            return self.give_up(target, from, turn);
+        }
+        if !self.link.owns(target) {
             return;
         }
         //= RFC 4861 §7.2.3: who asks for us is learned from the link-layer address it gives.
@@ -151,6 +156,10 @@ impl Port {
         }
         if self.link.owns(target) {
             return self.defend(target, mac, turn);
+        }
+        if self.link.is_tentative(target) {
+            //= RFC 4862 §5.4.4: somebody has the address that we want.
+            return self.give_up(target, mac, turn);
         }
         //= RFC 4861 §7.2.5: an advertisement for somebody who is not known makes no entry.
         let Some(neighbor) = self.table.get(target) else { return };

@@ -21,11 +21,16 @@
 //!   uses, so all of them are probed; their number and the pace bound what this costs.
 //! - `permanent` entries come from the configuration and nothing changes them.
 //!
+//! IPv6 addresses of ours are asked for before they are used (`duplicate`), unless the port says that this
+//! is not wanted; until then, and for ever if somebody else has one, nothing is sent from it or answered
+//! for it, and the packet path is told so ([`Action::Address`]).
+//!
 //! Everything held is bounded, see [`NeighborLimits`]. When room is short the oldest goes: of
 //! those that failed, then of those that only told where they are, then, for a packet's sake, of
 //! those that answered. Those that are asked for compete among themselves, so that a scan of a
 //! wide net costs few of the others. Next hops and static neighbors always stay.
 
+mod duplicate;
 mod hear;
 mod link;
 mod pace;
@@ -34,7 +39,7 @@ mod report;
 mod setup;
 mod table;
 
-pub use report::{Entry, Notice, Refusal, State};
+pub use report::{AddressState, Entry, Notice, Refusal, State};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -45,6 +50,7 @@ use adit_dataplane::packet::Packet;
 use adit_dataplane::wire::ethernet::MacAddress;
 use ipnet::IpNet;
 
+use link::Link;
 use port::Port;
 
 /// What bounds the state machine.
@@ -95,6 +101,8 @@ pub struct PortSetup {
     pub addresses: Vec<IpNet>,
     /// Our link-local address there, see [`adit_dataplane::wire::nd::link_local`].
     pub link_local: Ipv6Addr,
+    /// IPv6 addresses are used once duplicate address detection has passed, and not before.
+    pub proves_addresses: bool,
     /// Neighbors that are not asked for.
     pub static_neighbors: Vec<(IpAddr, MacAddress)>,
 }
@@ -127,6 +135,16 @@ pub enum Action {
         address: IpAddr,
         /// `None`: no longer known.
         mac: Option<MacAddress>,
+    },
+    /// The packet path shall use an address of ours from now on, or shall not: said when that changes,
+    /// and of those that are somebody else's.
+    Address {
+        /// Where.
+        port: PortId,
+        /// Ours.
+        address: Ipv6Addr,
+        /// Whether it is used.
+        state: AddressState,
     },
     /// The packet has waited, and can be sent now.
     Send {
@@ -190,6 +208,37 @@ impl Neighbors {
     /// Without ports.
     pub fn new(limits: NeighborLimits) -> Self {
         Self { limits, ports: BTreeMap::new(), held: 0 }
+    }
+
+    /// The addresses that can't be used yet once these ports have been configured, because they are
+    /// still to be asked for or turned out to be somebody else's.
+    pub fn unproved(&self, ports: &[PortSetup]) -> Vec<(PortId, Ipv6Addr)> {
+        let of_port = |setup: &PortSetup| {
+            let link = match self.ports.get(&setup.id) {
+                Some(port) => Link::new(setup, &port.link),
+                None => Link::new(setup, &Link::bare(setup)),
+            };
+            let unusable = link.all().iter().filter(|own| !own.is_usable());
+            let address = |own: &link::Own| match own.address() {
+                IpAddr::V6(address) => Some((setup.id, address)),
+                IpAddr::V4(_) => None,
+            };
+            unusable.filter_map(address).collect::<Vec<_>>()
+        };
+        ports.iter().flat_map(of_port).collect()
+    }
+
+    /// Whether an address that the configuration names is being asked for.
+    pub fn is_proving(&self) -> bool {
+        let is_asked_for = |own: &link::Own| own.is_configured && own.proved_at.is_some();
+        self.ports.values().any(|port| port.link.all().iter().any(is_asked_for))
+    }
+
+    /// The addresses of a port, in the order of the configuration.
+    pub fn own(&self, port: PortId) -> impl Iterator<Item = (IpAddr, AddressState)> + '_ {
+        let link = self.ports.get(&port).map(|port| &port.link);
+        let all = link.into_iter().flat_map(|link| link.all());
+        all.map(|own| (own.address(), own.state))
     }
 
     /// Takes a configuration over: the first, or another one. What is known about ports and

@@ -39,6 +39,7 @@ pub(super) const FOR_TELLING: &[Class] = &[Class::Failed, Class::Unconfirmed];
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) link: Link,
+    pub(super) proves_addresses: bool,
     pub(super) table: Table,
     pub(super) next_hops: BTreeSet<IpAddr>,
     pub(super) statics: BTreeMap<IpAddr, MacAddress>,
@@ -58,11 +59,10 @@ pub(super) struct Port {
 
 impl Port {
     pub(super) fn new(setup: &PortSetup, limits: &NeighborLimits) -> Self {
-        // Addresses and neighbors come with `configure`.
-        let bare =
-            PortSetup { addresses: Vec::new(), static_neighbors: Vec::new(), ..setup.clone() };
         Self {
-            link: Link::new(&bare),
+            // Addresses and neighbors come with `configure`.
+            link: Link::bare(setup),
+            proves_addresses: setup.proves_addresses,
             table: Table::default(),
             next_hops: BTreeSet::new(),
             statics: BTreeMap::new(),
@@ -261,11 +261,12 @@ impl Port {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Nanos> {
-        let others = self.announce_at.into_iter().chain(self.report_at);
+        let others = self.announce_at.into_iter().chain(self.report_at).chain(self.proof_ends_at());
         self.table.first_deadline().into_iter().chain(others).min()
     }
 
     pub(super) fn tick(&mut self, turn: &mut Turn<'_>) {
+        self.end_proofs(turn);
         if self.announce_at.is_some_and(|at| at <= turn.now) {
             self.announce_at = None;
             self.announce(turn);

@@ -50,6 +50,28 @@ impl fmt::Display for State {
     }
 }
 
+/// Whether an address that this node was given is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressState {
+    /// It is.
+    Usable,
+    /// Not before duplicate address detection has passed.
+    Tentative,
+    /// Not, because somebody else on the link does: until the port comes up again.
+    Duplicate,
+}
+
+impl AddressState {
+    /// The word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Usable => "usable",
+            Self::Tentative => "tentative",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
 /// A neighbor, as `adit show neighbors` tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -102,6 +124,15 @@ pub enum Notice {
         /// Who uses it.
         mac: MacAddress,
     },
+    /// Somebody else uses an address that we were about to use. Said once each time it is asked for.
+    DuplicateAddress {
+        /// Where.
+        port: PortId,
+        /// The one we were given.
+        address: IpAddr,
+        /// Who uses it.
+        mac: MacAddress,
+    },
     /// More neighbors than there is room for. Said once a minute.
     TableFull {
         /// Where.
@@ -133,6 +164,7 @@ impl Notice {
     pub const fn port(self) -> PortId {
         match self {
             Self::AddressConflict { port, .. }
+            | Self::DuplicateAddress { port, .. }
             | Self::TableFull { port, .. }
             | Self::NextHopWithoutSource { port, .. }
             | Self::TooManyNextHops { port, .. } => port,
@@ -146,6 +178,11 @@ impl fmt::Display for Notice {
             Self::AddressConflict { address, mac, .. } => {
                 write!(f, "{mac} uses our address {address} as well; remove it there or here")
             }
+            Self::DuplicateAddress { address, mac, .. } => write!(
+                f,
+                "{mac} uses our address {address}, which therefore stays unused here; remove it there or \
+                 here, and it is asked for again when the port comes up"
+            ),
             Self::TableFull { limit, .. } => write!(
                 f,
                 "more than {limit} neighbors; the oldest are forgotten, and new ones may be refused"

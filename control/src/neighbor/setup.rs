@@ -15,7 +15,7 @@ use super::{Action, Notice, PortSetup, Turn};
 
 /// Until addresses are announced for the second time.
 //= RFC 5227 §1.1: ANNOUNCE_NUM 2, ANNOUNCE_INTERVAL 2 seconds.
-const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Port {
     pub(super) fn configure(
@@ -24,9 +24,11 @@ impl Port {
         next_hops: BTreeSet<IpAddr>,
         turn: &mut Turn<'_>,
     ) {
-        let before = std::mem::replace(&mut self.link, Link::new(setup));
+        let link = Link::new(setup, &self.link);
+        let before = std::mem::replace(&mut self.link, link);
+        self.proves_addresses = setup.proves_addresses;
         self.statics = setup.static_neighbors.iter().copied().collect();
-        self.statics.retain(|&address, _| !self.link.owns(address));
+        self.statics.retain(|&address, _| self.link.get(address).is_none());
         self.take_next_hops(next_hops, turn);
         self.defended_at.retain(|&address, _| self.link.owns(address));
         for address in self.addresses() {
@@ -46,6 +48,7 @@ impl Port {
                 turn.actions.push(Action::Transmit { port: self.link.port, frame });
                 self.announce_at = Some(turn.now + ANNOUNCE_INTERVAL);
             }
+            self.prove(turn);
         }
     }
 
@@ -176,7 +179,9 @@ impl Port {
 
     pub(super) fn link_up(&mut self, turn: &mut Turn<'_>) {
         self.is_up = true;
+        self.doubt_all(turn);
         self.announce(turn);
+        self.prove(turn);
         self.announce_at = Some(turn.now + ANNOUNCE_INTERVAL);
         let failed = |neighbor: &Neighbor| neighbor.is_next_hop && neighbor.state == State::Failed;
         for address in self.addresses() {
@@ -191,6 +196,7 @@ impl Port {
         self.is_up = false;
         self.announce_at = None;
         self.report_at = None;
+        self.stop_proofs();
         self.forget_dynamic(None, turn);
     }
 

@@ -5,6 +5,7 @@ mod answers;
 mod any_order;
 mod bounds;
 mod configuration;
+mod duplicates;
 mod frames;
 mod lifetime;
 mod resolution;
@@ -36,6 +37,7 @@ fn wan() -> PortSetup {
         mac: OURS,
         addresses: vec!["198.51.100.1/24".parse().unwrap(), "2001:db8:1::1/64".parse().unwrap()],
         link_local: "fe80::ff:fe00:1".parse::<Ipv6Addr>().unwrap(),
+        proves_addresses: false,
         static_neighbors: Vec::new(),
     }
 }
@@ -46,6 +48,7 @@ fn lan() -> PortSetup {
         mac: MacAddress([2, 0, 0, 0, 0, 2]),
         addresses: vec!["10.1.0.1/24".parse().unwrap()],
         link_local: "fe80::ff:fe00:2".parse::<Ipv6Addr>().unwrap(),
+        proves_addresses: false,
         static_neighbors: Vec::new(),
     }
 }
@@ -164,6 +167,7 @@ impl Lab {
             }
             Action::Changed { address, mac: Some(mac), .. } => format!("{address} at {mac}"),
             Action::Changed { address, mac: None, .. } => format!("{address} nowhere"),
+            Action::Address { address, state, .. } => format!("{address} {}", state.name()),
             Action::Send { address, mac, packet, .. } => {
                 assert_eq!(self.neighbors.mac(WAN, address), Some(mac));
                 format!("send {} to {address}", self.tag(packet))

@@ -33,7 +33,7 @@ pub use drops::{Drop, Drops};
 pub use latency::{Latency, LatencyPath, LatencyRow};
 pub use neighbors::{Neighbor, Neighbors};
 pub use paths::{Path, Paths};
-pub use ports::{Link, Offload, Port, Ports};
+pub use ports::{Link, Offload, Port, Ports, UnusedAddress};
 pub use reassembly::{LostPieces, Reassembly, Waiting};
 pub use routes::{NextHop, Route, RouteOrigin, Routes};
 pub use stations::{Station, Stations};

@@ -46,6 +46,9 @@ pub struct Port {
     pub mtu: u16,
     /// With the prefix length of their net.
     pub addresses: Vec<String>,
+    /// Those of them, and the link-local one, that are not used because of duplicate address detection.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unused_addresses: Vec<UnusedAddress>,
     /// Receive queues.
     pub rx_queues: u16,
     /// Transmit queues.
@@ -72,6 +75,17 @@ pub struct Port {
     /// What the device could do in place of the packet path.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub offloads: Vec<Offload>,
+}
+
+/// An IPv6 address of a port that nothing is sent from, and that answers nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnusedAddress {
+    /// It.
+    pub address: String,
+    /// Why: `tentative`, it is being asked for, or will be when the port is up; `duplicate`, somebody else
+    /// has it.
+    pub state: String,
 }
 
 /// One thing that a device may do in place of the packet path.
@@ -129,8 +143,8 @@ impl fmt::Display for Ports {
             ]);
         }
         table.fmt(f)?;
-        let offloads = self.offloads();
-        if offloads.is_empty() { Ok(()) } else { write!(f, "\n{offloads}") }
+        let below = [self.unused_addresses(), self.offloads()];
+        below.iter().filter(|table| !table.is_empty()).try_for_each(|table| write!(f, "\n{table}"))
     }
 }
 
@@ -138,13 +152,27 @@ impl Ports {
     /// Everything about each port, the device's abilities as a table.
     pub(super) fn details(&self) -> Vec<String> {
         let detail = |port: &Port| {
-            let plain = Port { offloads: Vec::new(), ..port.clone() };
+            let plain = Port { offloads: Vec::new(), unused_addresses: Vec::new(), ..port.clone() };
             let properties = serde_json::to_value(plain).unwrap_or_default();
             let one = Self { ports: vec![port.clone()] };
-            let separator = if port.offloads.is_empty() { "" } else { "\n" };
-            format!("{}{separator}{}", Detail(&properties), one.offloads())
+            let below = [one.unused_addresses(), one.offloads()];
+            let below =
+                below.iter().filter(|table| !table.is_empty()).map(|table| format!("\n{table}"));
+            format!("{}{}", Detail(&properties), below.collect::<String>())
         };
         self.ports.iter().map(detail).collect()
+    }
+
+    /// The addresses that are not used; nothing where all are.
+    fn unused_addresses(&self) -> String {
+        let mut table = Table::new(&[("port", Left), ("unused address", Left), ("why", Left)]);
+        let all =
+            self.ports.iter().flat_map(|port| port.unused_addresses.iter().map(move |a| (port, a)));
+        for (port, unused) in all {
+            table.row([port.name.clone(), unused.address.clone(), unused.state.clone()]);
+        }
+        let is_empty = self.ports.iter().all(|port| port.unused_addresses.is_empty());
+        if is_empty { String::new() } else { table.to_string() }
     }
 
     /// What each device could do, does, and why not; nothing where that is unknown.

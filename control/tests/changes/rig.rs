@@ -130,7 +130,7 @@ fn controller(file: &Path, workers: u16) -> Controller {
     let config = config::load(file, Purpose::Replay).expect("a good file").config;
     let facts = config.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu });
     let facts = facts.collect();
-    let settings = ControllerSettings { seed: 7, workers };
+    let settings = ControllerSettings { seed: 7, workers, is_settled: true };
     let mut controller = Controller::new(config, facts, &settings).expect("tables with room");
     controller.start(Nanos(0));
     controller

@@ -4,7 +4,7 @@
 use crate::run::Outcome;
 
 /// Counters that accompany packets; all others end one (section 0.5).
-const EVENTS: [&str; 24] = [
+const EVENTS: [&str; 25] = [
     "vxlan.reserved_nonzero",
     "icmp.tx",
     "icmp.ratelimited",
@@ -12,6 +12,7 @@ const EVENTS: [&str; 24] = [
     "ip4.frag_created",
     "reasm.ok",
     "tun.id_reuse",
+    "nd.duplicate",
     "rx_packets",
     "rx_bytes",
     "tx_packets",

@@ -18,6 +18,7 @@ mod conserve;
 mod decap;
 mod decode;
 mod dont_fragment;
+mod duplicates;
 mod ecn;
 mod edges;
 mod encap;

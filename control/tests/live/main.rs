@@ -22,6 +22,7 @@ mod turn;
 
 mod changes;
 mod devices;
+mod duplicates;
 mod embedded;
 mod families;
 mod flood;

@@ -117,6 +117,7 @@ counters! {
     Ip6MartianSrc: drop "ip6.martian_src", "IPv6 source that no host may have, or one of our own addresses";
     Ip6MartianDst: drop "ip6.martian_dst", "IPv6 destination that no router may forward to";
     Ip6HopExpired: drop "ip6.hop_expired", "IPv6 packet whose hop limit ended here";
+    Ip6Unproved: drop "ip6.unproved", "packet to an IPv6 address of ours that duplicate address detection has not found to be ours alone";
     Ip6NoRoute: drop "ip6.no_route", "IPv6 destination without a route";
     Ip6TooBig: drop "ip6.too_big", "IPv6 packet larger than the port it must leave by";
     IpBroadcastDst: drop "ip.broadcast_dst", "packet to a broadcast or multicast address that nothing here listens to";
@@ -177,6 +178,7 @@ counters! {
     NbrFailed: drop "nbr.failed", "packet whose next hop does not answer";
     ArpBad: drop "arp.bad", "ARP message that is not valid";
     NdBad: drop "nd.bad", "neighbor discovery message that is not valid";
+    NdDuplicate: event "nd.duplicate", "addresses of ours that another station on the link uses: found by duplicate address detection";
     FwdBlackhole: drop "fwd.blackhole", "packet to a blackhole route";
     FwdUnreachable: drop "fwd.unreachable", "packet to an unreachable route";
     FwdProhibit: drop "fwd.prohibit", "packet to a prohibit route";

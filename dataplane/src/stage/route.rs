@@ -135,6 +135,10 @@ fn route_ipv6(packet: &mut Packet, next_hop: NextHop, round: &Round<'_, impl Wit
     if next_hop == NextHop::Local || (is_group && is_link_scope_group(destination)) {
         return Verdict::Deliver;
     }
+    if next_hop == NextHop::Unproved {
+        //= RFC 4862 §5.4: what else is sent to a tentative address is discarded silently.
+        return Verdict::drop(Counter::Ip6Unproved);
+    }
     let flags = packet.meta.flags;
     if !flags.has(Flags::LOCAL) {
         if flags.decap_depth() == 0
@@ -230,9 +234,11 @@ fn leave(
         NextHop::Blackhole => Err(Refusal::Verdict(Verdict::drop(Counter::FwdBlackhole))),
         NextHop::Unreachable => refuse(IcmpError::HostUnreachable, Counter::FwdUnreachable),
         NextHop::Prohibit => refuse(IcmpError::Prohibited, Counter::FwdProhibit),
-        NextHop::NoRoute | NextHop::Local | NextHop::Broadcast | NextHop::Group(_) => {
-            Err(Refusal::NoRoute)
-        }
+        NextHop::NoRoute
+        | NextHop::Local
+        | NextHop::Unproved
+        | NextHop::Broadcast
+        | NextHop::Group(_) => Err(Refusal::NoRoute),
     }
 }
 

@@ -16,6 +16,9 @@ pub enum NextHop {
     NoRoute,
     /// To this node: one of its addresses.
     Local,
+    /// To an address that this node was given and may not use: duplicate address detection has not
+    /// ended, or has found it elsewhere.
+    Unproved,
     /// To all hosts of a connected net.
     Broadcast,
     /// To a host of a net that is connected on a port: the destination itself is the neighbor.
@@ -66,6 +69,7 @@ const BROADCAST: u32 = 2;
 const BLACKHOLE: u32 = 3;
 const UNREACHABLE: u32 = 4;
 const PROHIBIT: u32 = 5;
+const UNPROVED: u32 = 6;
 
 impl NextHop {
     /// As the entries of a FIB hold it.
@@ -76,6 +80,7 @@ impl NextHop {
         let (kind, value) = match self {
             Self::NoRoute => return Ok(NextHopId::NONE),
             Self::Local => (SPECIAL, LOCAL),
+            Self::Unproved => (SPECIAL, UNPROVED),
             Self::Broadcast => (SPECIAL, BROADCAST),
             Self::Blackhole => (SPECIAL, BLACKHOLE),
             Self::Unreachable => (SPECIAL, UNREACHABLE),
@@ -140,6 +145,7 @@ impl From<NextHopId> for NextHop {
             (CONNECTED, _) => Self::Connected(PortId(value as u8)),
             (GROUP, _) => Self::Group(GroupId(value)),
             (SPECIAL, LOCAL) => Self::Local,
+            (SPECIAL, UNPROVED) => Self::Unproved,
             (SPECIAL, BROADCAST) => Self::Broadcast,
             (SPECIAL, BLACKHOLE) => Self::Blackhole,
             (SPECIAL, UNREACHABLE) => Self::Unreachable,
@@ -270,6 +276,7 @@ mod tests {
         let others = [
             NextHop::NoRoute,
             NextHop::Local,
+            NextHop::Unproved,
             NextHop::Broadcast,
             NextHop::Blackhole,
             NextHop::Unreachable,

@@ -8,7 +8,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use super::labels::LabelTable;
 use super::mirrors::Sessions;
 use super::neighbor::{Adjacency, AdjacencyId};
-use super::{Group, GroupId, NextHop, Tables};
+use super::{Group, GroupId, Limits, NextHop, Port, Tables};
 use crate::fib::{Change, Fib, FibError};
 use crate::interface::{Interface, PortId, TunnelId};
 use crate::tunnel::Tunnel;
@@ -54,6 +54,10 @@ pub enum Operation {
     AddLocal(IpAddr),
     /// An address is not ours any more.
     RemoveLocal(IpAddr),
+    /// Ports have other addresses to send errors from; their number stays.
+    Ports(Arc<[Port]>),
+    /// Rules that belong to no tunnel, and addresses that belong to no port, are others.
+    Limits(Limits),
 }
 
 impl Tables {
@@ -94,6 +98,8 @@ impl Tables {
             Operation::Group(id, ref group) => self.next_hops.put_group(id, group.clone()),
             Operation::AddLocal(address) => self.local.insert(address),
             Operation::RemoveLocal(address) => self.local.remove(address),
+            Operation::Ports(ref ports) => self.ports = Arc::clone(ports),
+            Operation::Limits(limits) => self.limits = limits,
         }
         Ok(())
     }

@@ -278,6 +278,17 @@ impl Solicitation {
         Self { source, destination: target, target, source_mac: Some(mac) }
     }
 
+    /// Asks everybody whether somebody has an address that this node is about to take.
+    pub fn doubt(address: Ipv6Addr) -> Self {
+        //= RFC 4862 §5.4.2: from `::` to the solicited-node group of the address; so without a MAC address.
+        Self {
+            source: Ipv6Addr::UNSPECIFIED,
+            destination: solicited_node(address),
+            target: address,
+            source_mac: None,
+        }
+    }
+
     /// The answer of a router that has the target and gives `mac` as where it is (`None` on links
     /// without MAC addresses).
     pub fn answer(&self, mac: Option<MacAddress>) -> Advertisement {

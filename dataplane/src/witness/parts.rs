@@ -182,6 +182,8 @@ pub enum Hop {
     NoRoute,
     /// To this node.
     Local,
+    /// To an address of this node that it may not use.
+    Unproved,
     /// To all hosts of a connected net.
     Broadcast,
     /// To a host on this port's link, which is the destination itself.
@@ -211,6 +213,7 @@ impl Hop {
         match next_hop {
             NextHop::NoRoute => Self::NoRoute,
             NextHop::Local => Self::Local,
+            NextHop::Unproved => Self::Unproved,
             NextHop::Broadcast => Self::Broadcast,
             NextHop::Connected(port) => Self::OnLink(port),
             NextHop::Via(id) => match tables.neighbors.adjacency(id) {

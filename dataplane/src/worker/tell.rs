@@ -194,7 +194,7 @@ fn own_address_towards(receiver: IpAddr, original: &[u8], tables: &Tables) -> Op
         IpAddr::V6(receiver) => {
             let next_hop = tables.next_hops.choose(tables.route_ipv6(receiver.into()), hash);
             match next_hop {
-                NextHop::NoRoute | NextHop::Local => None,
+                NextHop::NoRoute | NextHop::Local | NextHop::Unproved => None,
                 _ => tables.source_ipv6(next_hop).map(IpAddr::V6),
             }
         }

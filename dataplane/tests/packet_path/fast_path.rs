@@ -397,3 +397,24 @@ fn with_large_tables_it_is_the_same() {
         assert_eq!(counted(&mut fast), counted(&mut slow));
     }
 }
+
+#[test]
+fn what_is_for_an_address_of_ours_that_is_not_used_ends_alike() {
+    let mut plan = crowded();
+    let (ours, peer) = ("2001:db8:7::7", "2001:db8:200::2");
+    plan.route(&format!("{ours}/128"), NextHop::Unproved);
+    let inner = ip("10.2.0.8", "10.1.0.5").udp(84);
+    let [mut fast, mut slow] = twins(&plan, Limits::DEFAULT);
+    for packet in [
+        ip("2001:db8:1::5", ours).udp(84),
+        ip("2001:db8:1::5", ours).ttl(1).udp(84),
+        ip("2001:db8:1::5", ours).carrying(58, &[128, 0, 0, 0, 0, 0, 0, 0]),
+        ip(peer, ours).around(&inner),
+    ] {
+        let frames = [(U, frame(U_MAC, G_MAC, &packet))];
+        for appliance in [&mut fast, &mut slow] {
+            assert_eq!(run(appliance, &frames).len(), 0);
+            assert_eq!(counted(appliance).0, [("ip6.unproved", 1)]);
+        }
+    }
+}

@@ -71,6 +71,9 @@ impl Compiler {
         if is_host && self.locals.contains_key(&to.addr()) {
             return Ok(Some(NextHop::Local));
         }
+        if is_host && self.is_unproved(to.addr()) {
+            return Ok(Some(NextHop::Unproved));
+        }
         if let Some(&next_hop) = self.port_nets.get(&to) {
             return Ok(Some(next_hop));
         }

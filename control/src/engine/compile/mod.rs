@@ -11,6 +11,7 @@ mod labels;
 mod mirrors;
 mod numbered;
 mod paths;
+mod proof;
 mod remotes;
 mod sequences;
 mod settle;
@@ -31,7 +32,8 @@ use adit_dataplane::tunnel::policy::AddressSet;
 use adit_dataplane::wire::ethernet::MacAddress;
 use ipnet::IpNet;
 
-pub(super) use base::neighbor_ports;
+pub(super) use base::{Unproved, neighbor_ports};
+pub(super) use proof::Proof;
 pub(super) use tunnels::{Standing, TunnelInfo};
 
 use crate::config::{Config, Ids, Name, Route, RouteAction, Store, Touched, Via};
@@ -109,6 +111,8 @@ pub(super) struct Compiler {
     infos: Vec<Option<TunnelInfo>>,
     running: Vec<bool>,
     dependencies: Dependencies,
+    /// Addresses of ports that are not used.
+    unproved: Unproved,
     /// Our addresses, and how many times each is ours: link-local ones of tunnels repeat.
     locals: HashMap<IpAddr, u32>,
     adjacencies: Adjacencies,
@@ -126,7 +130,7 @@ pub(super) struct Compiler {
     is_building: bool,
 }
 
-/// What of an earlier configuration stays where tables are made anew.
+/// What tables that are made anew take over from before.
 pub(super) struct Former {
     /// The numbers that paths have.
     pub(super) paths: Paths,
@@ -134,6 +138,8 @@ pub(super) struct Former {
     pub(super) sequences: SequenceNumbers,
     /// The stations that tunnels have learnt.
     pub(super) stations: LearntStations,
+    /// The addresses of ports that can't be used.
+    pub(super) unproved: Unproved,
 }
 
 impl Former {
@@ -143,6 +149,7 @@ impl Former {
             paths: Paths::new(room),
             sequences: SequenceNumbers::default(),
             stations: LearntStations::default(),
+            unproved: Unproved::new(),
         }
     }
 }
@@ -181,7 +188,7 @@ impl Compiler {
             fib6: Fib6::build(&compiler.rib6)?,
             tunnels,
             neighbors,
-            limits: limits(config),
+            limits: limits(config, &compiler.unproved),
             ..Tables::empty(seed)
         };
         for (id, group) in compiler.groups.all() {
@@ -216,7 +223,7 @@ impl Compiler {
     }
 
     fn with_ports(config: &Config, facts: &[PortFacts], former: Former) -> Self {
-        let Former { paths, sequences, stations } = former;
+        let Former { paths, sequences, stations, unproved } = former;
         let numbered = || (0..).map(PortId).zip(&config.ports);
         let mut port_nets = HashMap::new();
         for (id, port) in numbered() {
@@ -228,11 +235,12 @@ impl Compiler {
             }
         }
         let mut locals = HashMap::new();
-        for address in port_addresses(config, facts) {
+        for address in port_addresses(config, facts, &unproved) {
             *locals.entry(address).or_default() += 1;
         }
         Self {
-            ports: port_tables(config, facts),
+            ports: port_tables(config, facts, &unproved),
+            unproved,
             port_ids: numbered().map(|(id, port)| (Name::clone(&port.name), id)).collect(),
             port_nets,
             connected: tunnels::connected_nets(config),
@@ -279,7 +287,8 @@ impl Compiler {
         self.forget_operations_while_building();
         let ports = self.port_nets.keys().copied();
         let locals = self.locals.keys().map(|&address| IpNet::from(address));
-        let firsts: Vec<IpNet> = ports.chain(locals).collect();
+        let unproved = self.unproved.iter().map(|&(address, _)| IpNet::from(IpAddr::V6(address)));
+        let firsts: Vec<IpNet> = ports.chain(locals).chain(unproved).collect();
         firsts.into_iter().try_for_each(|to| self.refresh(store, to))?;
         for (to, _) in store.destinations().iter() {
             self.refresh(store, to)?;
@@ -524,6 +533,7 @@ impl Compiler {
             paths: self.paths.unheld(),
             sequences: sequences.clone(),
             stations: stations.clone(),
+            unproved: Unproved::new(),
         }
     }
 

@@ -46,6 +46,8 @@ pub(in super::super) enum Standing {
     OtherLink,
     /// No address of ours is known that it could send from.
     NoLocal,
+    /// Duplicate address detection has not passed for its local address, or for one of them.
+    UnprovedLocal,
 }
 
 /// A tunnel, for reports and for the packet path.
@@ -93,6 +95,7 @@ impl Compiler {
             more_paths: Box::default(),
             neighbor: None,
         };
+        let is_unproved = tunnel.locals().any(|local| self.is_unproved(local));
         let path_mtu = match &end {
             _ if tunnel.has_many_peers() => self.usual_mtu(tunnel),
             Ok(end) => end.mtu,
@@ -102,6 +105,10 @@ impl Compiler {
         let link = tunnel.link.as_ref().map(|name| self.port_id(name));
         info.standing = if !tunnel.enabled {
             Standing::Disabled
+        } else if is_unproved {
+            // It receives nothing, whoever sends, and nothing is sent in its name.
+            (info.local, info.underlay) = (None, NextHop::NoRoute);
+            Standing::UnprovedLocal
         } else if tunnel.has_many_peers() {
             // The way is found packet by packet.
             Standing::Running
@@ -340,13 +347,14 @@ fn tunnel_mtu(tunnel: &config::Tunnel, path_mtu: u16) -> u16 {
 fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> TunnelSetup {
     let settings = &tunnel.settings;
     let destinations = &settings.inner_destination;
+    let is_unproved = info.standing == Standing::UnprovedLocal;
     TunnelSetup {
         outer: tunnel.outer,
         shim: Shim::default(),
         mpls: Mpls::default(),
         local: info.local,
-        more_locals: tunnel.more_locals.clone(),
-        takes_any_local: tunnel.local.is_none(),
+        more_locals: if is_unproved { Box::default() } else { tunnel.more_locals.clone() },
+        takes_any_local: tunnel.local.is_none() || is_unproved,
         remote: tunnel.remote,
         peers: None,
         protocols: protocols(tunnel),

@@ -172,8 +172,7 @@ pub fn run(file: &Path) -> Result<(), RunError> {
     live.controller.start(clock.now());
     live.start_workers(devices, &cores)?;
     live.look_at_links();
-    live.say_ready(&socket);
-    let ended = live.serve(&signals, &calls);
+    let ended = live.serve(&signals, &calls, &socket);
     drop(server);
     live.stop();
     ended
@@ -282,7 +281,8 @@ impl Live {
         let facts: Vec<PortFacts> =
             rim.ports().iter().map(|port| PortFacts { mac: port.mac(), mtu: port.mtu() }).collect();
         let worker_count = u16::try_from(workers).unwrap_or(1);
-        let settings = ControllerSettings { seed: secret(), workers: worker_count };
+        let settings =
+            ControllerSettings { seed: secret(), workers: worker_count, is_settled: false };
         let hertz = clock.scale.hertz();
         let spreading = Spreading::new(&loaded.config.dataplane, worker_count, hertz, clock.now());
         let links = vec![false; facts.len()];
@@ -341,9 +341,21 @@ impl Live {
     }
 
     /// The control thread's loop. Forwarding does not depend on it.
-    fn serve(&mut self, signals: &Signals, calls: &Receiver<Call>) -> Result<(), RunError> {
+    fn serve(
+        &mut self,
+        signals: &Signals,
+        calls: &Receiver<Call>,
+        socket: &Path,
+    ) -> Result<(), RunError> {
+        let mut is_ready = false;
         while !signals.stop.load(Ordering::Relaxed) {
             let busy = self.controller.turn(self.clock.now());
+            // A second after the start, if ports have IPv6 addresses: until then nothing is forwarded
+            // in their name.
+            if !is_ready && !self.controller.is_proving_addresses() {
+                is_ready = true;
+                self.say_ready(socket);
+            }
             if signals.reload.swap(false, Ordering::Relaxed) {
                 self.reload();
             }

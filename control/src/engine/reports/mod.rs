@@ -166,6 +166,7 @@ impl Controller {
         let own = match counter {
             Counter::ArpBad => self.arp_bad,
             Counter::NdBad => self.nd_bad,
+            Counter::NdDuplicate => self.nd_duplicate,
             _ => 0,
         };
         own + self.sum(|counters| counters.global(counter).get())
@@ -318,6 +319,7 @@ impl Controller {
                 speed_mbps: state.speed_mbps,
                 mtu: facts.mtu,
                 addresses: port.addresses.iter().map(ToString::to_string).collect(),
+                unused_addresses: self.unused_addresses(id),
                 rx_queues: state.queues.0,
                 tx_queues: state.queues.1,
                 rx_packets: count("rx_packets"),
@@ -524,5 +526,8 @@ fn standing(standing: &Standing) -> (TunnelState, Option<String>) {
         Standing::Recursive => down("recursive: the route to the remote leads into the tunnel"),
         Standing::OtherLink => down("the route to the remote leaves by another port than its link"),
         Standing::NoLocal => down("no local address that it could send from"),
+        Standing::UnprovedLocal => {
+            down("its local address is not used: see duplicate address detection in `show ports`")
+        }
     }
 }

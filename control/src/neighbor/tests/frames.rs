@@ -175,9 +175,10 @@ fn describe_nd(frame: &[u8]) -> String {
     let tells = match body[24..] {
         [kind, 1, a, b, c, d, e, f] => {
             assert_eq!(kind, body[0] - 134);
-            MacAddress([a, b, c, d, e, f])
+            MacAddress([a, b, c, d, e, f]).to_string()
         }
-        _ => panic!("no link-layer address"),
+        [] if body[0] == 135 && source.is_unspecified() => "nowhere".to_owned(),
+        _ => panic!("no link-layer address, or one where none may be"),
     };
     match body[0] {
         135 => format!("ns {source} > {destination} for {target} from {tells}"),

@@ -24,7 +24,8 @@ pub(crate) const LOCAL: &str = "198.51.100.1";
 pub(crate) const REMOTE: &str = "203.0.113.2";
 
 /// Counters of rules that the packet path does not have yet.
-const NOT_REACHABLE_YET: [&str; 1] = [
+const NOT_REACHABLE_YET: [&str; 2] = [
+    "nd.duplicate",      // the control thread's own, which counts what it finds
     "fwd.steering_drop", // no steering rules
 ];
 

@@ -35,6 +35,12 @@ pub(super) fn forwarding_cases() -> Vec<Case> {
         }),
         case("ip6.truncated", &[], AS_IT_IS, host(&inward6().udp(84)[..83])),
         case("ip.broadcast_dst", &[], AS_IT_IS, to("198.51.100.255")),
+        case(
+            "ip6.unproved",
+            &[],
+            |p| p.route("2001:db8:9::1/128", NextHop::Unproved),
+            host(&ip("2001:db8:1::5", "2001:db8:9::1").udp(84)),
+        ),
         case("fwd.blackhole", &[], |p| p.route("10.2.0.0/24", NextHop::Blackhole), to("10.2.0.8")),
         case(
             "fwd.unreachable",
