@@ -19,12 +19,6 @@ use super::{Action, Notice, Refusal, Turn};
 //= RFC 5227 §1.1: DEFEND_INTERVAL 10 seconds.
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
-/// An answer to a query takes no longer, whatever it allows: the default of queriers.
-//= RFC 3810 §9.3: Query Response Interval 10 seconds.
-const QUERY_DELAY_MAX: Duration = Duration::from_secs(10);
-/// Between two answers, whoever asks how often.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-
 impl Port {
     pub(super) fn frame(&mut self, frame: &[u8], turn: &mut Turn<'_>) -> Result<(), Refusal> {
         let Some((header, payload)) = frame.split_at_checked(ethernet::HEADER_LEN) else {
@@ -33,8 +27,11 @@ impl Port {
         let source = MacAddress(header[6..].first_chunk::<6>().copied().unwrap_or_default());
         match read_u16(header, 12) {
             ether_type::ARP => self.hear_arp(&Arp::parse(payload)?, turn),
-            ether_type::IPV6 if let Some(delay) = mld::query(payload) => {
-                self.hear_query(delay, turn);
+            ether_type::IPV6 if let Some(query) = mld::query(payload) => {
+                self.hear_query(&query, turn);
+            }
+            ether_type::IPV6 if let Some(group) = mld::heard_report_v1(payload) => {
+                self.hear_listener(group, source);
             }
             ether_type::IPV6 => match nd::parse(payload) {
                 Ok(Message::Solicitation(message)) => {
@@ -43,8 +40,7 @@ impl Port {
                 Ok(Message::Advertisement(message)) => {
                     self.hear_advertisement(&message, source, turn);
                 }
-                // Of other kinds, queries for groups alone come here: this is one without an answer,
-                // as of version 1.
+                // Of other kinds, what is about groups alone comes here: this says nothing that is valid.
                 Ok(Message::Ignored) | Err(NdError::Other) => {}
                 Err(error) => return Err(error.into()),
             },
@@ -179,17 +175,6 @@ impl Port {
             }
             _ => {}
         }
-    }
-
-    /// Somebody asks who listens to what. Whichever groups are asked for, all are told.
-    fn hear_query(&mut self, delay: Duration, turn: &mut Turn<'_>) {
-        //= RFC 3810 §5.1.3, §6.2: stations answer at different times, within what the query allows. Ours
-        //= follows from the MAC address, which is as different.
-        let share = u32::from(self.link.mac.0[5]) + 1;
-        let delay = delay.min(QUERY_DELAY_MAX) * share / 256;
-        let earliest = self.reported_at.map_or(turn.now, |at| at + REPORT_INTERVAL);
-        let at = (turn.now + delay).max(earliest);
-        self.report_at = Some(self.report_at.map_or(at, |planned| planned.min(at)));
     }
 
     /// Somebody else uses an address of ours.

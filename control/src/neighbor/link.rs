@@ -191,14 +191,29 @@ impl Link {
         wanted.filter_map(group).collect()
     }
 
-    /// The frames that tell routers and switches about groups; none for none.
-    //= RFC 3810 §5.2.13: without a link-local address that can be used yet they come from `::`.
-    pub(super) fn reports(&self, record: Record, groups: &BTreeSet<Ipv6Addr>) -> Vec<Vec<u8>> {
+    /// Where reports come from.
+    pub(super) fn report_source(&self) -> Ipv6Addr {
+        //= RFC 3810 §5.2.13: without a link-local address that can be used yet they come from `::`.
         let own = self.own().find_map(|own| match own {
             IpAddr::V6(own) if own.is_unicast_link_local() => Some(own),
             _ => None,
         });
-        let source = own.unwrap_or(Ipv6Addr::UNSPECIFIED);
+        own.unwrap_or(Ipv6Addr::UNSPECIFIED)
+    }
+
+    /// The same as [`reports`](Self::reports) in version 1: a frame for each group.
+    pub(super) fn reports_v1(&self, record: Record, groups: &BTreeSet<Ipv6Addr>) -> Vec<Vec<u8>> {
+        let (mac, source) = (self.mac, self.report_source());
+        let frame = |&group: &Ipv6Addr| match record {
+            Record::Left => mld::done_v1(mac, source, group),
+            Record::Listening | Record::Joined => mld::report_v1(mac, source, group),
+        };
+        groups.iter().map(frame).collect()
+    }
+
+    /// The frames that tell routers and switches about groups; none for none.
+    pub(super) fn reports(&self, record: Record, groups: &BTreeSet<Ipv6Addr>) -> Vec<Vec<u8>> {
+        let source = self.report_source();
         let groups: Vec<Ipv6Addr> = groups.iter().copied().collect();
         let reports = groups.chunks(mld::RECORDS_MAX);
         reports.map(|groups| mld::report(self.mac, source, record, groups)).collect()

@@ -33,6 +33,7 @@
 mod duplicate;
 mod hear;
 mod link;
+mod listener;
 mod pace;
 mod port;
 mod report;
@@ -237,7 +238,7 @@ impl Neighbors {
     /// The addresses of a port, in the order of the configuration.
     pub fn own(&self, port: PortId) -> impl Iterator<Item = (IpAddr, AddressState)> + '_ {
         let link = self.ports.get(&port).map(|port| &port.link);
-        let all = link.into_iter().flat_map(|link| link.all());
+        let all = link.into_iter().flat_map(Link::all);
         all.map(|own| (own.address(), own.state))
     }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::interface::PortId;
 use adit_dataplane::wire::ethernet::MacAddress;
-use adit_dataplane::wire::mld::Record;
 
 use super::link::Link;
+use super::listener::Listener;
 use super::pace::Pace;
 use super::table::{Class, Neighbor, State, Table};
 use super::{Action, Entry, NeighborLimits, Notice, Parked, PortSetup, Turn};
@@ -50,10 +50,8 @@ pub(super) struct Port {
     pub(super) defended_at: BTreeMap<IpAddr, Nanos>,
     pub(super) is_up: bool,
     pub(super) announce_at: Option<Nanos>,
-    /// When a query for groups is answered.
-    pub(super) report_at: Option<Nanos>,
-    /// When one was answered last.
-    pub(super) reported_at: Option<Nanos>,
+    /// What is to be answered about groups.
+    pub(super) listener: Listener,
     full_notice_at: Option<Nanos>,
 }
 
@@ -71,8 +69,7 @@ impl Port {
             defended_at: BTreeMap::new(),
             is_up: false,
             announce_at: None,
-            report_at: None,
-            reported_at: None,
+            listener: Listener::default(),
             full_notice_at: None,
         }
     }
@@ -261,7 +258,11 @@ impl Port {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Nanos> {
-        let others = self.announce_at.into_iter().chain(self.report_at).chain(self.proof_ends_at());
+        let others = self
+            .announce_at
+            .into_iter()
+            .chain(self.listener.next_deadline())
+            .chain(self.proof_ends_at());
         self.table.first_deadline().into_iter().chain(others).min()
     }
 
@@ -271,10 +272,7 @@ impl Port {
             self.announce_at = None;
             self.announce(turn);
         }
-        if self.report_at.is_some_and(|at| at <= turn.now) {
-            (self.report_at, self.reported_at) = (None, Some(turn.now));
-            self.report(Record::Listening, &self.link.groups(), turn);
-        }
+        self.answer_queries(turn);
         for address in self.table.due(turn.now) {
             self.expire(address, turn);
         }

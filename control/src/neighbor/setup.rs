@@ -66,13 +66,6 @@ impl Port {
         self.report(Record::Joined, &joined, turn);
     }
 
-    /// Tells routers and switches about groups.
-    pub(super) fn report(&self, record: Record, groups: &BTreeSet<Ipv6Addr>, turn: &mut Turn<'_>) {
-        let port = self.link.port;
-        let reports = self.link.reports(record, groups).into_iter();
-        turn.actions.extend(reports.map(|frame| Action::Transmit { port, frame }));
-    }
-
     /// Keeps the limits when next hops have become neighbors like others.
     fn trim(&mut self, turn: &mut Turn<'_>) {
         let limit = turn.limits.incomplete_per_port.max(1);
@@ -195,7 +188,7 @@ impl Port {
     pub(super) fn link_down(&mut self, turn: &mut Turn<'_>) {
         self.is_up = false;
         self.announce_at = None;
-        self.report_at = None;
+        self.forget_queriers();
         self.stop_proofs();
         self.forget_dynamic(None, turn);
     }

@@ -8,6 +8,7 @@ mod configuration;
 mod duplicates;
 mod frames;
 mod lifetime;
+mod listeners;
 mod resolution;
 
 use std::net::{IpAddr, Ipv6Addr};

@@ -37,6 +37,7 @@ mod linux;
 mod linux_mpls;
 mod linux_segments;
 mod linux_sessions;
+mod listeners;
 mod lookup;
 mod loops;
 mod minimal;

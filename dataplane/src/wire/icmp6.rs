@@ -35,6 +35,8 @@ pub mod message {
     pub const ECHO_REPLY: u8 = 129;
     /// Query of multicast listener discovery (RFC 3810).
     pub const LISTENER_QUERY: u8 = 130;
+    /// Somebody listens to a group (RFC 2710).
+    pub const LISTENER_REPORT: u8 = 131;
     /// Redirect (RFC 4861).
     pub const REDIRECT: u8 = 137;
 }

@@ -70,10 +70,10 @@ impl<D: Device, W: Witness> State<D, W> {
             protocol::ICMPV6 if !is_ipv4 && is_neighbor_discovery(packet, message) => {
                 self.deliver_discovery(packet, tables)
             }
-            // One that came with a fragment header is nobody's: routers have no reason to cut a query.
+            // One that came with a fragment header is nobody's: nobody has a reason to cut a query.
             protocol::ICMPV6
                 if !is_ipv4
-                    && is_listener_query(packet, message)
+                    && is_about_listeners(packet, message, tables)
                     && !packet.meta.flags.has(Flags::PUT_TOGETHER) =>
             {
                 // Inside a tunnel there are no switches, and nobody is told.
@@ -248,9 +248,16 @@ fn is_neighbor_discovery(packet: &Packet, message: Message) -> bool {
         && !message.is_piece
 }
 
-/// Whether somebody on a port's link asks who listens to what.
-fn is_listener_query(packet: &Packet, message: Message) -> bool {
-    packet.data().get(message.offset) == Some(&icmp6::message::LISTENER_QUERY) && !message.is_piece
+/// Whether somebody on a port's link asks who listens to what, or says that it listens to a group that
+/// this node is in as well.
+fn is_about_listeners(packet: &Packet, message: Message, tables: &Tables) -> bool {
+    let is_shared = || tables.local.has_joined(Ipv6::trusted(packet.data()).destination());
+    let is_wanted = match packet.data().get(message.offset) {
+        Some(&icmp6::message::LISTENER_QUERY) => true,
+        Some(&icmp6::message::LISTENER_REPORT) => is_shared(),
+        _ => false,
+    };
+    is_wanted && !message.is_piece
 }
 
 /// Gives the frame that a packet came in to the control thread.

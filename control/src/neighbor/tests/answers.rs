@@ -187,60 +187,6 @@ fn at_link_up_all_our_addresses_are_announced_twice() {
     assert_eq!(lab.said(), [announcements(0), announcements(2000)].concat());
 }
 
-/// A general query that allows so many milliseconds for the answer.
-fn query(millis: u16) -> Vec<u8> {
-    let source = "fe80::77".parse::<Ipv6Addr>().unwrap();
-    let destination = "ff02::1".parse::<Ipv6Addr>().unwrap();
-    let [high, low] = millis.to_be_bytes();
-    let kind =
-        etherparse::Icmpv6Type::Unknown { type_u8: 130, code_u8: 0, bytes5to8: [high, low, 0, 0] };
-    let (from, to) = (source.octets(), destination.octets());
-    let message = etherparse::Icmpv6Header::with_checksum(kind, from, to, &[0; 20]).unwrap();
-    let mut frame = vec![0x33, 0x33, 0, 0, 0, 1];
-    frame.extend(THEIRS.0);
-    frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 36, 0, 1]);
-    frame.extend(from);
-    frame.extend(to);
-    frame.extend([58, 0, 5, 2, 0, 0, 1, 0]);
-    frame.extend(message.to_bytes());
-    frame.extend([0; 20]);
-    frame
-}
-
-#[test]
-fn a_query_for_groups_is_answered_within_its_time_and_once_a_second_at_most() {
-    let mut lab = Lab::new();
-    lab.hear(&query(25_600));
-    lab.run_to(30_000);
-    // 10 seconds at most, and of them 2/256, as the MAC address says.
-    let answer = |at: &str| format!("{at} fe80::ff:fe00:1 in ff02::1:ff00:1, to 33:33:00:00:00:16");
-    assert_eq!(lab.said(), [answer("78")]);
-    for _ in 0..50 {
-        lab.hear(&query(0));
-    }
-    lab.run_to(30_500);
-    assert_eq!(lab.said(), [answer("30000")]);
-    lab.hear(&query(0));
-    lab.run_to(40_000);
-    assert_eq!(lab.said(), [answer("31000")]);
-}
-
-#[test]
-fn a_query_for_groups_that_is_not_answered_is_no_invalid_neighbor_discovery() {
-    let mut lab = Lab::new();
-    // Of version 1: 24 bytes.
-    let mut old = query(10_000);
-    old.truncate(old.len() - 4);
-    old[19] -= 4;
-    let mut from_afar = query(10_000);
-    from_afar[21] = 64;
-    for frame in [old, from_afar] {
-        assert_eq!(lab.hear_on(WAN, &frame), Ok(()));
-    }
-    lab.run_to(20_000);
-    assert_eq!(lab.said(), [""; 0]);
-}
-
 #[test]
 fn frames_that_are_neither_arp_nor_ipv6_are_not_looked_at() {
     let mut lab = Lab::new();

@@ -135,23 +135,38 @@ fn describe_arp(frame: &[u8]) -> String {
     }
 }
 
-/// A report of groups, read by hand: `RFC 3810` §5.2 behind a hop-by-hop header.
+/// What is said of groups, read by hand: RFC 3810 §5.2 or RFC 2710 §3 behind a hop-by-hop header.
 fn describe_report(frame: &[u8]) -> String {
+    let v6 = |at: usize| Ipv6Addr::from(*frame[at..].first_chunk::<16>().unwrap());
     assert_eq!(frame[54..62], [58, 0, 5, 2, 0, 0, 1, 0], "the router alert");
-    assert_eq!((frame[21], frame[62]), (1, 143), "the hop limit, and the kind");
-    let source = Ipv6Addr::from(*frame[22..].first_chunk::<16>().unwrap());
-    let records: Vec<String> = frame[70..]
-        .chunks(20)
-        .map(|record| {
-            let word = match record[..4] {
-                [2, 0, 0, 0] => "in",
-                [3, 0, 0, 0] => "leaves",
-                [4, 0, 0, 0] => "joins",
-                _ => panic!("a record of another kind"),
-            };
-            format!("{word} {}", Ipv6Addr::from(*record[4..].first_chunk::<16>().unwrap()))
-        })
-        .collect();
+    assert_eq!(frame[21], 1, "the hop limit");
+    let source = v6(22);
+    match frame[62] {
+        131 => {
+            assert_eq!((v6(38), frame.len()), (v6(70), 86), "it goes to its group");
+            return format!("{source} has {}", v6(70));
+        }
+        132 => {
+            assert_eq!((v6(38), frame.len()), ("ff02::2".parse().unwrap(), 86));
+            return format!("{source} has no more {}", v6(70));
+        }
+        kind => assert_eq!(kind, 143),
+    }
+    let (mut at, mut records) = (70, Vec::new());
+    while at < frame.len() {
+        let word = match frame[at..at + 3] {
+            [1, 0, 0] => "from some in",
+            [2, 0, 0] => "in",
+            [3, 0, 0] => "leaves",
+            [4, 0, 0] => "joins",
+            _ => panic!("a record of another kind"),
+        };
+        let count = usize::from(frame[at + 3]);
+        let addresses = [at + 4].into_iter().chain((0..count).map(|n| at + 20 + 16 * n));
+        let addresses: Vec<String> = addresses.map(|at| v6(at).to_string()).collect();
+        records.push(format!("{word} {}", addresses.join(" ")));
+        at += 20 + 16 * count;
+    }
     assert_eq!(usize::from(frame[69]), records.len());
     format!("{source} {}", records.join(", "))
 }
