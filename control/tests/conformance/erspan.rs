@@ -29,7 +29,7 @@ pub(crate) fn source6(keys: &str) -> Bench {
 }
 
 /// A session from P whose frames leave by the port `a`.
-fn sink(keys: &str) -> Bench {
+pub(crate) fn sink(keys: &str) -> Bench {
     with_port("erspan", "198.51.100.1", "203.0.113.2", keys).set("tunnels.e0.attach", "a")
 }
 
@@ -45,17 +45,17 @@ fn with_port(mode: &str, local: &str, remote: &str, keys: &str) -> Bench {
         .set("tunnels.e0.erspan", keys)
 }
 
-const ONE: &str = "{ version: 0 }";
+pub(crate) const ONE: &str = "{ version: 0 }";
 pub(crate) const TWO: &str = "{ session: 100, index: 7 }";
 pub(crate) const THREE: &str = "{ version: 2, session: 100, direction: egress, hardware-id: 3 }";
 
 /// Type I: nothing but GRE.
-fn one(frame: &[u8]) -> Vec<u8> {
+pub(crate) fn one(frame: &[u8]) -> Vec<u8> {
     [&[0, 0, 0x88, 0xbe], frame].concat()
 }
 
 /// Type II of session 100 and index 7.
-fn two(number: u8, vlan: u16, third: u8, frame: &[u8]) -> Vec<u8> {
+pub(crate) fn two(number: u8, vlan: u16, third: u8, frame: &[u8]) -> Vec<u8> {
     let gre = [0x10, 0, 0x88, 0xbe, 0, 0, 0, number];
     let [high, low] = (0x1000 | vlan).to_be_bytes();
     [&gre[..], &[high, low, third, 0x64, 0, 0, 0, 7], frame].concat()
@@ -97,7 +97,7 @@ fn comes(name: &str, bench: Bench, payload: Vec<u8>, frame: &[u8]) -> Case {
         .tunnel_accepts("e0", frame.len() as u64)
 }
 
-fn voice() -> Vec<u8> {
+pub(crate) fn voice() -> Vec<u8> {
     frame(IPV4, udp4(H, R, 84).tos(46 << 2))
 }
 

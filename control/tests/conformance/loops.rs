@@ -20,7 +20,7 @@ const DESTINATION: u8 = 60;
 
 /// Destination options with a tunnel encapsulation limit, as RFC 2473 §5.1 draws it; the next header is
 /// filled in by whoever puts it in place.
-fn limit(value: u8) -> Vec<u8> {
+pub(crate) fn limit(value: u8) -> Vec<u8> {
     vec![0, 0, 4, 1, value, 1, 1, 0]
 }
 

@@ -135,6 +135,17 @@ impl TokenBucket {
     }
 }
 
+/// One of the limits of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Of all errors but the next.
+    Errors,
+    /// Of those about packets of one source.
+    PerSource,
+    /// Of those that say that a packet is too large.
+    TooBig,
+}
+
 /// What one worker still may send.
 #[derive(Debug)]
 pub struct ErrorLimiter {
@@ -176,10 +187,19 @@ impl ErrorLimiter {
     /// time is the same the answer stays no, whatever else is allowed.
     #[inline]
     pub fn is_exhausted(&self, now: Nanos, error: IcmpError, source: IpAddr) -> bool {
+        self.exhausted(now, error, source).is_some()
+    }
+
+    /// For which limit it would say no, if it would.
+    #[inline]
+    pub fn exhausted(&self, now: Nanos, error: IcmpError, source: IpAddr) -> Option<Limit> {
         if error.is_too_big() {
-            return !self.too_big.has_one(now);
+            return (!self.too_big.has_one(now)).then_some(Limit::TooBig);
         }
-        !self.errors.has_one(now) || !self.sources.has_one(now, source)
+        if !self.errors.has_one(now) {
+            return Some(Limit::Errors);
+        }
+        (!self.sources.has_one(now, source)).then_some(Limit::PerSource)
     }
 
     /// Whether an echo request may be answered now.

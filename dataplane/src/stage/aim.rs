@@ -17,7 +17,7 @@ use crate::tunnel::size::Way;
 use crate::tunnel::{Tunnel, TunnelSetup};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
-use crate::witness::{Event, Hop, Witness};
+use crate::witness::{Event, Hop, LoopRule, Witness};
 
 /// Where one packet goes.
 pub(super) struct Aim<'t> {
@@ -173,7 +173,10 @@ pub(super) fn underlay(
     match next_hop {
         NextHop::Via(adjacency) => Ok(Verdict::Transmit(adjacency)),
         NextHop::Connected(port) => Ok(Verdict::TransmitOnLink(port)),
-        NextHop::Tunnel(next) if next == id => Err(Verdict::drop_in(Counter::IfTxLoopDev, id)),
+        NextHop::Tunnel(next) if next == id => {
+            round.note(|| Event::Loop { tunnel: id, rule: LoopRule::SameTunnel });
+            Err(Verdict::drop_in(Counter::IfTxLoopDev, id))
+        }
         NextHop::Tunnel(next) => Ok(Verdict::Encap(next)),
         _ if inner.is_frame() => Err(Verdict::drop_in(Counter::IfTxNoRoute, id)),
         _ => Err(Verdict::reject_in(IcmpError::HostUnreachable, Counter::IfTxNoRoute, id)),

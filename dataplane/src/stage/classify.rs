@@ -132,8 +132,13 @@ fn classify_ipv4(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witne
         }
     };
     round.note(|| Event::Packet(Header::of(header.bytes())));
-    if header.header_len() > ipv4::HEADER_LEN && header.has_source_route() {
-        return Verdict::drop(Counter::Ip4SrcRoute);
+    if header.header_len() > ipv4::HEADER_LEN {
+        let (length, is_source_routed) =
+            (header.header_len() - ipv4::HEADER_LEN, header.has_source_route());
+        round.note(|| Event::Options { length, is_source_routed });
+        if is_source_routed {
+            return Verdict::drop(Counter::Ip4SrcRoute);
+        }
     }
     let (total_len, header_len) = (usize::from(header.total_len()), header.header_len());
     let (local, remote) = (header.destination(), header.source());
@@ -181,6 +186,8 @@ fn classify_ipv6(packet: &mut Packet, port: PortId, round: &Round<'_, impl Witne
             match carried_to_us(header) {
                 Ok(carried) => carried,
                 Err(verdict) => {
+                    let refused = verdict.loss().map(|loss| loss.counter);
+                    round.note(|| Event::extensions(header.bytes(), refused));
                     packet.truncate(total_len);
                     return verdict;
                 }

@@ -18,11 +18,11 @@ use crate::tables::NextHop;
 use crate::tunnel::Tunnel;
 use crate::tunnel::ecn::{self, EcnDecap};
 use crate::tunnel::lookup::{Found, is_tunnel_protocol};
-use crate::tunnel::shim::{Arrival, is_shim};
+use crate::tunnel::shim::{Arrival, Judged, is_shim};
 use crate::wire::ipv4::{self, Ipv4, Ipv4Error};
 use crate::wire::ipv6::{self, Ipv6, Ipv6Error};
 use crate::wire::protocol;
-use crate::witness::{Event, Header, Witness};
+use crate::witness::{Event, Header, LoopRule, Witness};
 
 /// Decapsulates every packet of the burst that belongs to a tunnel.
 pub fn decap_burst(
@@ -68,6 +68,9 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     let outer = read_outer(packet.data());
     let from_anyone = tunnel.setup.is_open();
     round.note(|| Event::Decap { tunnel: id, outer: Header::of(packet.data()), from_anyone });
+    if outer.source_ipv6 != 0 && outer.header_len > ipv6::HEADER_LEN {
+        round.note(|| Event::extensions(packet.data(), None));
+    }
     if let Err(counter) = check_outer(tunnel, id, outer, packet.meta.ingress, round) {
         return Verdict::drop_in(counter, id);
     }
@@ -125,7 +128,7 @@ fn strip_headers(
     if !shim.is_none() {
         round.note(|| Event::Shim(judged));
     }
-    let (shim_len, carried) = judged?;
+    let Judged { len: shim_len, carried, .. } = judged?;
     if let Some(event) = shim.judge_reserved(packet.data(), outer.header_len)? {
         round.note(|| Event::Counted { counter: event });
         round.counters.global(event).add(1);
@@ -363,18 +366,33 @@ fn check_ipv4(
     {
         return Err(Counter::IfRxNestedLimit);
     }
-    if destination == outer.source_ipv4 {
-        //= RFC 2784 §3.1: never forward a packet back to its encapsulator.
-        return Err(Counter::IfRxLoopEncapsulator);
-    }
-    if !tunnel.setup.hairpin && next_hop == NextHop::Tunnel(id) {
-        return Err(Counter::IfRxHairpin);
-    }
+    check_turning_back(tunnel, id, destination == outer.source_ipv4, next_hop, round)?;
     packet.truncate(total_len);
     if tos != old_tos {
         ipv4::set_tos(packet.data_mut(), tos);
     }
     Ok(next_hop)
+}
+
+/// Packets that would go back to where they came from: to the encapsulator itself, or into the tunnel.
+#[inline]
+fn check_turning_back(
+    tunnel: &Tunnel,
+    id: TunnelId,
+    is_to_encapsulator: bool,
+    next_hop: NextHop,
+    round: &Round<'_, impl Witness>,
+) -> Result<(), Counter> {
+    if is_to_encapsulator {
+        //= RFC 2784 §3.1: never forward a packet back to its encapsulator.
+        round.note(|| Event::Loop { tunnel: id, rule: LoopRule::ToEncapsulator });
+        return Err(Counter::IfRxLoopEncapsulator);
+    }
+    if !tunnel.setup.hairpin && next_hop == NextHop::Tunnel(id) {
+        round.note(|| Event::Loop { tunnel: id, rule: LoopRule::Hairpin });
+        return Err(Counter::IfRxHairpin);
+    }
+    Ok(())
 }
 
 #[inline]
@@ -428,12 +446,7 @@ fn check_ipv6(
     {
         return Err(Counter::IfRxNestedLimit);
     }
-    if destination == outer.source_ipv6 {
-        return Err(Counter::IfRxLoopEncapsulator);
-    }
-    if !tunnel.setup.hairpin && next_hop == NextHop::Tunnel(id) {
-        return Err(Counter::IfRxHairpin);
-    }
+    check_turning_back(tunnel, id, destination == outer.source_ipv6, next_hop, round)?;
     packet.truncate(total_len);
     if class != old_class {
         ipv6::set_traffic_class(packet.data_mut(), class);

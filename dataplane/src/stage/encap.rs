@@ -25,7 +25,7 @@ use crate::tunnel::{Tunnel, TunnelSetup, ecn};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
 use crate::wire::{Family, protocol};
-use crate::witness::{Event, TunnelSize, Witness, Wrapped};
+use crate::witness::{Event, LoopRule, TunnelSize, Witness, Wrapped};
 
 /// Encapsulates every packet of the burst that goes into a tunnel.
 pub fn encap_burst(
@@ -355,7 +355,8 @@ fn may_enter(
         if tunnel.remote_ipv4() != 0 {
             let is_own = || tunnel.sends_from(IpAddr::V4(source.into()));
             let remote = tunnel.remote_ipv4();
-            check_loop((source, destination), remote, is_own, packet.meta.flags, id)?;
+            check_loop((source, destination), remote, is_own, packet.meta.flags)
+                .map_err(|rule| refuse_loop(rule, id, round))?;
         }
         if destination >> 28 >= 0xe && !setup.multicast {
             return Err(Verdict::drop_in(Counter::IfTxPayloadUnsupported, id));
@@ -371,7 +372,8 @@ fn may_enter(
     if tunnel.remote_ipv6() != 0 {
         let is_own = || tunnel.sends_from(IpAddr::V6(source.into()));
         let remote = tunnel.remote_ipv6();
-        check_loop((source, destination), remote, is_own, packet.meta.flags, id)?;
+        check_loop((source, destination), remote, is_own, packet.meta.flags)
+            .map_err(|rule| refuse_loop(rule, id, round))?;
     }
     // What this node says to a group of the tunnel's link belongs to the tunnel itself.
     let is_group = destination >> 120 == 0xff;
@@ -384,6 +386,7 @@ fn may_enter(
     match encap_limit(bytes) {
         //= RFC 2473 §4.1.1: a limit of 0 forbids to enter; any other is carried on, less one.
         EncapLimit::Present { value: 0, pointer } => {
+            round.note(|| Event::Loop { tunnel: id, rule: LoopRule::EncapLimit });
             let error = IcmpError::EncapLimit { pointer };
             Err(Verdict::reject_in(error, Counter::IfTxEncapLimit, id))
         }
@@ -400,17 +403,24 @@ fn check_loop<A: Copy + Eq>(
     remote: A,
     is_own: impl FnOnce() -> bool,
     flags: Flags,
-    id: TunnelId,
-) -> Result<(), Verdict> {
+) -> Result<(), LoopRule> {
     //= RFC 2003 §3.2: a packet whose source is the tunnel's far end must not enter.
     if source == remote && !flags.has(Flags::LOCAL) {
-        return Err(Verdict::drop_in(Counter::IfTxLoopSrc, id));
+        return Err(LoopRule::FromRemote);
     }
     //= RFC 2473 §4.1.2: nor one whose addresses are the tunnel's own.
     if destination == remote && is_own() {
-        return Err(Verdict::drop_in(Counter::IfTxLoopSamePair, id));
+        return Err(LoopRule::SamePair);
     }
     Ok(())
+}
+
+#[cold]
+fn refuse_loop(rule: LoopRule, id: TunnelId, round: &Round<'_, impl Witness>) -> Verdict {
+    round.note(|| Event::Loop { tunnel: id, rule });
+    let is_from_remote = rule == LoopRule::FromRemote;
+    let counter = if is_from_remote { Counter::IfTxLoopSrc } else { Counter::IfTxLoopSamePair };
+    Verdict::drop_in(counter, id)
 }
 
 #[inline]

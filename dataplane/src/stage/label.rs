@@ -10,7 +10,7 @@ use crate::tables::labels::{LabelAction, LabelHop, LabelTable, Labels};
 use crate::tunnel::{Tunnel, ecn};
 use crate::wire::mpls::{self, ENTRY_LEN, Entry};
 use crate::wire::protocol;
-use crate::witness::{Event, Hop, LabelStep, Witness};
+use crate::witness::{Event, Hop, LabelStep, LoopRule, Witness};
 
 /// What has become of a labelled packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,7 @@ pub(super) fn come_out(
     }
     if let Switched::To(hop) = switched {
         if hop == LabelHop::Tunnel(id) && !tunnel.setup.hairpin {
+            round.note(|| Event::Loop { tunnel: id, rule: LoopRule::Hairpin });
             return Err(Counter::IfRxHairpin);
         }
         accept(packet, tunnel, id, length, round);

@@ -143,6 +143,14 @@ impl Verdict {
         Self::Drop(Loss { counter, interface: Interface::tunnel(tunnel) })
     }
 
+    /// What it loses a packet for, if it does.
+    pub const fn loss(&self) -> Option<Loss> {
+        match self {
+            Self::Drop(loss) | Self::Reject(_, loss) => Some(*loss),
+            _ => None,
+        }
+    }
+
     /// Refused for a reason that belongs to no tunnel.
     #[inline]
     pub const fn reject(error: IcmpError, counter: Counter) -> Self {

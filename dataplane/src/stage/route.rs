@@ -13,7 +13,7 @@ use crate::tables::neighbor::AdjacencyId;
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::protocol;
-use crate::witness::{Event, Hop, Witness};
+use crate::witness::{Event, Hop, LoopRule, Witness};
 
 /// Routes every packet of the burst that asks for it.
 pub fn route_burst(burst: &mut Burst, verdicts: &mut Verdicts, round: &Round<'_, impl Witness>) {
@@ -218,6 +218,7 @@ fn leave(
             let came_from_it = packet.meta.ingress.as_tunnel() == Some(tunnel);
             let may = round.tables.tunnel(tunnel).is_some_and(|t| t.setup.hairpin);
             if came_from_it && !may {
+                round.note(|| Event::Loop { tunnel, rule: LoopRule::Hairpin });
                 let verdict = Verdict::drop_in(Counter::IfRxHairpin, tunnel);
                 return Err(Refusal::Verdict(verdict));
             }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::lookup::Protocols;
 use super::rewrite::PLAIN_SHIM_MAX;
 use super::sequence::Sequences;
+use super::shim::Judged;
 use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::wire::ethernet::{self, ether_type};
@@ -98,9 +99,9 @@ impl Gre {
         }
     }
 
-    /// Judges the header at the start of `payload`, which [`read`] has seen. Returns its bytes, and which IP
-    /// protocol follows.
-    pub(super) fn judge(&self, payload: &[u8], now: Nanos) -> Result<(usize, u8), Counter> {
+    /// Judges the header at the start of `payload`, which [`read`] has seen: its
+    /// checksum is right, if it has one.
+    pub(super) fn judge(&self, payload: &[u8], now: Nanos) -> Result<Judged, Counter> {
         let header = gre::Gre::parse(payload).map_err(|_| Counter::TunShimShort)?;
         if self.requires_checksum && !header.has_checksum {
             return Err(Counter::IfRxCsumErr);
@@ -113,7 +114,12 @@ impl Gre {
         if !is_newest {
             return Err(Counter::IfRxSeqErr);
         }
-        Ok((header.header_len, protocol_of(header.protocol_type)))
+        Ok(Judged {
+            len: header.header_len,
+            carried: protocol_of(header.protocol_type),
+            has_gre_sum: header.has_checksum,
+            has_udp_sum: None,
+        })
     }
 
     /// See [`Shim::recognise`](super::shim::Shim::recognise).

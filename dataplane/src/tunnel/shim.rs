@@ -181,7 +181,7 @@ impl Shim {
     }
 
     /// Judges the headers at `at` of an arrived packet, by which the tunnel was found. `outer` is the
-    /// protocol of the outer header. Returns how many bytes they have, and which IP protocol follows.
+    /// protocol of the outer header.
     ///
     /// # Errors
     /// The drop counter, when the tunnel does not take a packet with such headers.
@@ -191,21 +191,23 @@ impl Shim {
         packet: &[u8],
         (outer, at): (u8, usize),
         now: Nanos,
-    ) -> Result<(usize, u8), Counter> {
+    ) -> Result<Judged, Counter> {
         if self.is_none() {
-            return Ok((0, outer));
+            return Ok(Judged::bare(0, outer));
         }
         let payload = packet.get(at..).unwrap_or(&[]);
-        let (udp_len, carried) = self.judge_udp(packet, payload, outer)?;
-        let behind_udp = payload.get(udp_len..).unwrap_or(&[]);
+        let udp = self.judge_udp(packet, payload, outer)?;
+        let behind_udp = payload.get(udp.len..).unwrap_or(&[]);
         match &self.kind {
-            Kind::None => Ok((udp_len, carried)),
+            Kind::None => Ok(udp),
             Kind::Gre(gre) => {
-                let (len, carried) = gre.judge(behind_udp, now)?;
-                Ok((udp_len + len, carried))
+                let gre = gre.judge(behind_udp, now)?;
+                Ok(Judged { len: udp.len + gre.len, has_udp_sum: udp.has_udp_sum, ..gre })
             }
-            Kind::Minimal => minimal::judge(behind_udp),
-            Kind::Erspan(erspan) => Ok((erspan.judge(payload)?, protocol::ETHERNET)),
+            Kind::Minimal => {
+                minimal::judge(behind_udp).map(|(len, carried)| Judged::bare(len, carried))
+            }
+            Kind::Erspan(erspan) => Ok(Judged::bare(erspan.judge(payload)?, protocol::ETHERNET)),
         }
     }
 
@@ -216,8 +218,8 @@ impl Shim {
         Some(at + usize::from(read_u16(packet, at + udp::offset::LENGTH)))
     }
 
-    fn judge_udp(&self, packet: &[u8], payload: &[u8], outer: u8) -> Result<(usize, u8), Counter> {
-        let Some(own) = &self.udp else { return Ok((0, outer)) };
+    fn judge_udp(&self, packet: &[u8], payload: &[u8], outer: u8) -> Result<Judged, Counter> {
+        let Some(own) = &self.udp else { return Ok(Judged::bare(0, outer)) };
         let has_no_checksum = read_u16(payload, udp::offset::CHECKSUM) == 0;
         let is_ipv6 = packet.first().is_some_and(|first| first >> 4 == 6);
         if is_ipv6 && has_no_checksum && !own.needs_no_checksum {
@@ -225,7 +227,8 @@ impl Shim {
             return Err(Counter::UdpZeroCsum6);
         }
         let behind = own.service().read(payload.get(udp::HEADER_LEN..).unwrap_or(&[]))?;
-        Ok((udp::HEADER_LEN + behind.len, behind.carried))
+        let judged = Judged::bare(udp::HEADER_LEN + behind.len, behind.carried);
+        Ok(Judged { has_udp_sum: Some(!has_no_checksum), ..judged })
     }
 
     /// Whether the headers that an ICMP error quotes can be those of a packet with these; `quoted` follows an
@@ -256,6 +259,26 @@ impl Shim {
             Kind::Erspan(erspan) if outer == protocol::GRE => erspan.recognise(quoted),
             Kind::Erspan(_) => None,
         }
+    }
+}
+
+/// Headers that a tunnel takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Their bytes.
+    pub len: usize,
+    /// Which IP protocol follows.
+    pub carried: u8,
+    /// Whether GRE has a checksum, which is right then.
+    pub has_gre_sum: bool,
+    /// The same for UDP, if there is any.
+    pub has_udp_sum: Option<bool>,
+}
+
+impl Judged {
+    /// Without checksums.
+    const fn bare(len: usize, carried: u8) -> Self {
+        Self { len, carried, has_gre_sum: false, has_udp_sum: None }
     }
 }
 

@@ -5,12 +5,14 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::parts::{Fault, Filter, Header, Hop};
+use super::parts::{Fault, Filter, Header, Hop, LoopRule};
 use crate::counters::Counter;
 use crate::interface::{Interface, PortId, TunnelId};
 use crate::node::icmp_error::IcmpError;
 use crate::node::icmp_relay::Cause;
 use crate::node::mss::Mss;
+use crate::node::options::Extensions;
+use crate::node::rate_limit::Limit;
 use crate::stage::Loss;
 use crate::tables::GroupId;
 use crate::tables::labels::Labels;
@@ -18,6 +20,7 @@ use crate::tables::soft_state::PathMtu;
 use crate::tunnel::ecn::{EcnDecap, EcnEncap};
 use crate::tunnel::remotes::Towards;
 use crate::tunnel::rewrite::Patch;
+use crate::tunnel::shim::Judged;
 use crate::tunnel::size::SizeLimits;
 use crate::tunnel::{DontFragment, Relayed};
 use crate::wire::ethernet::MacAddress;
@@ -47,6 +50,10 @@ pub enum Event {
     /// Its header is not right; `version` is what it should have been.
     Malformed { version: u8, fault: Fault },
 
+    /// It has IPv4 options, of so many bytes.
+    Options { length: usize, is_source_routed: bool },
+    /// It has IPv6 extension headers: what they are, in their order, and what follows; or why they are refused.
+    Extensions { kinds: Box<[u8]>, judged: Result<u8, Counter> },
     /// It is a tunnel's: outer header, and whether the tunnel takes packets from any peer.
     Decap { tunnel: TunnelId, outer: Header, from_anyone: bool },
     /// Where a packet of any peer comes from.
@@ -61,9 +68,8 @@ pub enum Event {
     OuterTtl { ttl: u8, least: u8 },
     /// Whether it came in where the route to its source goes out.
     ReversePath { source: IpAddr, ingress: Interface, passes: bool },
-    /// The headers between the outer one and the packet inside: their bytes and what follows, an IP
-    /// protocol; or why they are refused.
-    Shim(Result<(usize, u8), Counter>),
+    /// The headers between the outer one and the packet inside, or why they are refused.
+    Shim(Result<Judged, Counter>),
     /// The label on top, and what is asked for by it, or why nothing is.
     Label { entry: Entry, step: Result<LabelStep, Counter> },
     /// The packet inside.
@@ -129,6 +135,8 @@ pub enum Event {
     Copy { length: usize },
     /// A station was heard from a remote that it was not known to be behind.
     Learnt { station: MacAddress, remote: IpAddr },
+    /// It would go round, by this rule.
+    Loop { tunnel: TunnelId, rule: LoopRule },
     /// How large it may be, and what that follows from.
     TunnelSize(TunnelSize),
     /// Its end is cut off: of so many bytes, so many are left.
@@ -188,8 +196,8 @@ pub enum Event {
 
     /// An error that is not sent, as the packet may not be answered, or nobody knows the way back.
     AnswerSuppressed { error: IcmpError, to: IpAddr },
-    /// An error that is not sent, as there were too many.
-    AnswerLimited { error: IcmpError, to: IpAddr },
+    /// An error that is not sent, as there were too many for a limit.
+    AnswerLimited { error: IcmpError, to: IpAddr, limit: Option<Limit> },
 
     /// A counter of something that happened, moved.
     Counted { counter: Counter },
@@ -277,6 +285,13 @@ impl Event {
     /// The same for IPv6.
     pub fn malformed_ipv6(error: Ipv6Error, packet: &[u8]) -> Self {
         Self::Malformed { version: 6, fault: Fault::of_ipv6(error, packet) }
+    }
+
+    /// The extension headers of an IPv6 packet were looked at; `refused`: the counter that it ends with.
+    pub fn extensions(packet: &[u8], refused: Option<Counter>) -> Self {
+        let mut walk = Extensions::new(packet);
+        let kinds = walk.by_ref().map(|extension| extension.kind).collect();
+        Self::Extensions { kinds, judged: refused.map_or(Ok(walk.next_header()), Err) }
     }
 
     /// Whether a packet that begins so comes from outside, and belongs to no packet before it.

@@ -13,7 +13,7 @@ mod parts;
 mod recorder;
 
 pub use event::{Event, LabelStep, TunnelSize, Wrapped};
-pub use parts::{Fault, Filter, Header, Hop};
+pub use parts::{Fault, Filter, Header, Hop, LoopRule};
 pub use recorder::{Entry, Recorder};
 
 use crate::clock::Nanos;

@@ -229,6 +229,23 @@ impl Hop {
     }
 }
 
+/// Why a packet would go round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoopRule {
+    /// Into a tunnel: its source is the tunnel's remote, which would get it back.
+    FromRemote,
+    /// Its addresses are the tunnel's own ends.
+    SamePair,
+    /// It says itself that it may enter no further tunnel.
+    EncapLimit,
+    /// The way to the remote leads into the tunnel itself.
+    SameTunnel,
+    /// Out of a tunnel: it is for whoever has put it inside.
+    ToEncapsulator,
+    /// Its route leads into the tunnel that it came out of.
+    Hairpin,
+}
+
 /// Which filter an inner source was held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {

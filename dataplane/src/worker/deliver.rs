@@ -10,6 +10,7 @@ use crate::device::Device;
 use crate::interface::{PortId, TunnelId};
 use crate::node::echo::{self, Echo};
 use crate::node::icmp_error::IcmpError;
+use crate::node::options::is_extension;
 use crate::packet::{Flags, HEADROOM, Metadata, Packet};
 use crate::reassembly::{self, FragmentHeader, Terms};
 use crate::stage::Verdict;
@@ -205,7 +206,12 @@ fn check_ipv6(
 ) -> Result<Message, Verdict> {
     let header = Ipv6::trusted(packet.data());
     let (local, remote) = (header.destination(), header.source());
-    let (upper, is_piece) = walk_extensions_to_us(header)?;
+    let walked = walk_extensions_to_us(header);
+    if is_extension(header.next_header()) {
+        let refused = walked.err().and_then(|verdict| verdict.loss()).map(|loss| loss.counter);
+        witness.note(|| Event::extensions(header.bytes(), refused));
+    }
+    let (upper, is_piece) = walked?;
     let message = Message { protocol: upper.protocol, offset: upper.offset, is_piece };
     let bad_source = is_martian_ipv6(remote) || tables.local.contains_ipv6(remote);
     let is_neighbor = is_link_local(remote);

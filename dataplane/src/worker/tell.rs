@@ -101,7 +101,8 @@ impl<D: Device, W: Witness> State<D, W> {
             return;
         }
         if !self.limiter.allow(now, error, receiver) {
-            self.witness.note(|| Event::AnswerLimited { error, to: receiver });
+            let limit = || self.limiter.exhausted(now, error, receiver);
+            self.witness.note(|| Event::AnswerLimited { error, to: receiver, limit: limit() });
             return self.count_event(Counter::IcmpRatelimited, None);
         }
         let Some(mut made) = self.device.allocate() else { return self.count_unmade() };
@@ -143,7 +144,8 @@ impl<D: Device, W: Witness> State<D, W> {
         // Before anything is looked up, and whether or not it can be sent: so a flood of packets from
         // nowhere ends here as any other does.
         if !self.limiter.allow(now, error, receiver) {
-            self.witness.note(|| Event::AnswerLimited { error, to: receiver });
+            let limit = || self.limiter.exhausted(now, error, receiver);
+            self.witness.note(|| Event::AnswerLimited { error, to: receiver, limit: limit() });
             self.count_event(Counter::IcmpRatelimited, None);
             return false;
         }

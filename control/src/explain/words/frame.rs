@@ -1,12 +1,13 @@
 //! A frame that arrives: whom it is for, and what is in it.
 
+use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::wire::ethernet::{MacAddress, ether_type};
-use adit_dataplane::wire::ipv4;
+use adit_dataplane::wire::{ipv4, protocol};
 use adit_dataplane::witness::{Fault, Header};
 use serde_json::{Value, json};
 
-use super::super::names::{Names, family, payload, ttl_word};
+use super::super::names::{Names, family, payload, protocol_name, ttl_word};
 use super::super::spoken;
 use super::super::step::Told;
 
@@ -152,4 +153,37 @@ pub(super) fn header_values(header: &Header) -> Value {
 pub(super) fn summary(header: &Header) -> String {
     let Header { source, destination, length, .. } = *header;
     format!("{} {source} > {destination}, {}, {length} bytes", family(source), payload(header))
+}
+
+pub(super) fn options(length: usize, is_source_routed: bool) -> Told {
+    let words = if is_source_routed {
+        format!("{length} bytes, with a source route: nobody else says where packets go")
+    } else {
+        format!("{length} bytes, which are carried as they are")
+    };
+    let values = json!({ "length": length, "source_routed": is_source_routed });
+    Told::new("IP options", "ip_options", values, words)
+}
+
+pub(super) fn extensions(kinds: &[u8], judged: Result<u8, Counter>) -> Told {
+    let names: Vec<&str> = kinds.iter().map(|kind| extension_name(*kind)).collect();
+    let listed = names.join(", ");
+    let words = match judged {
+        Ok(next) => format!("{listed}; then {}", protocol_name(next)),
+        Err(Counter::Ip6Rh0) => format!("{listed}; a routing header of type 0 is not obeyed"),
+        Err(_) => format!("{listed}; what they ask for can't be done, or they can't be read"),
+    };
+    let values = json!({ "headers": names, "refused": judged.err().map(Counter::name) });
+    Told::new("extensions", "extensions", values, words)
+}
+
+const fn extension_name(kind: u8) -> &'static str {
+    match kind {
+        protocol::HOP_BY_HOP => "hop-by-hop options",
+        protocol::ROUTING => "routing header",
+        protocol::FRAGMENT => "fragment header",
+        protocol::AH => "authentication header",
+        protocol::DESTINATION_OPTIONS => "destination options",
+        _ => "extension header",
+    }
 }

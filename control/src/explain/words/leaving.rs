@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::{Interface, TunnelId};
 use adit_dataplane::tunnel::ecn::EcnDecap;
+use adit_dataplane::tunnel::shim::Judged;
 use adit_dataplane::witness::{Filter, Header, Hop};
 use serde_json::json;
 
@@ -59,21 +60,43 @@ pub(super) fn reverse_path(
     Told::new("outer route", "outer_rpf", values, words)
 }
 
-pub(super) fn shim(judged: Result<(usize, u8), Counter>) -> Told {
+pub(super) fn shim(judged: Result<Judged, Counter>) -> Told {
     let words = match judged {
-        Ok((length, carried)) => {
-            format!(
-                "{length} bytes that are as the tunnel wants them, then {}",
-                protocol_name(carried)
-            )
+        Ok(judged) => {
+            let carried = protocol_name(judged.carried);
+            let sums = sums(judged);
+            format!("{} bytes that are as the tunnel wants them, then {carried}{sums}", judged.len)
+        }
+        Err(Counter::UdpZeroCsum6) => {
+            "UDP over IPv6 without a checksum, which the tunnel does not take (udp6-zero-rx: no)"
+                .to_owned()
+        }
+        Err(Counter::IfRxCsumErr) => {
+            "GRE without a checksum, which the tunnel does not take (require-checksum: yes)"
+                .to_owned()
         }
         Err(_) => "not as the tunnel wants it".to_owned(),
     };
+    let taken = judged.ok();
     let values = json!({
-        "length": judged.ok().map(|shim| shim.0), "protocol": judged.ok().map(|shim| shim.1),
+        "length": taken.map(|shim| shim.len), "protocol": taken.map(|shim| shim.carried),
+        "gre_checksum": taken.map(|shim| shim.has_gre_sum),
+        "udp_checksum": taken.and_then(|shim| shim.has_udp_sum),
         "refused": judged.err().map(Counter::name),
     });
     Told::new("tunnel header", "shim", values, words)
+}
+
+/// What is known of checksums: those that are there have been found right.
+fn sums(judged: Judged) -> &'static str {
+    match (judged.has_udp_sum, judged.has_gre_sum) {
+        (None, false) => "",
+        (None, true) => "; the checksum of GRE is right",
+        (Some(true), false) => "; the checksum of UDP is right",
+        (Some(true), true) => "; the checksums of UDP and GRE are right",
+        (Some(false), false) => "; UDP has no checksum",
+        (Some(false), true) => "; UDP has no checksum, that of GRE is right",
+    }
 }
 
 pub(super) fn inner(header: &Header) -> Told {

@@ -34,6 +34,8 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
         }
         Event::Packet(header) => frame::packet(header),
         Event::Malformed { version, fault } => frame::malformed(*version, *fault),
+        Event::Options { length, is_source_routed } => frame::options(*length, *is_source_routed),
+        Event::Extensions { kinds, judged } => frame::extensions(kinds, *judged),
         Event::Decap { tunnel, outer, from_anyone } => {
             leaving::decap(*tunnel, outer, *from_anyone, names)
         }
@@ -76,6 +78,7 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
         }
         Event::Copy { length } => stations::copy(*length),
         Event::Learnt { station, remote } => stations::learnt(*station, *remote),
+        Event::Loop { tunnel, rule } => way::turns(*tunnel, *rule, names),
         Event::TunnelSize(size) => entering::size(size),
         Event::Truncated { length, left } => mirror::truncated(*length, *left),
         Event::Underlay { tunnel, hop } => entering::underlay(*tunnel, *hop, names),
@@ -105,7 +108,7 @@ pub(super) fn tell(event: &Event, names: Names<'_>) -> Told {
         Event::Relay { relayed, passes } => node::relay(*relayed, *passes),
         Event::NothingToTell => node::nothing_to_tell(),
         Event::AnswerSuppressed { error, to } => node::suppressed(*error, *to),
-        Event::AnswerLimited { error, to } => node::limited(*error, *to),
+        Event::AnswerLimited { error, to, limit } => node::limited(*error, *to, *limit),
         Event::Counted { counter } => ending::counted(*counter),
         Event::Sent { port, length } => ending::sent(*port, *length, names),
         Event::Dropped(loss) => ending::dropped(*loss, names),

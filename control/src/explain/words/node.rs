@@ -7,6 +7,7 @@ use adit_dataplane::counters::Counter;
 use adit_dataplane::interface::TunnelId;
 use adit_dataplane::node::icmp_error::IcmpError;
 use adit_dataplane::node::icmp_relay::Cause;
+use adit_dataplane::node::rate_limit::Limit;
 use adit_dataplane::tunnel::Relayed;
 use adit_dataplane::witness::Header;
 use serde_json::json;
@@ -34,6 +35,9 @@ pub(super) fn lookup(outer: &Header, found: Result<TunnelId, Counter>, names: Na
         (_, Err(Counter::TunNoMatch | Counter::ReasmNoTunnel)) => {
             let beside = names.tunnels_beside(destination, source);
             [vec![format!("no tunnel takes {carried} with {pair}")], beside].concat().join("; ")
+        }
+        (_, Err(Counter::GreBadCsum | Counter::UdpBadCsum)) => {
+            format!("the checksum of {carried} is wrong")
         }
         _ => format!("what {carried} begins with is refused, whatever tunnel it is for"),
     };
@@ -82,10 +86,17 @@ pub(super) fn suppressed(error: IcmpError, to: IpAddr) -> Told {
     Told::new("no answer", "answer_suppressed", json!({ "error": error, "to": to }), words)
 }
 
-pub(super) fn limited(error: IcmpError, to: IpAddr) -> Told {
+pub(super) fn limited(error: IcmpError, to: IpAddr, limit: Option<Limit>) -> Told {
     let error = error_words(error);
-    let words = format!("{to} is not told ({error}): a rate limit is used up");
-    Told::new("no answer", "answer_limited", json!({ "error": error, "to": to }), words)
+    let name = match limit {
+        Some(Limit::Errors) => "icmp-errors",
+        Some(Limit::PerSource) => "icmp-errors-per-source",
+        Some(Limit::TooBig) => "icmp-too-big",
+        None => "",
+    };
+    let words = format!("{to} is not told ({error}): limits.{name} is used up");
+    let values = json!({ "error": error, "to": to, "limit": name });
+    Told::new("no answer", "answer_limited", values, words)
 }
 
 pub(super) fn heard(cause: Option<Cause>) -> Told {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::wire::ethernet::MacAddress;
-use adit_dataplane::witness::{Header, Hop};
+use adit_dataplane::witness::{Header, Hop, LoopRule};
 use serde_json::{Value, json};
 
 use super::super::names::{Names, hop_kind, ttl_word};
@@ -94,4 +94,36 @@ pub(super) fn neighbor(port: PortId, address: IpAddr, macs: [u8; 12], names: Nam
 pub(super) fn resumed(is_answered: bool) -> Told {
     let words = if is_answered { "it has answered" } else { "it does not answer" };
     Told::new("neighbor", "resumed", json!({ "answered": is_answered }), words)
+}
+
+pub(super) fn turns(tunnel: TunnelId, rule: LoopRule, names: Names<'_>) -> Told {
+    let tunnel = names.tunnel(tunnel);
+    let (word, words) = match rule {
+        LoopRule::FromRemote => (
+            "from-remote",
+            format!("its source is the remote of {tunnel}, which would get it back"),
+        ),
+        LoopRule::SamePair => (
+            "same-pair",
+            format!("its addresses are the ends of {tunnel}: it is that tunnel's own"),
+        ),
+        LoopRule::EncapLimit => (
+            "encap-limit",
+            format!(
+                "its encapsulation limit is 0: it may enter no tunnel over IPv6, so not {tunnel}"
+            ),
+        ),
+        LoopRule::SameTunnel => {
+            ("same-tunnel", format!("the way to the remote of {tunnel} leads into {tunnel} itself"))
+        }
+        LoopRule::ToEncapsulator => (
+            "to-encapsulator",
+            format!("it is for the peer of {tunnel} that has just put it inside"),
+        ),
+        LoopRule::Hairpin => (
+            "hairpin",
+            format!("it came out of {tunnel}, and its way leads into {tunnel} again (hairpin: no)"),
+        ),
+    };
+    Told::new("loop", "loop", json!({ "tunnel": tunnel, "rule": word }), words)
 }
