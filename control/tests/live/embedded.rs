@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::appliance::Appliance;
 use crate::capture::{self, Capture};
+use crate::far_end::lay;
 use crate::guest::Guest;
 use crate::network::Namespace;
 use crate::sites::{HOST1_V6, address_host};
@@ -80,17 +81,13 @@ fn keep(wire: &Capture<'_>, name: &str) {
     }
 }
 
-fn lay() -> (Namespace, Namespace) {
-    let (host1, site) = (Namespace::new("host1"), Namespace::new("a"));
-    site.port("lan", &host1, "eth0");
-    site.tap("wan");
-    site.ip("tuntap add dev guest mode tap");
-    site.ip("link set guest addrgenmode none");
-    site.plug("guest", "wan");
+fn lay_hosts() -> (Namespace, Namespace) {
+    let (host1, site) = lay();
     address_host(&host1, "172.16.10", "fd00:1:");
     (host1, site)
 }
 
+/// The wire has IPv4 alone.
 fn boot(site: &Namespace) -> Guest {
     let mut guest = Guest::boot(site, &["tap,ifname=guest,script=no,downscript=no"]);
     guest.run(
@@ -106,7 +103,7 @@ fn boot(site: &Namespace) -> Guest {
 #[test]
 fn routers_of_a_6rd_domain_on_linux_reach_adit_as_customer_and_as_relay() {
     let _turn = turn::shared();
-    let (host1, site) = lay();
+    let (host1, site) = lay_hosts();
     let appliance = Appliance::start(&site, &configuration("6rd", CUSTOMER));
     let mut guest = boot(&site);
     lay_in(&mut guest, "fd00::/24", &["fd00:9::8/24", "2001:db8:99::8/128"], None);
@@ -139,7 +136,7 @@ const ALONE: &str = "addresses: [\"fd00:50::200:5efe:198.51.100.1/64\"]";
 #[test]
 fn a_host_of_an_isatap_link_on_linux_reaches_adit_and_what_is_behind_it() {
     let _turn = turn::shared();
-    let (host1, site) = lay();
+    let (host1, site) = lay_hosts();
     let appliance = Appliance::start(&site, &configuration("isatap", ROUTER));
     let mut guest = boot(&site);
     guest.run(

@@ -3,6 +3,7 @@
 //! `host1 ── [adit A] ── Linux guest`: the guest stands on A's WAN wire, and its inner host is an address of its own.
 
 use crate::appliance::Appliance;
+use crate::far_end::{boot, ends, lay};
 use crate::guest::Guest;
 use crate::network::{Namespace, until};
 use crate::sites::address_host;
@@ -34,16 +35,8 @@ const KINDS: [Kind; 6] = [
 ];
 
 impl Kind {
-    fn ends(&self) -> (&'static str, &'static str) {
-        if self.outer_v6 {
-            ("2001:db8:a::1", "2001:db8:a::9")
-        } else {
-            ("198.51.100.1", "198.51.100.9")
-        }
-    }
-
     fn configuration(&self) -> String {
-        let (local, remote) = self.ends();
+        let (local, remote) = ends(self.outer_v6);
         let addresses = match (self.v4, self.v6) {
             (true, true) => {
                 "[192.168.50.1/30, \"fd00:50::1/64\"], routes: [10.2.0.0/16, \"fd00:2::/64\"]"
@@ -64,7 +57,7 @@ tunnels:
 
     /// Makes the guest's end. Its inner host has `10.2.0.8` and `fd00:2::8`.
     fn lay_in(&self, guest: &mut Guest) {
-        let (remote, local) = self.ends();
+        let (remote, local) = ends(self.outer_v6);
         guest.run(&format!(
             "ip link del far 2>/dev/null || true
              ip link add far {} local {local} remote {remote} {}
@@ -95,26 +88,13 @@ tunnels:
 #[test]
 fn the_kernels_own_tunnels_of_every_mode_talk_with_adit() {
     let _turn = turn::shared();
-    let (host1, site) = (Namespace::new("host1"), Namespace::new("a"));
-    site.port("lan", &host1, "eth0");
-    site.tap("wan");
-    site.ip("tuntap add dev guest mode tap");
-    site.ip("link set guest addrgenmode none");
-    site.plug("guest", "wan");
+    let (host1, site) = lay();
     address_host(&host1, "172.16.10", "fd00:1:");
     let appliance = Appliance::start(&site, &KINDS[0].configuration());
-    let mut guest = Guest::boot(&site, &["tap,ifname=guest,script=no,downscript=no"]);
-    guest.run(
-        "set -e
-         ip addr add 198.51.100.9/24 dev eth0
-         ip -6 addr add 2001:db8:a::9/64 dev eth0 nodad
-         ip link set eth0 up
-         ip addr add 10.2.0.8/32 dev lo
+    let script = "ip addr add 10.2.0.8/32 dev lo
          ip -6 addr add fd00:2::8/128 dev lo nodad
-         ping -n -q -c 1 -w 30 198.51.100.1
-         ping -n -q -c 1 -w 30 2001:db8:a::1
-         modprobe ipip; modprobe sit; modprobe ip6_tunnel",
-    );
+         modprobe ipip; modprobe sit; modprobe ip6_tunnel";
+    let mut guest = boot(&site, &["guest"], script);
     for kind in &KINDS {
         kind.lay_in(&mut guest);
         appliance.rewrite(&kind.configuration());

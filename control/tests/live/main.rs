@@ -12,6 +12,7 @@
 
 mod appliance;
 mod capture;
+mod far_end;
 mod guest;
 mod minimal;
 mod network;
