@@ -8,11 +8,12 @@ use adit_dataplane::clock::CycleScale;
 use adit_dataplane::counters::CounterSlot;
 use adit_dataplane::device::Device;
 use adit_dataplane::fib::{Fib, Fib4, Fib6, Rib4, Rib6};
-use adit_dataplane::interface::{PortId, TunnelId};
+use adit_dataplane::interface::{Interface, PortId, TunnelId};
 use adit_dataplane::node::rate_limit;
 use adit_dataplane::reassembly;
 use adit_dataplane::tables::labels::{LabelAction, LabelTable, Labels};
 use adit_dataplane::tables::local::LocalAddresses;
+use adit_dataplane::tables::mirrors::Sessions;
 use adit_dataplane::tables::neighbor::NeighborTable;
 use adit_dataplane::tables::{Limits, NextHop, Operation, Port, Tables};
 use adit_dataplane::tunnel::erspan::{Erspan, Version};
@@ -110,10 +111,9 @@ impl Case {
                 let tunnels = if verb == Verb::Encap { 1 } else { 1000 };
                 Self { tunnels, ..of(0, between) }
             }));
-            if verb == Verb::Decap {
-                // Nothing but copies enters such a tunnel.
-                cases.push(of(0, Between::Erspan));
-            }
+            // What enters such a tunnel are copies, of packets that are forwarded.
+            let tunnels = if verb == Verb::Encap { 1 } else { 1000 };
+            cases.push(Self { tunnels, ..of(0, Between::Erspan) });
         }
         cases
     }
@@ -127,6 +127,16 @@ impl Case {
             Verb::Encap => format!("encap {}{pair}", self.between.name()),
             Verb::Decap => format!("decap {}{pair}", self.between.name()),
         }
+    }
+
+    /// Whether each packet is forwarded, and a copy of it goes into a session.
+    pub fn is_mirrored(&self) -> bool {
+        self.verb == Verb::Encap && self.between == Between::Erspan
+    }
+
+    /// How many packets are sent for one that comes in.
+    pub fn sent_for_each(&self) -> u64 {
+        1 + u64::from(self.is_mirrored())
     }
 
     /// Where the packets come in.
@@ -265,15 +275,24 @@ impl Case {
                 give_peers(&mut setup);
             } else if self.between.is_of_frames() {
                 setup.protocols = protocols;
-                setup.frames = Some(FrameRules::any(LAN));
+                let is_session = self.is_mirrored();
+                let rules =
+                    if is_session { FrameRules::of_copies(None) } else { FrameRules::any(LAN) };
+                setup.frames = Some(rules);
                 setup.mtu -= setup.link_header_len();
             }
             tunnels.push(Tunnel::new(setup).expect("one family outside"));
         }
         tables.tunnels = tunnels;
         if self.between.is_of_frames() && self.verb == Verb::Encap {
-            let attached = tables.change(&Operation::Attach(LAN, Some(TunnelId(0))));
-            attached.expect("a port that is there");
+            let session = TunnelId(0);
+            let leads_there = tables.change(&if self.is_mirrored() {
+                let sessions = Sessions { ingress: Box::new([session]), egress: Box::default() };
+                Operation::Mirror(Interface::port(LAN), sessions)
+            } else {
+                Operation::Attach(LAN, Some(session))
+            });
+            leads_there.expect("a port that is there");
         }
     }
 
@@ -285,7 +304,7 @@ impl Case {
             Between::Gre | Between::Gretap => Kind::Gre(Gre::default()).into(),
             Between::Erspan => {
                 let version = Version::Two { session: Between::NETWORK.into(), index: 7 };
-                Kind::Erspan(Erspan { version, sequences: None }).into()
+                Kind::Erspan(Erspan { version, sequences: Some(Arc::default()) }).into()
             }
             Between::KeyedGre => {
                 let key = Some(Between::KEY);
@@ -328,7 +347,7 @@ impl Case {
                 rib6.insert(net, id(gateway));
             }
         }
-        if self.tunnels == 0 {
+        if self.tunnels == 0 || self.is_mirrored() {
             rib4.insert(Ipv4Net::default(), id(gateway));
             rib6.insert(Ipv6Net::default(), id(gateway));
         }
@@ -344,7 +363,8 @@ impl Case {
             rib4.insert(SIX_RD_RELAYS, id(gateway));
             rib6.insert(SIX_RD_PREFIX, id(NextHop::Tunnel(TunnelId(0))));
         }
-        for number in 0..self.tunnels {
+        let routed = if self.is_mirrored() { 0 } else { self.tunnels };
+        for number in 0..routed {
             let tunnel = id(NextHop::Tunnel(TunnelId(number)));
             rib4.insert(behind4(number).1, tunnel);
             rib6.insert(behind6(number).1, tunnel);

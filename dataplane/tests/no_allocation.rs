@@ -10,18 +10,23 @@ mod crew;
 #[allow(dead_code, reason = "shared by two test programs, each of which uses a part")]
 #[path = "packet_path/frames.rs"]
 mod frames;
+#[allow(dead_code, reason = "shared by two test programs, each of which uses a part")]
+#[path = "packet_path/sessions.rs"]
+mod sessions;
 
 use core::cell::Cell;
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use adit_dataplane::counters::Counter;
-use adit_dataplane::interface::PortId;
+use adit_dataplane::interface::{Interface, PortId, TunnelId};
 use adit_dataplane::latency::Histograms;
+use adit_dataplane::tables::mirrors::Sessions;
 use adit_dataplane::tunnel::DontFragment;
-use adit_dataplane::worker::exchange::{Frame, Handback};
+use adit_dataplane::worker::exchange::{Frame, Handback, Punt};
 
 use appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
 use frames::{as_piece, frame, frame_of, in_pieces, ip};
+use sessions::{add_session, version_two};
 
 /// The system's allocator, with a count of its calls on each thread.
 struct Counting;
@@ -122,6 +127,18 @@ fn calls_while_working(appliance: &mut Appliance) -> u64 {
     CALLS.get() - before
 }
 
+/// The same, with copies of all that a port receives and sends, and of all that one tunnel does.
+fn mirrored() -> Blueprint {
+    let mut plan = plan();
+    let mut session =
+        |number| -> Box<[TunnelId]> { Box::new([add_session(&mut plan, 0, version_two(number))]) };
+    let of_port = Sessions { ingress: session(7), egress: session(8) };
+    let of_tunnel = Sessions { ingress: session(9), egress: session(10) };
+    plan.mirrors = vec![(Interface::port(L), of_port), (Interface::tunnel(TunnelId(0)), of_tunnel)];
+    plan.setup(0).is_mirrored = true;
+    plan
+}
+
 /// Sends eight frames of one kind through, everything but the work outside the count.
 fn pass_burst(appliance: &mut Appliance, kind: &Kind) -> u64 {
     let (name, leave, port, bytes) = kind;
@@ -135,7 +152,7 @@ fn pass_burst(appliance: &mut Appliance, kind: &Kind) -> u64 {
     appliance.worker.device_mut().drain_sent(|_, _| sent += 1);
     assert_eq!(sent, 8 * leave, "{name}");
     for punt in appliance.take_punts() {
-        if let adit_dataplane::worker::exchange::Punt::Unresolved { packet, .. } = punt {
+        if let Punt::Unresolved { packet, .. } = punt {
             assert!(appliance.shared.handbacks.push(Handback::Unreachable { packet }).is_ok());
         }
     }
@@ -169,6 +186,33 @@ fn no_burst_makes_a_worker_allocate_or_free() {
     appliance.assert_balance();
     appliance.assert_pool();
     assert_eq!(appliance.held(), 0);
+}
+
+#[test]
+fn copies_for_mirror_sessions_allocate_nothing() {
+    let mut appliance = mirrored().start();
+    for pass in 0..3 {
+        for (name, leave, port, bytes) in kinds() {
+            for _ in 0..8 {
+                appliance.inject(port, &bytes);
+            }
+            appliance.now.0 += 60_000_000_000;
+            let calls = calls_while_working(&mut appliance);
+            let mut sent = 0;
+            appliance.worker.device_mut().drain_sent(|_, _| sent += 1);
+            // The first pass may: thread-locals of libraries are made at first use.
+            assert!(pass == 0 || calls == 0, "{name}");
+            assert!(port != L || sent > 8 * leave, "{name} is not copied");
+            for punt in appliance.take_punts() {
+                if let Punt::Unresolved { packet, .. } = punt {
+                    let back = Handback::Unreachable { packet };
+                    assert!(appliance.shared.handbacks.push(back).is_ok());
+                }
+            }
+            calls_while_working(&mut appliance);
+            appliance.worker.device_mut().drain_sent(|_, _| ());
+        }
+    }
 }
 
 #[test]

@@ -3,13 +3,17 @@
 
 use std::sync::Arc;
 
+use adit_dataplane::interface::{Interface, TunnelId};
+use adit_dataplane::tables::mirrors::Sessions;
 use adit_dataplane::tunnel::ecn::EcnEncap;
+use adit_dataplane::tunnel::erspan::Version;
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use proptest::prelude::*;
 
-use super::appliance::{Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
+use super::appliance::{A, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
 use super::frames::{Ip, frame, ip, mend_ipv4, one_hop_on};
+use super::sessions::{put_erspan, version_two};
 
 const ENDS: [(&str, &str); 2] =
     [("198.51.100.1", "203.0.113.2"), ("2001:db8:100::1", "2001:db8:200::2")];
@@ -211,5 +215,45 @@ proptest! {
         prop_assert_eq!(arrived.len(), 1, "{:?}", far.moved());
         prop_assert_eq!(arrived[0].port, L);
         prop_assert_eq!(&arrived[0].bytes, &frame(H_MAC, L_MAC, &expected));
+    }
+
+    #[test]
+    fn a_mirrored_frame_comes_out_of_its_session_as_it_was_on_the_port(
+        ends in prop::sample::select(&ENDS[..]), host in 0_usize..2, len in 60_usize..=1400,
+        version in 0_usize..3, is_egress: bool,
+    ) {
+        let (local, remote) = ends;
+        let three = Version::Three { session: 9, hardware_id: 3, is_egress: None };
+        let version = [Version::One, version_two(9), three][version];
+        let mut plan = Blueprint::with_t0(local, remote);
+        put_erspan(plan.setup(0), version, None);
+        let session: Box<[TunnelId]> = Box::new([TunnelId(0)]);
+        let (of, sessions) = if is_egress {
+            (U, Sessions { egress: session, ..Sessions::default() })
+        } else {
+            (L, Sessions { ingress: session, ..Sessions::default() })
+        };
+        plan.mirrors.push((Interface::port(of), sessions));
+        let mut near = plan.start();
+        let mut plan = Blueprint::far_end(local, remote);
+        put_erspan(plan.setup(0), version, Some(A));
+        plan.ports.push(plan.ports[1].clone());
+        let mut far = plan.start();
+
+        // To the router, without a tunnel.
+        let (source, destination) = [("10.1.0.5", "203.0.113.66"), ("2001:db8:1::5", "2001:db8:200::66")][host];
+        let came = frame(L_MAC, H_MAC, &ip(source, destination).udp(len));
+        let sent = near.pass(L, &came);
+        prop_assert_eq!(sent.len(), 2, "{:?}", near.moved());
+        let at = if remote.contains(':') { 20 } else { 23 };
+        let (copies, others): (Vec<_>, Vec<_>) =
+            sent.into_iter().partition(|one| one.bytes[at] == 47 && one.bytes.len() > came.len());
+        prop_assert_eq!((copies.len(), others.len()), (1, 1));
+        let mut outer = copies[0].bytes.clone();
+        outer[..12].copy_from_slice(&[U_MAC, G_MAC].concat());
+        let arrived = far.pass(U, &outer);
+        prop_assert_eq!(arrived.len(), 1, "{:?}", far.moved());
+        prop_assert_eq!(arrived[0].port, A);
+        prop_assert_eq!(&arrived[0].bytes, if is_egress { &others[0].bytes } else { &came });
     }
 }
