@@ -26,7 +26,7 @@ pub(super) fn check(
     misspelled: &Misspelled,
 ) {
     for (index, draft) in drafts.tunnels.iter().enumerate() {
-        check_link(report, draft, names, misspelled);
+        check_link(report, draft, drafts, names, misspelled);
         check_mtu(report, draft);
         warn_of_reordering(report, draft);
         warn_of_many_counts(report, draft);
@@ -51,10 +51,20 @@ pub(super) fn check(
 fn check_link(
     report: &mut Report,
     draft: &TunnelDraft<'_>,
+    drafts: &Drafts<'_>,
     names: &Names<'_>,
     misspelled: &Misspelled,
 ) {
     let Some(link) = &draft.tunnel.link else { return };
+    if let Some(why) = frames::why_attached(link, drafts, names) {
+        draft.written.spot(report).at("link", |place, mark| {
+            let message = format!("{why}, and takes no other packets");
+            report
+                .error(place, mark, MistakeKind::DoesNotApply, message)
+                .advise("bind the tunnel to the port that its outer packets leave by");
+        });
+        return;
+    }
     if names.ports.contains_key(&**link) || misspelled.has(link) {
         return;
     }

@@ -99,6 +99,13 @@ fn check_source(report: &mut Report, draft: &TunnelDraft<'_>) {
     });
 }
 
+/// Why no packet of this node leaves by a port, if that is attached to a tunnel.
+pub(super) fn why_attached(port: &str, drafts: &Drafts<'_>, names: &Names<'_>) -> Option<String> {
+    let draft = drafts.tunnels.get(*names.attached.get(port)?)?;
+    let (name, location) = (&draft.tunnel.name, draft.written.location());
+    Some(format!("port {port} is attached to tunnel {name} ({location})"))
+}
+
 /// Two tunnels attached to one port.
 pub(super) fn check_ports(report: &mut Report, drafts: &Drafts<'_>) {
     let mut first: FxHashMap<&str, usize> = FxHashMap::default();

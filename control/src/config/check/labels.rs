@@ -11,6 +11,7 @@ use super::super::report::{Report, Spot};
 use super::super::tunnels::TunnelDraft;
 use super::super::words::Mode;
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
+use super::frames::why_attached;
 use super::{Drafts, Holder, Misspelled, Names};
 
 /// What next hops are looked up in.
@@ -154,7 +155,8 @@ impl Known<'_, '_> {
             return wrong(format!("{address} is {what}"));
         }
         if is_link_local(address) {
-            return None;
+            let why = why_attached(port, self.drafts, self.names)?;
+            return wrong(format!("{why}, and {address} is nobody there"));
         }
         if let Some(holder) = self.owned.get(&address) {
             let holder = self.drafts.name(*holder);

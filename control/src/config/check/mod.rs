@@ -91,14 +91,21 @@ impl<'t> Drafts<'t> {
 struct Names<'d> {
     ports: HashMap<&'d str, usize>,
     tunnels: &'d TunnelNames,
+    /// Of attached ports, the first of the tunnels that they are attached to.
+    attached: HashMap<&'d str, usize>,
 }
 
 impl<'d> Names<'d> {
     fn new(drafts: &'d Drafts<'_>) -> Self {
         let ports = drafts.ports.iter().enumerate();
+        let tunnels = drafts.tunnels.iter().enumerate().rev();
+        let attached = |(index, draft): (usize, &'d TunnelDraft<'_>)| {
+            Some((&**draft.tunnel.attached_to()?, index))
+        };
         Self {
             ports: ports.map(|(index, draft)| (&*draft.port.name, index)).collect(),
             tunnels: &drafts.tunnel_names,
+            attached: tunnels.filter_map(attached).collect(),
         }
     }
 }

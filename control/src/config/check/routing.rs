@@ -18,6 +18,7 @@ use super::super::tunnel::Family;
 use super::super::tunnels::TunnelDraft;
 use super::super::words::{Mode, Refusal};
 use super::addresses::{ConnectedNets, Owned, is_link_local, not_a_host, not_a_host_of};
+use super::frames::why_attached;
 use super::{Drafts, Holder, Misspelled, Names};
 use crate::yaml::Mark;
 
@@ -281,7 +282,13 @@ impl<'t> Resolver<'_, 't> {
         }
         if is_link_local(address) {
             let advice = "name the port it is on: port: NAME".to_owned();
-            return port.map(Holder::Port).ok_or((format!("{address} is link-local"), advice));
+            let index = port.ok_or((format!("{address} is link-local"), advice))?;
+            let name = self.drafts.ports.get(index).map(|draft| &*draft.port.name);
+            let why = name.and_then(|name| why_attached(name, self.drafts, self.names));
+            return why.map_or(Ok(Holder::Port(index)), |why| {
+                let advice = "name the port that the gateway is on, or attach another one";
+                Err((format!("{why}, and {address} is nobody there"), advice.to_owned()))
+            });
         }
         if let Some(holder) = self.owned.get(&address) {
             let holder = self.drafts.name(*holder);

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::describe::{describe_limits, describe_port, describe_route, describe_tunnel};
 use super::super::labels;
-use super::super::model::Route;
+use super::super::model::{Route, RouteAction, Via};
 use super::rest::{Rest, Way, is_link_local};
 
 /// Entries of one kind that would all be mistakes for the same reason; more say nothing new.
@@ -106,8 +106,10 @@ impl<'s> Excerpt<'s> {
             // All that listen there do so for the same; one of them may be what is changed.
             self.add_tunnels(store.with_udp_port(port).take(2));
         }
+        self.add_attached(&wanted.links);
         if let Some(port) = &wanted.attach {
-            self.add_tunnels(store.attached_to(port));
+            self.add_attached([port]);
+            self.add_bound_to(port);
         }
         for name in &wanted.mirrored {
             // As many as may be, and one that is too many.
@@ -128,6 +130,38 @@ impl<'s> Excerpt<'s> {
         for to in &wanted.routes {
             self.add_around_route(*to, 0);
         }
+    }
+
+    /// Tunnels that ports are attached to.
+    pub(super) fn add_attached<N: AsRef<str>>(&mut self, ports: impl IntoIterator<Item = N>) {
+        for port in ports {
+            self.add_tunnels(self.rest.store.attached_to(port.as_ref()));
+        }
+    }
+
+    /// Whose packets leave by a port, whatever addresses that has.
+    fn add_bound_to(&mut self, port: &str) {
+        let store = self.rest.store;
+        if self.rest.tunnel.is_some_and(|own| store.attached_to(port).any(|id| id == own)) {
+            // So it is already, and was right.
+            return;
+        }
+        let is_there = |via: &Via| matches!(via, Via::Gateway { port: at, .. } if **at == *port);
+        // One by one: there are few ports, and each is attached to one tunnel.
+        let bound = store.tunnels().filter(|(_, tunnel)| {
+            let labels = tunnel.labels.as_deref().into_iter().flat_map(|labels| &labels.arriving);
+            let mut gateways = labels.filter_map(|entry| entry.action.via());
+            tunnel.link.as_deref() == Some(port) || gateways.any(is_there)
+        });
+        self.add_tunnels(bound.map(|(id, _)| id).take(EXAMPLES));
+        let link_local = store.routes_by_link_local_gateways().filter(|route| {
+            let hops = match &route.action {
+                RouteAction::NextHops(hops) => hops.as_slice(),
+                _ => &[],
+            };
+            hops.iter().any(|hop| is_there(&hop.via))
+        });
+        link_local.take(EXAMPLES).for_each(|route| self.add_route(route));
     }
 
     /// What a route is going to be beside.

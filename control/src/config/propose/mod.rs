@@ -102,6 +102,8 @@ struct Wanted {
     udp_port: Option<u16>,
     /// The port that it is attached to.
     attach: Option<String>,
+    /// Ports that its packets leave by.
+    links: Vec<String>,
     /// Ports and tunnels that it mirrors.
     mirrored: Vec<String>,
 }
@@ -130,6 +132,8 @@ impl Wanted {
         for hop in std::iter::once(entry).chain(next_hops).chain(labels) {
             wanted.tunnels.extend(hop.get("tunnel").and_then(Value::as_str).map(str::to_owned));
             wanted.gateways.extend(parsed::<IpAddr>(hop.get("via")));
+            let ports = [hop.get("link"), hop.get("port")].into_iter().flatten();
+            wanted.links.extend(ports.filter_map(Value::as_str).map(str::to_owned));
         }
         wanted
     }
@@ -197,6 +201,7 @@ fn propose_tunnel(store: &Store, name: &str, verb: &Verb) -> Result<Proposal, Re
         wanted.remotes = defaults.remotes;
     }
     wanted.udp_port = wanted.udp_port.or(defaults.udp_port);
+    wanted.links.extend(defaults.links);
     if entry.is_some() {
         excerpt.add_around_tunnel(&wanted);
     }
@@ -258,6 +263,7 @@ fn propose_route(
     let rest = Rest { store, tunnel: None, route: key.filter(|_| before.is_some()) };
     let mut excerpt = Excerpt::new(rest);
     excerpt.add_tunnels_named(&wanted.tunnels);
+    excerpt.add_attached(&wanted.links);
     for gateway in &wanted.gateways {
         excerpt.add_owners(*gateway);
         for (net, _) in store.tunnel_nets().around(*gateway) {

@@ -1,5 +1,6 @@
 //! Some keys of an entry in the place of what they were (RFC 7396), in the words of files.
 
+use adit_dataplane::wire::ethernet::MacAddress;
 use serde_json::{Map, Value, json};
 
 use super::super::describe::{describe_route, describe_tunnel};
@@ -30,7 +31,7 @@ const WAYS: [&str; 5] = ["via", "port", "tunnel", "type", "next-hops"];
 /// former profile's, or that the section `defaults` speaks of.
 pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Value {
     let Value::Object(changes) = changes else { return changes.clone() };
-    let changes = &with_keys(changes.clone());
+    let changes = &with_stations(with_keys(changes.clone()));
     let mut entry = with_keys(object(describe_tunnel(before)));
     let mode = changes.get("mode").and_then(Value::as_str).and_then(Mode::from_word);
     if changes.contains_key("mode") || changes.contains_key("profile") {
@@ -77,6 +78,22 @@ fn with_keys(mut entry: Map<String, Value>) -> Map<String, Value> {
         entry.insert("keys".to_owned(), both);
     }
     entry
+}
+
+/// Spells the stations of `fdb` as entries have them, so that a change is one of the entry that it means. What says one
+/// twice is left, and refused when it is read.
+fn with_stations(mut changes: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::Object(stations)) = changes.get_mut("fdb") {
+        let spelled = |(written, remote): (&String, &Value)| {
+            let station = written.parse().map(|station: MacAddress| station.to_string());
+            (station.unwrap_or_else(|_| written.clone()), remote.clone())
+        };
+        let all: Map<String, Value> = stations.iter().map(spelled).collect();
+        if all.len() == stations.len() {
+            *stations = all;
+        }
+    }
+    changes
 }
 
 /// Whether datagrams have a checksum is the profile's to say, where the file says nothing else.

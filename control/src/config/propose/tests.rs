@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::super::{Config, Purpose, load_str};
+use super::super::{Config, Purpose, Touched, load_str};
 use super::*;
 
 const RUNNING_FILE: &str = r#"
@@ -12,6 +12,7 @@ ports:
   lan: { addresses: [10.1.0.1/24] }
   one: {}
   two: {}
+  free: {}
 defaults: { tunnels: { ttl: 32, min-outer-ttl: 3 } }
 tunnels:
   paris: { mode: ipip, local: 198.51.100.1, remote: 203.0.113.2, routes: [10.2.0.0/16], dscp: 12,
@@ -40,6 +41,13 @@ fn tunnel(name: &str, verb: Verb) -> Result<Proposal, Refused> {
 
 fn route(to: &str, metric: Option<u32>, verb: Verb) -> Result<Proposal, Refused> {
     propose(&running(), &Change { subject: Subject::Route(to.to_owned(), metric), verb })
+}
+
+/// A change after another.
+fn after(first: Result<Proposal, Refused>, then: &Change) -> Result<Proposal, Refused> {
+    let mut store = running();
+    store.edit(first?.edits, &mut Touched::default()).unwrap();
+    propose(&store, then)
 }
 
 fn lines(proposal: &Proposal) -> Vec<String> {
@@ -217,7 +225,38 @@ fn one_remote_and_several_take_each_others_place_and_nothing_else_does() {
     assert_eq!((still.learns, still.all.len(), still.fixed.len()), (false, 2, 1));
     let more = patched("sites", json!({ "fdb": { "02:00:00:00:00:03": "203.0.113.6" } }));
     assert_eq!(more.remotes.unwrap().fixed.len(), 2);
+    let same = patched("sites", json!({ "fdb": { "02-00-00-00-00-02": "203.0.113.6" } }));
+    let fixed = same.remotes.unwrap().fixed;
+    assert_eq!((fixed.len(), fixed[0].1), (1, "203.0.113.6".parse().unwrap()), "one station");
+    let none = patched("sites", json!({ "fdb": { "02-00-00-00-00-02": null } }));
+    assert!(none.remotes.unwrap().fixed.is_empty());
+    let twice = json!({ "fdb": { "02-00-00-00-00-03": "203.0.113.6", "02:00:00:00:00:03": "203.0.113.6" } });
+    assert!(matches!(tunnel("sites", Verb::Patch(twice)), Err(Refused::Mistakes(_))));
     let refused = tunnel("alone", Verb::Patch(json!({ "mac-learning": true })));
     let Err(Refused::Mistakes(mistakes)) = refused else { panic!("{refused:?}") };
     assert_eq!(mistakes.mistakes.len(), 1, "{mistakes:?}");
+}
+
+#[test]
+fn nothing_else_leaves_by_a_port_that_is_attached_whoever_comes_first() {
+    let bound = |link| {
+        let entry = json!({ "mode": "ipip", "local": "198.51.100.1", "remote": "203.0.113.77", "link": link });
+        Verb::Put(entry)
+    };
+    assert!(tunnel("new", bound("lan")).is_ok());
+    let attached = json!({ "mode": "gretap", "local": "198.51.100.1", "remote": "203.0.113.78", "attach": "free" });
+    let frames =
+        Change { subject: Subject::Tunnel("frames".to_owned()), verb: Verb::Put(attached) };
+    let gateway = json!({ "via": "fe80::9", "port": "free" });
+    let to = "2001:db8:9::/48";
+    let refused = [
+        tunnel("new", bound("one")),
+        route(to, None, Verb::Put(json!({ "via": "fe80::9", "port": "one" }))),
+        after(tunnel("new", bound("free")), &frames),
+        after(route(to, None, Verb::Put(gateway)), &frames),
+    ];
+    for (case, refused) in refused.into_iter().enumerate() {
+        let Err(Refused::Mistakes(mistakes)) = refused else { panic!("{case}: {refused:?}") };
+        assert_eq!(mistakes.mistakes.len(), 1, "{case}: {mistakes:?}");
+    }
 }

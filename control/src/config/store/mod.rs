@@ -267,6 +267,16 @@ impl Store {
         })
     }
 
+    /// Routes by way of link-local gateways, once for each of these.
+    pub fn routes_by_link_local_gateways(&self) -> impl Iterator<Item = &Route> {
+        let first = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
+        let all = self.gateways.range((first, IpNet::default(), 0)..);
+        let all = all.take_while(|(gateway, ..)| {
+            matches!(gateway, IpAddr::V6(gateway) if gateway.is_unicast_link_local())
+        });
+        all.filter_map(|&(_, to, metric)| self.route(to, metric))
+    }
+
     /// Makes edits that belong together, and notes in `touched` what they change. Each entry is named
     /// once at most.
     ///
