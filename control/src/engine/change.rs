@@ -37,7 +37,7 @@ impl Controller {
         let mut touched = Touched::default();
         let limit = self.store.limit();
         self.store.edit(edits, &mut touched).map_err(|_| CompileError::Counters { limit })?;
-        let numbers = self.compiler.sequences().some(touched.tunnels.keys().copied());
+        let kept = self.compiler.kept(touched.tunnels.keys().copied());
         let mut operations = std::mem::take(&mut self.pending);
         let made = self.compiler.update(&self.store, &touched).and_then(|made| {
             operations.extend(made);
@@ -46,7 +46,7 @@ impl Controller {
         if let Err(error) = made {
             // Where it ended can't be told: from what was right before, as a whole.
             self.store.revert(touched);
-            self.compiler.sequences().put_back(numbers);
+            self.compiler.put_back(kept);
             self.rebuild(now)?;
             return Err(error);
         }

@@ -417,4 +417,6 @@ pub fn worker_reassembly(limits: &Limits, pool: &PoolFacts, workers: u16) -> rea
 }
 
 #[cfg(test)]
+mod kept_tests;
+#[cfg(test)]
 mod tests;

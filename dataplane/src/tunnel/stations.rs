@@ -3,7 +3,8 @@
 //! Like [soft state](crate::tables::soft_state), it belongs to no generation of the tables: the control side keeps
 //! it for a tunnel while its network and its remotes are the same. Entries are atomics that any worker reads and writes. A station
 //! may have one of four places, by a hash that nobody outside can foretell; where all are taken, the one that was
-//! heard longest ago goes. There are no timers: who has not been heard for [`LIFETIME_S`] is not found.
+//! heard longest ago goes. Two workers that hear of a new one at once may give it two places; the one who finds that
+//! so leaves it the first. There are no timers: who has not been heard for [`LIFETIME_S`] is not found.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -85,6 +86,7 @@ impl Stations {
             }
         }
         self.add(hash, who, now);
+        self.leave_first(hash, wanted);
         true
     }
 
@@ -98,7 +100,20 @@ impl Stations {
         let Some(place) = self.places(hash).iter().min_by_key(age) else { return };
         // First when: no worker then finds the new one forgotten.
         place.heard.store(ticks(now), Ordering::Relaxed);
-        place.who.store(who, Ordering::Relaxed);
+        // In one order with the loads of whoever has just entered it, too: of two, one sees both.
+        place.who.store(who, Ordering::SeqCst);
+    }
+
+    /// Takes a station out of all of its places but the first.
+    fn leave_first(&self, hash: u64, station: u64) {
+        let known = self.places(hash).iter().filter_map(|place| {
+            let who = place.who.load(Ordering::SeqCst);
+            (who >> 16 == station).then_some((place, who))
+        });
+        for (place, who) in known.skip(1) {
+            // Where that fails, somebody else has the place.
+            let _ = place.who.compare_exchange(who, 0, Ordering::SeqCst, Ordering::SeqCst);
+        }
     }
 
     /// All that are known.
@@ -186,6 +201,32 @@ mod tests {
         assert_eq!((all[0].address, all[0].end), (station(2), 4));
         assert!((108..=111).contains(&all[0].silent_s), "{}", all[0].silent_s);
         assert!(stations.hear(station(1), 7, 3, later(310)), "it is news again");
+    }
+
+    #[test]
+    fn a_station_that_workers_hear_of_at_once_is_known_once() {
+        // Few homes, so that places are sought while others are given.
+        const WORKERS: usize = 4;
+        for round in 0..400 {
+            let stations = Stations::default();
+            let start = std::sync::Barrier::new(WORKERS);
+            std::thread::scope(|scope| {
+                for worker in 0..WORKERS {
+                    let (stations, start) = (&stations, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        for last in 1..=200 {
+                            let hash = u64::from(last % 8) << 32;
+                            let now = NOW + Duration::from_secs(round % 7 + u64::from(last) * 2);
+                            stations.hear(station(last), hash, u16::try_from(worker).unwrap(), now);
+                        }
+                    });
+                }
+            });
+            let all: Vec<_> = stations.all(NOW).map(|station| station.address).collect();
+            let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+            assert_eq!(distinct.len(), all.len(), "{all:?}");
+        }
     }
 
     #[test]

@@ -537,9 +537,18 @@ impl Compiler {
         }
     }
 
-    /// The numbers that tunnels give their packets.
-    pub(super) fn sequences(&mut self) -> &mut SequenceNumbers {
-        &mut self.sequences
+    /// What of some tunnels outlives a change that is refused, for [`put_back`](Self::put_back).
+    pub(super) fn kept(
+        &self,
+        ids: impl Iterator<Item = TunnelId> + Clone,
+    ) -> (SequenceNumbers, LearntStations) {
+        (self.sequences.some(ids.clone()), self.stations.some(ids))
+    }
+
+    /// Has that be theirs again.
+    pub(super) fn put_back(&mut self, (sequences, stations): (SequenceNumbers, LearntStations)) {
+        self.sequences.put_back(sequences);
+        self.stations.put_back(stations);
     }
 
     /// The paths that tunnels take.
