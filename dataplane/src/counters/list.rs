@@ -156,6 +156,7 @@ counters! {
     VxlanSelfMac: drop "vxlan.self_mac", "VXLAN: frame from a station that is one of our own ports";
     VxlanVlanTag: drop "vxlan.vlan_tag", "VXLAN: frame with a VLAN tag, which the tunnel does not take";
     VxlanUnlistedPeer: drop "vxlan.unlisted_peer", "VXLAN packet of a known network from somebody who is not among its remotes";
+    VxlanFloodLimit: drop "vxlan.flood_limit", "VXLAN: frame for all remotes of a tunnel, where too many were copied in one round";
     GnvBadVersion: drop "gnv.bad_version", "GENEVE version that does not exist";
     GnvOam: drop "gnv.oam", "GENEVE control packet";
     GnvCritical: drop "gnv.critical", "GENEVE packet with a critical option, of which none is known";

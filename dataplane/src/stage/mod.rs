@@ -51,9 +51,7 @@ pub enum Verdict {
     Encap(TunnelId),
     /// A frame, from its Ethernet header on, that goes into this tunnel.
     EncapFrame(TunnelId),
-    /// The same, to that of the tunnel's several remotes which has this number.
-    EncapFrameTo(TunnelId, u16),
-    /// The same, to each of them.
+    /// The same, to each of the tunnel's several remotes.
     Replicate(TunnelId),
     /// A packet that goes into this tunnel, and its sender is told that an earlier one did not reach the far end.
     TellUnreachable(TunnelId),

@@ -13,7 +13,7 @@ use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::device::Device;
 use crate::interface::{Interface, PortId, TunnelId};
-use crate::packet::{Burst, Flags, HEADROOM, Packet};
+use crate::packet::{Burst, Flags, Packet};
 use crate::stage::Verdict;
 use crate::tables::Tables;
 use crate::wire::ethernet::{self, ether_type};
@@ -152,8 +152,7 @@ impl<D: Device, W: Witness> State<D, W> {
             Verdict::Encap(tunnel) => {
                 self.mirror_entered(packet, (tunnel, before), Some(kind), tables, now);
             }
-            // Of a frame that goes to several remotes, one copy is enough.
-            Verdict::EncapFrame(tunnel) | Verdict::EncapFrameTo(tunnel, 0) => {
+            Verdict::EncapFrame(tunnel) => {
                 self.mirror_entered(packet, (tunnel, before), None, tables, now);
             }
             _ => {}
@@ -163,7 +162,7 @@ impl<D: Device, W: Witness> State<D, W> {
 
     /// Copies what is inside a packet that has just entered a tunnel, if it did: it had `before` bytes of
     /// encapsulation then.
-    fn mirror_entered(
+    pub(super) fn mirror_entered(
         &mut self,
         packet: &Packet,
         (tunnel, before): (TunnelId, u16),
@@ -193,17 +192,13 @@ impl<D: Device, W: Witness> State<D, W> {
         }
         for &tunnel in sessions {
             self.witness.turn_to(original.packet);
-            let Some(mut copy) = self.device.allocate() else {
-                self.count_unmade();
-                continue;
-            };
-            self.shared.counters.balance.created.add(1);
             let mut is_whole = true;
-            copy.rebuild(HEADROOM, |room| {
+            let copy = self.create(|room| {
                 let written = original.write(room);
                 is_whole = written.is_some();
                 written.unwrap_or(0)
             });
+            let Some(mut copy) = copy else { continue };
             let flags = if original.is_egress { Flags::COPY_OF_SENT } else { Flags::NONE };
             copy.meta.flags.set(flags);
             copy.meta.flags.set(Flags::COPY);

@@ -4,6 +4,7 @@
 //! thread. Packets that are odd (errors, fragments, packets for this node) are settled one by one
 //! in `settle.rs`, in the order in which they arrived.
 
+mod create;
 mod deliver;
 pub mod exchange;
 mod mirror;
@@ -33,6 +34,7 @@ use crate::tables::Tables;
 use crate::witness::{Event, Unwatched, Witness};
 use exchange::{Handback, Publication, Shared};
 use mirror::Mirror;
+use replicate::COPIES_MAX;
 
 /// How a worker is set up.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +101,8 @@ struct State<D: Device, W: Witness> {
     /// Of the next IPv4 packet that this node makes.
     identification: u16,
     fragments_made: u64,
+    /// Copies for several remotes that may still be made in this round.
+    copies_left: usize,
     /// Packets sent since the last measurement, by path.
     sent_paths: [u64; Path::ALL.len()],
 }
@@ -153,6 +157,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
             identification: 0,
             // Workers share the secret, and must not share what it makes.
             fragments_made: u64::from(settings.number) << 48,
+            copies_left: COPIES_MAX,
             sent_paths: [0; Path::ALL.len()],
             device,
             witness,
@@ -172,6 +177,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
         self.ended = None;
         self.state.witness.at(now);
         self.state.mirror.at(now);
+        self.state.copies_left = COPIES_MAX;
         let counters = &self.state.shared.counters;
         let polls = counters.work.polls.get();
         counters.work.polls.add(1);

@@ -307,17 +307,8 @@ impl<D: Device, W: Witness> State<D, W> {
             // On a port that is attached to a tunnel this node is no station.
             Handback::Frame { port, .. } if tables.attached(port).is_some() => {}
             Handback::Frame { port, frame } => {
-                let Some(mut packet) = self.device.allocate() else {
-                    return self.count_unmade();
-                };
-                self.shared.counters.balance.created.add(1);
-                packet.rebuild(HEADROOM, |room| {
-                    let bytes = frame.bytes();
-                    room.get_mut(..bytes.len()).map_or(0, |place| {
-                        place.copy_from_slice(bytes);
-                        bytes.len()
-                    })
-                });
+                let made = self.create(|room| copy(frame.bytes(), room));
+                let Some(packet) = made else { return };
                 let told = || Event::Told { port, frame: packet.data().into() };
                 self.witness.begin(&packet, told);
                 self.enqueue(packet, port);
@@ -370,16 +361,10 @@ impl<D: Device, W: Witness> State<D, W> {
         self.shared.counters.count(counter, slot);
     }
 
-    fn count_drop(&mut self, loss: Loss, slot: Option<CounterSlot>) {
+    pub(super) fn count_drop(&mut self, loss: Loss, slot: Option<CounterSlot>) {
         self.witness.note(|| Event::Dropped(loss));
         self.shared.counters.count(loss.counter, slot);
         self.shared.counters.balance.dropped.add(1);
-    }
-
-    /// Counts a packet that this node would have made, had there been a buffer.
-    pub(super) fn count_unmade(&mut self) {
-        self.shared.counters.balance.created.add(1);
-        self.count_drop(Loss::of(Counter::PortNoMbuf), None);
     }
 
     /// Ends a packet that has reached its destination here, or that became others.
@@ -401,6 +386,14 @@ impl<D: Device, W: Witness> State<D, W> {
     }
 }
 
+/// Writes bytes to the start of `room`, and says how many: all, or none.
+pub(super) fn copy(bytes: &[u8], room: &mut [u8]) -> usize {
+    room.get_mut(..bytes.len()).map_or(0, |place| {
+        place.copy_from_slice(bytes);
+        bytes.len()
+    })
+}
+
 /// What the stage says that a packet has come to.
 pub(super) fn take_stage(
     packet: &mut Packet,
@@ -413,7 +406,6 @@ pub(super) fn take_stage(
         Verdict::Decap(tunnel) => decap(packet, tunnel, round),
         Verdict::Encap(tunnel) => encap(packet, tunnel, round),
         Verdict::EncapFrame(tunnel) => encap_frame(packet, tunnel, None, round),
-        Verdict::EncapFrameTo(tunnel, remote) => encap_frame(packet, tunnel, Some(remote), round),
         // What nobody has looked at is dropped rather than sent on unseen.
         _ => Verdict::drop(Counter::L2NotForUs),
     }

@@ -8,7 +8,7 @@ use crate::counters::Counter;
 use crate::device::Device;
 use crate::interface::{PortId, TunnelId};
 use crate::node::icmp_error::{self, IcmpError};
-use crate::packet::{Flags, HEADROOM, Packet};
+use crate::packet::{Flags, Packet};
 use crate::stage::Verdict;
 use crate::stage::route::destination;
 use crate::tables::{NextHop, Tables};
@@ -80,6 +80,7 @@ impl<D: Device, W: Witness> State<D, W> {
     ///
     /// This node is no host of that segment: the error comes from the packet's own destination, as Linux has it
     /// (`skb_tunnel_check_pmtu`).
+    #[inline(never)]
     pub(super) fn answer_in_frame(&mut self, packet: &Packet, mtu: u16, port: PortId, now: Nanos) {
         let frame = packet.data();
         let Some(at) = ethernet::ip_at(frame) else { return };
@@ -105,10 +106,8 @@ impl<D: Device, W: Witness> State<D, W> {
             self.witness.note(|| Event::AnswerLimited { error, to: receiver, limit: limit() });
             return self.count_event(Counter::IcmpRatelimited, None);
         }
-        let Some(mut made) = self.device.allocate() else { return self.count_unmade() };
-        self.identification = self.identification.wrapping_add(1);
-        let identification = self.identification;
-        made.rebuild(HEADROOM, |room| {
+        let identification = self.next_identification();
+        let made = self.create(|room| {
             let Some((place, room)) = room.split_at_mut_checked(link.len()) else { return 0 };
             // The same tags, between the same stations.
             place.copy_from_slice(link);
@@ -118,8 +117,8 @@ impl<D: Device, W: Witness> State<D, W> {
             let len = icmp_error::write(original, error, own, identification, room);
             len.map_or(0, |len| link.len() + len)
         });
+        let Some(mut made) = made else { return };
         made.meta.flags.set(Flags::LOCAL);
-        self.shared.counters.balance.created.add(1);
         self.witness.begin(&made, || Event::Answer { error, to: receiver, from: own });
         self.count_event(Counter::IcmpTx, None);
         self.enqueue(made, port);
@@ -154,21 +153,22 @@ impl<D: Device, W: Witness> State<D, W> {
             self.count_event(Counter::IcmpSuppressed, None);
             return false;
         };
-        let Some(mut made) = self.device.allocate() else {
-            self.count_unmade();
-            return false;
-        };
-        self.identification = self.identification.wrapping_add(1);
-        let identification = self.identification;
-        made.rebuild(HEADROOM, |room| {
+        let identification = self.next_identification();
+        let made = self.create(|room| {
             icmp_error::write(original, error, own, identification, room).unwrap_or(0)
         });
+        let Some(mut made) = made else { return false };
         made.meta.flags.set(Flags::LOCAL);
-        self.shared.counters.balance.created.add(1);
         self.witness.begin(&made, || Event::Answer { error, to: receiver, from: own });
         self.count_event(Counter::IcmpTx, None);
         self.settle_slowly(made, Verdict::Route, tables, now, 0);
         true
+    }
+
+    /// The identification of the next packet that this node makes.
+    fn next_identification(&mut self) -> u16 {
+        self.identification = self.identification.wrapping_add(1);
+        self.identification
     }
 }
 

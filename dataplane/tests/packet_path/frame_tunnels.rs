@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use adit_dataplane::counters::Counter;
-use adit_dataplane::device::MemoryDevice;
-use adit_dataplane::interface::TunnelId;
+use adit_dataplane::device::{MemoryDevice, SentFrame};
+use adit_dataplane::interface::{Interface, TunnelId};
 use adit_dataplane::packet::MemoryPool;
-use adit_dataplane::tables::Port;
+use adit_dataplane::tables::mirrors::Sessions;
 use adit_dataplane::tables::soft_state::TunnelPath;
+use adit_dataplane::tables::{NextHop, Port};
 use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::lookup::Protocols;
@@ -22,6 +23,7 @@ use proptest::prelude::*;
 
 use super::appliance::{A, Appliance, Blueprint, G_MAC, GUE, U, U_MAC, settings};
 use super::frames::{ip, mend_ipv4};
+use super::sessions::{add_session, version_two};
 
 const A_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x0a];
 
@@ -175,6 +177,75 @@ fn a_burst_of_broadcasts_is_copied_to_every_remote() {
     assert_eq!(sent.len(), 8 * 64, "{:?}", near.moved());
     let to = |last: u8| sent.iter().filter(|one| one.bytes[30..34] == [203, 0, 113, last]).count();
     assert!((1..=64).all(|last| to(last) == 8));
+}
+
+/// What is sent, and what is counted, where so many broadcasts for 64 remotes arrive in one burst.
+pub(crate) fn flood(count: usize) -> (Vec<SentFrame>, Vec<(&'static str, u64)>) {
+    let mut near = flooded();
+    for _ in 0..count {
+        near.inject(A, &broadcast());
+    }
+    let sent = near.run();
+    (sent, near.moved())
+}
+
+/// With buffers for all copies of one round, which the memory device keeps as long as nobody looks at them.
+fn flooded() -> Appliance {
+    let device = MemoryDevice::new(3, MemoryPool::new(2048, 2048));
+    Appliance::over(device, with_remotes(64).build(1), settings())
+}
+
+#[test]
+fn a_burst_of_broadcasts_beyond_what_one_round_copies_is_dropped_by_whole_frames() {
+    // 63 copies of each and the frame itself: 16 frames are 1008 copies of 1024.
+    let (sent, moved) = flood(30);
+    assert_eq!(sent.len(), 16 * 64);
+    assert_eq!(moved, [("vxlan.flood_limit", 14)]);
+    // The next round begins anew.
+    let mut near = flooded();
+    for _ in 0..3 {
+        for _ in 0..16 {
+            near.inject(A, &broadcast());
+        }
+        assert_eq!(near.run().len(), 16 * 64);
+    }
+    assert!(near.moved().is_empty());
+}
+
+#[test]
+fn a_burst_of_broadcasts_costs_nobody_else_a_buffer_for_longer_than_the_burst() {
+    // Room for the burst itself, and for few copies.
+    let device = MemoryDevice::new(3, MemoryPool::new(40, 2048));
+    let mut near = Appliance::over(device, with_remotes(64).build(1), settings());
+    for _ in 0..16 {
+        near.inject(A, &broadcast());
+    }
+    // `run` looks at the books, and that all buffers are back.
+    let sent = near.run();
+    let lost = u64::try_from(16 * 64 - sent.len()).unwrap();
+    assert!(sent.len() >= 16 && lost > 0, "{} were sent", sent.len());
+    assert_eq!(near.moved(), [("port.no_mbuf", lost)]);
+    assert_eq!(near.pass(A, &broadcast()).len(), 40, "the next frame has all buffers again");
+}
+
+#[test]
+fn a_frame_to_several_remotes_is_mirrored_once_if_it_goes_to_any_of_them() {
+    // The first remote is nowhere, the others are.
+    for (reachable, copies) in [(vec![2_u8, 3], 1), (vec![1, 2, 3], 1), (vec![], 0)] {
+        let mut plan = with_remotes(3);
+        for last in 1..=3 {
+            let way = if reachable.contains(&last) { continue } else { NextHop::Unreachable };
+            plan.route(&format!("203.0.113.{last}/32"), way);
+        }
+        let session = add_session(&mut plan, 0, version_two(100));
+        let sessions = Sessions { ingress: Box::default(), egress: Box::new([session]) };
+        plan.setup(0).is_mirrored = true;
+        plan.mirrors.push((Interface::tunnel(TunnelId(0)), sessions));
+        let sent = plan.start().pass(A, &broadcast());
+        let is_copy = |frame: &&SentFrame| frame.bytes[23] == 47;
+        assert_eq!(sent.iter().filter(is_copy).count(), copies, "{reachable:?}");
+        assert_eq!(sent.len(), reachable.len() + copies, "{reachable:?}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use adit_dataplane::packet::{Burst, MemoryPool, Packet};
 use adit_dataplane::worker::exchange::{Frame, Handback, Punt, RING_ENTRIES};
 
 use super::super::appliance::{Appliance, BUFFERS, Blueprint, G_MAC, L, U, settings};
+use super::super::frame_tunnels;
 use super::super::frames::frame_of;
 use super::{Case, LOCAL, REMOTE, host, inward};
 
@@ -117,6 +118,7 @@ pub(super) fn device_cases() -> Vec<Case> {
     assert!(starved.shared.handbacks.push(Handback::Frame { port: U, frame: note }).is_ok());
     starved.run();
     vec![
+        Case { name: "vxlan.flood_limit", with_it: &[], moved: frame_tunnels::flood(17).1 },
         Case { name: "port.no_mbuf", with_it: &[], moved: starved.moved() },
         Case { name: "port.tx_full", with_it: &[], moved: full.moved() },
         Case { name: "port.no_mbuf", with_it: &[], moved: no_buffer },
