@@ -100,7 +100,7 @@ pub(super) fn aim<'t>(
             path,
             numbers: path,
             next_hop: setup.underlay,
-            underlay_mtu: setup.underlay_mtu,
+            underlay_mtu: round.tables.underlay_mtu_now(setup, round.now),
         });
     };
     aim_at_peer(packet, (tunnel, id), peers, round)
@@ -115,9 +115,10 @@ fn aim_at_peer<'t>(
     round: &Round<'_, impl Witness>,
 ) -> Result<Aim<'t>, Verdict> {
     let hash = || round.tables.flow.hash(packet);
+    let now = Some(round.now);
     let destination = Ipv6::trusted(packet).destination();
     let remote = peers.remote_of(destination, hash);
-    let way = remote.map(|remote| round.tables.way_to_peer(tunnel, remote, hash));
+    let way = remote.map(|remote| round.tables.way_to_peer(tunnel, remote, hash, now));
     let way = way.filter(WayToPeer::is_to_host);
     round.note(|| Event::PeerInside {
         tunnel: id,
@@ -148,7 +149,8 @@ pub(super) fn aim_at_remote<'t>(
     round: &Round<'_, impl Witness>,
 ) -> Aim<'t> {
     let link = tunnel.remotes().and_then(|remotes| remotes.link);
-    let way = round.tables.way_out(remote.address, link, || inner.hash(frame, round));
+    let hash = || inner.hash(frame, round);
+    let way = round.tables.way_out(remote.address, link, hash, Some(round.now));
     Aim {
         rewrite: &tunnel.rewrite,
         peer: Some(remote.address),

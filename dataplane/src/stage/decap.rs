@@ -103,7 +103,7 @@ pub fn decap(packet: &mut Packet, id: TunnelId, round: &mut Round<'_, impl Witne
     let way = if tunnel.setup.peers.is_some() {
         round.tables.sizes_to_peer(tunnel, outer.source_ipv4, packet.data(), round.now)
     } else {
-        tunnel.setup.way(round.learnt(tunnel.plain.path))
+        round.way(tunnel)
     };
     let mtu = tunnel.setup.effective_mtu(overhead, is_ipv4, way);
     clamp(packet, tunnel, id, mtu, round);

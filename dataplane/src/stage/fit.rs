@@ -36,8 +36,10 @@ pub(super) fn fit(
     let mtu = sizes.inner;
     if let Some(rules) = setup.frames.as_ref().filter(|rules| rules.is_never_cut) {
         //= RFC 7348 §4.3: who encapsulates does not fragment.
-        let outer_fits = packet.len() + usize::from(overhead) <= usize::from(sizes.outer);
-        return if outer_fits && len <= usize::from(mtu) {
+        let around = overhead.saturating_add(setup.link_header_len());
+        // Of tunnels that don't follow their paths, too: what is larger than those would be cut.
+        let mtu = mtu.min(sizes.outer.saturating_sub(around));
+        return if len <= usize::from(mtu) {
             Fit::Fits
         } else if rules.takes_copies {
             truncated(setup, sizes, overhead)

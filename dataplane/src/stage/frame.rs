@@ -128,7 +128,7 @@ fn judge_inside(
     let overhead = u16::try_from(tunnel.overhead()).unwrap_or(u16::MAX);
     let around = overhead.saturating_add(tunnel.setup.link_header_len());
     let way = match tunnel.remotes() {
-        None => tunnel.setup.way(round.learnt(tunnel.plain.path)),
+        None => round.way(tunnel),
         Some(remotes) => {
             let hash = || round.tables.flow.hash(bytes);
             round.tables.sizes_to_remote(remotes, outer.source(), hash, round.now)

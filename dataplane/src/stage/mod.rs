@@ -33,6 +33,8 @@ use crate::reassembly::Terms;
 use crate::tables::neighbor::AdjacencyId;
 use crate::tables::soft_state::{PathMtu, TunnelPath};
 use crate::tables::{NextHop, Tables};
+use crate::tunnel::Tunnel;
+use crate::tunnel::size::Way;
 use crate::witness::{Event, Hop, Unwatched, Witness};
 use identification::Identifications;
 
@@ -242,6 +244,13 @@ impl<'a, W: Witness> Round<'a, W> {
     pub fn learnt(&self, path: TunnelPath) -> Option<PathMtu> {
         let state = &self.tables.soft_state;
         if state.limit(path) == u16::MAX { None } else { state.mtu(path, self.now) }
+    }
+
+    /// How large outer packets of a tunnel may be on the way to its one remote, from the first of its sources.
+    #[inline]
+    pub fn way(&self, tunnel: &Tunnel) -> Way {
+        let underlay_mtu = self.tables.underlay_mtu_now(&tunnel.setup, self.now);
+        Way { underlay_mtu, learnt: self.learnt(tunnel.plain.path) }
     }
 
     /// The identification of an outer IPv4 packet that may be fragmented.

@@ -189,7 +189,7 @@ impl<'a> Sent<'a> {
                     return Err(rejected);
                 }
                 let hash = || tables.flow.hash(quote.inner);
-                To::Peer(tables.way_to_peer(tunnel, remote.into(), hash))
+                To::Peer(tables.way_to_peer(tunnel, remote.into(), hash, None))
             }
             _ => To::Remote { path, underlay_mtu: underlay_mtu(tunnel, &quote, tables) },
         };
@@ -215,7 +215,7 @@ impl<'a> Sent<'a> {
 fn underlay_mtu(tunnel: &Tunnel, quote: &Quote<'_>, tables: &Tables) -> u16 {
     let Some(remotes) = tunnel.remotes() else { return tunnel.setup.underlay_mtu };
     let hash = || tables.flow.hash(quote.inner);
-    tables.way_out(quote.destination, remotes.link, hash).underlay_mtu
+    tables.way_out(quote.destination, remotes.link, hash, None).underlay_mtu
 }
 
 /// The tunnel whose outer packets look like the quoted one.

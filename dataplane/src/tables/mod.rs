@@ -5,6 +5,7 @@ pub mod labels;
 pub mod local;
 pub mod mirrors;
 pub mod neighbor;
+mod nested;
 mod next_hop;
 mod operation;
 mod pair;

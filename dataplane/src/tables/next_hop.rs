@@ -189,14 +189,53 @@ impl Group {
     /// The next hop of a flow.
     #[inline]
     pub fn choose(&self, flow_hash: u64) -> NextHop {
-        let scaled = (u128::from(flow_hash) * self.0.len() as u128) >> 64;
-        usize::try_from(scaled).ok().and_then(|at| self.0.get(at)).copied().unwrap_or_default()
+        self.0.get(share_of(flow_hash, self.0.len())).copied().unwrap_or_default()
     }
 
     /// Every next hop, as often as it has buckets.
     pub fn buckets(&self) -> &[NextHop] {
         &self.0
     }
+
+    /// The only next hop, if there is but one.
+    pub fn sole(&self) -> Option<NextHop> {
+        let (first, rest) = self.0.split_first()?;
+        rest.iter().all(|next_hop| next_hop == first).then_some(*first)
+    }
+
+    /// Those next hops alone that `suits` is true of, with the same weights; `None`: it is of none.
+    pub fn of_suitable(&self, suits: impl Fn(NextHop) -> bool) -> Option<Self> {
+        let buckets: Box<[NextHop]> = self.suitable(&suits).collect();
+        (!buckets.is_empty()).then_some(Self(buckets))
+    }
+
+    /// The next hop of a flow among those that `suits` is true of: the one that it would have in a group of those.
+    pub fn choose_suitable(
+        &self,
+        flow_hash: u64,
+        suits: impl Fn(NextHop) -> bool,
+    ) -> Option<NextHop> {
+        let at = share_of(flow_hash, self.suitable(&suits).count());
+        self.suitable(&suits).nth(at)
+    }
+
+    fn suitable(&self, suits: impl Fn(NextHop) -> bool) -> impl Iterator<Item = NextHop> {
+        // The buckets of a member stand together: it is asked about once.
+        let mut last = None;
+        self.0.iter().copied().filter(move |&next_hop| {
+            let known = last.filter(|&(member, _)| member == next_hop);
+            let (_, is_suitable) = known.unwrap_or_else(|| (next_hop, suits(next_hop)));
+            last = Some((next_hop, is_suitable));
+            is_suitable
+        })
+    }
+}
+
+/// Which of `count` buckets a flow has.
+#[inline]
+fn share_of(flow_hash: u64, count: usize) -> usize {
+    let scaled = (u128::from(flow_hash) * count as u128) >> 64;
+    usize::try_from(scaled).unwrap_or(usize::MAX)
 }
 
 /// The groups of next hops, by [`GroupId`].
@@ -251,6 +290,22 @@ impl NextHops {
         }
     }
 
+    /// The same, to a next hop that `suits` is true of; to [`NextHop::NoRoute`] where it is of none.
+    pub fn choose_suitable(
+        &self,
+        next_hop: NextHop,
+        flow_hash: impl FnOnce() -> u64,
+        suits: impl Fn(NextHop) -> bool,
+    ) -> NextHop {
+        let chosen = match next_hop {
+            NextHop::Group(id) => {
+                self.group(id).and_then(|group| group.choose_suitable(flow_hash(), suits))
+            }
+            other => suits(other).then_some(other),
+        };
+        chosen.unwrap_or_default()
+    }
+
     /// Whether packets for this next hop may go into a tunnel.
     pub fn leads_into(&self, next_hop: NextHop, tunnel: TunnelId) -> bool {
         match next_hop {
@@ -302,6 +357,21 @@ mod tests {
         ] {
             assert_eq!(next_hop.id(), Err(TooManyNextHops));
         }
+    }
+
+    #[test]
+    fn flows_are_shared_by_the_suitable_members_alone_as_in_a_group_of_these() {
+        let hop = |number| NextHop::Via(AdjacencyId(number));
+        let group = Group::new(&[(hop(1), 1), (hop(2), 2), (hop(3), 5), (hop(4), 1)]).unwrap();
+        let suits = |next_hop| next_hop == hop(2) || next_hop == hop(4);
+        let some = group.of_suitable(suits).unwrap();
+        assert_eq!(some, Group::new(&[(hop(2), 2), (hop(4), 1)]).unwrap());
+        for part in 0..3000 {
+            let hash = u64::MAX / 3000 * part;
+            assert_eq!(group.choose_suitable(hash, suits), Some(some.choose(hash)));
+        }
+        assert_eq!(group.choose_suitable(7, |_| false), None);
+        assert_eq!(group.of_suitable(|_| false), None);
     }
 
     #[test]

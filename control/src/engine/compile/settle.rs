@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 use adit_dataplane::interface::TunnelId;
-use adit_dataplane::tables::NextHop;
+use adit_dataplane::tables::{GroupId, NextHop};
 use ipnet::IpNet;
 
 use super::destinations::broadcasts;
@@ -223,6 +223,9 @@ impl Compiler {
             info.underlay = NextHop::Via(neighbor);
             info.neighbor = Some((port, remote));
         }
+        if let (NextHop::Group(group), Some(tunnel)) = (info.underlay, store.tunnel(id)) {
+            self.bind_group(group, tunnel, &mut info)?;
+        }
         if let Some(tunnel) = store.tunnel(id) {
             self.hold_paths(tunnel, &mut info);
         }
@@ -237,6 +240,28 @@ impl Compiler {
             changed.push(id);
         }
         self.forget_operations_while_building();
+        Ok(())
+    }
+
+    /// Of the next hops that share the route to a tunnel's remote, leaves those that are of its link.
+    fn bind_group(
+        &mut self,
+        group: GroupId,
+        tunnel: &config::Tunnel,
+        info: &mut TunnelInfo,
+    ) -> Result<(), CompileError> {
+        let Some(all) = self.groups.get(group).filter(|_| tunnel.link.is_some()) else {
+            return Ok(());
+        };
+        let bound = all.of_suitable(|member| self.may_leave_by(member, tunnel));
+        let Some(bound) = bound.filter(|bound| bound != all) else { return Ok(()) };
+        info.underlay = if let Some(member) = bound.sole() {
+            member
+        } else {
+            let group = self.groups.hold(bound, &mut self.operations)?;
+            info.group = Some(group);
+            NextHop::Group(group)
+        };
         Ok(())
     }
 
@@ -272,6 +297,9 @@ impl Compiler {
     fn release_ways(&mut self, before: &TunnelInfo) {
         if let Some((port, remote)) = before.neighbor {
             self.adjacencies.release(port, remote, &mut self.operations);
+        }
+        if let Some(group) = before.group {
+            self.groups.release(group, &mut self.operations);
         }
         self.paths.release(before.path);
         before.more_paths.iter().for_each(|&path| self.paths.release(path));

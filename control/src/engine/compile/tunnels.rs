@@ -8,7 +8,7 @@ use adit_dataplane::counters::{Counter, CounterSlot};
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::reassembly::SECONDS_MAX;
 use adit_dataplane::tables::soft_state::TunnelPath;
-use adit_dataplane::tables::{NextHop, Operation};
+use adit_dataplane::tables::{Group, GroupId, NextHop, Operation};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::frames::FrameRules;
 use adit_dataplane::tunnel::lookup::{Entry, Label, Pair, Protocols};
@@ -66,12 +66,24 @@ pub(in super::super) struct TunnelInfo {
     pub(in super::super) more_paths: Box<[TunnelPath]>,
     /// The remote, where it is a neighbor of its own.
     pub(super) neighbor: Option<(PortId, IpAddr)>,
+    /// Those of a route's next hops that leave by the tunnel's link, where they are some and not all.
+    pub(super) group: Option<GroupId>,
+}
+
+/// The tunnels that lie on the way to the remote of one.
+struct Chain {
+    start: TunnelId,
+    /// How many packets have entered.
+    depth: usize,
+    /// Where the ways end that have been followed.
+    known: BTreeMap<TunnelId, Result<End, Standing>>,
 }
 
 /// Tunnels that a way to a remote may go through, one inside the other.
 const CHAIN_MAX: usize = 8;
 
 /// Where the outer packets of a tunnel leave the node in the end.
+#[derive(Debug, Clone)]
 struct End {
     port: PortId,
     /// What the tunnel's own outer packet may have.
@@ -83,7 +95,8 @@ impl Compiler {
     /// is left as `Connected`; who keeps the answer makes a neighbor of it.
     pub(super) fn find(&self, store: &Store, id: TunnelId, tunnel: &config::Tunnel) -> TunnelInfo {
         let next_hop = self.towards(tunnel);
-        let end = self.follow(store, next_hop, id);
+        let mut chain = Chain { start: id, depth: 0, known: BTreeMap::new() };
+        let end = self.follow(store, (next_hop, tunnel), &mut chain);
         let mut info = TunnelInfo {
             standing: Standing::Running,
             local: tunnel.local.or_else(|| self.source(store, next_hop, tunnel)),
@@ -94,6 +107,7 @@ impl Compiler {
             path: TunnelPath::NONE,
             more_paths: Box::default(),
             neighbor: None,
+            group: None,
         };
         let is_unproved = tunnel.locals().any(|local| self.is_unproved(local));
         let path_mtu = match &end {
@@ -102,7 +116,6 @@ impl Compiler {
             Err(_) => 1500,
         };
         info.mtu = tunnel_mtu(tunnel, path_mtu);
-        let link = tunnel.link.as_ref().map(|name| self.port_id(name));
         info.standing = if !tunnel.enabled {
             Standing::Disabled
         } else if is_unproved {
@@ -115,10 +128,10 @@ impl Compiler {
         } else if tunnel.remote.is_none() {
             Standing::ReceiveOnly
         } else if let Err(standing) = end {
+            if standing == Standing::OtherLink {
+                info.underlay = NextHop::NoRoute;
+            }
             standing
-        } else if link.is_some_and(|link| link != info.underlay_port) {
-            info.underlay = NextHop::NoRoute;
-            Standing::OtherLink
         } else if info.local.is_none() {
             Standing::NoLocal
         } else {
@@ -156,30 +169,76 @@ impl Compiler {
         }
     }
 
-    /// Follows a next hop through tunnels to the port it ends at.
-    fn follow(&self, store: &Store, next_hop: NextHop, start: TunnelId) -> Result<End, Standing> {
-        let mut at = next_hop;
-        let mut overhead = 0;
-        for _ in 0..CHAIN_MAX {
-            match at {
-                NextHop::Tunnel(id) if id == start => return Err(Standing::Recursive),
-                NextHop::Tunnel(id) => {
-                    let Some(tunnel) = store.tunnel(id) else { return Err(Standing::NoRoute) };
-                    overhead += overhead_of(tunnel);
-                    at = self.towards(tunnel);
+    /// Where the outer packets of a tunnel end that take a next hop.
+    fn follow(
+        &self,
+        store: &Store,
+        (next_hop, tunnel): (NextHop, &config::Tunnel),
+        chain: &mut Chain,
+    ) -> Result<End, Standing> {
+        let members = match next_hop {
+            NextHop::Group(group) => self.groups.get(group).map_or(&[][..], Group::buckets),
+            _ => &[next_hop],
+        };
+        let mut all: Result<End, Standing> = Err(Standing::NoRoute);
+        // The buckets of a member stand together.
+        for &member in members.chunk_by(PartialEq::eq).filter_map(<[NextHop]>::first) {
+            let one = match member {
+                NextHop::Tunnel(id) if tunnel.link.is_none() => {
+                    self.follow_tunnel(store, id, chain)
                 }
-                NextHop::Group(group) => {
-                    let first = self.groups.get(group);
-                    at = first.and_then(|g| g.buckets().first()).copied().unwrap_or_default();
-                }
-                other => {
-                    let port = self.port_of(other).ok_or(Standing::NoRoute)?;
-                    let port_mtu = self.ports.get(port.index()).map_or(0, |port| port.mtu);
-                    return Ok(End { port, mtu: port_mtu.saturating_sub(overhead) });
-                }
-            }
+                _ => self.port_at_end(member, tunnel),
+            };
+            all = match (all, one) {
+                (_, Err(Standing::Recursive)) => return Err(Standing::Recursive),
+                // A packet may take any of them, so what fits them all counts.
+                (Ok(all), Ok(one)) => Ok(End { mtu: all.mtu.min(one.mtu), ..all }),
+                (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
+                (Err(_), Err(reason)) => Err(reason),
+            };
         }
-        Err(Standing::Recursive)
+        all
+    }
+
+    /// The same, through another tunnel.
+    fn follow_tunnel(
+        &self,
+        store: &Store,
+        id: TunnelId,
+        chain: &mut Chain,
+    ) -> Result<End, Standing> {
+        if id == chain.start || chain.depth >= CHAIN_MAX {
+            return Err(Standing::Recursive);
+        }
+        if let Some(known) = chain.known.get(&id) {
+            return known.clone();
+        }
+        let tunnel = store.tunnel(id).ok_or(Standing::NoRoute)?;
+        // Who comes here again before the answer is known goes round.
+        chain.known.insert(id, Err(Standing::Recursive));
+        chain.depth += 1;
+        let end = self.follow(store, (self.towards(tunnel), tunnel), chain);
+        chain.depth -= 1;
+        let end = end.map(|end| End { mtu: tunnel_mtu(tunnel, end.mtu), ..end });
+        chain.known.insert(id, end.clone());
+        end
+    }
+
+    /// The port that a next hop leaves by, if a tunnel may send by that.
+    fn port_at_end(&self, next_hop: NextHop, tunnel: &config::Tunnel) -> Result<End, Standing> {
+        let port = self.port_of(next_hop);
+        if next_hop != NextHop::NoRoute && !self.may_leave_by(next_hop, tunnel) {
+            return Err(Standing::OtherLink);
+        }
+        let port = port.ok_or(Standing::NoRoute)?;
+        let mtu = self.ports.get(port.index()).map_or(0, |port| port.mtu);
+        Ok(End { port, mtu })
+    }
+
+    /// Whether the port of a next hop is the one that a tunnel is bound to, if it is.
+    pub(super) fn may_leave_by(&self, next_hop: NextHop, tunnel: &config::Tunnel) -> bool {
+        let Some(link) = &tunnel.link else { return true };
+        self.port_of(next_hop).is_some_and(|port| self.port_id(link) == Some(port))
     }
 
     /// The port that a next hop leaves by, if it is one.

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::tables::soft_state::TunnelPath;
+use adit_dataplane::tunnel::size::Way;
 
 use super::super::Controller;
 use crate::config::{self, Family};
@@ -110,11 +111,15 @@ impl Controller {
         let overhead = u16::try_from(built.overhead()).unwrap_or(u16::MAX);
         let overhead = overhead.saturating_add(built.setup.link_header_len());
         let is_ipv4 = tunnel.carries(Family::Ipv4);
-        let learnt = self.paths_of(id).map(|path| {
-            let learnt = self.soft_state.mtu(path, now)?;
-            Some(built.setup.effective_mtu(overhead, is_ipv4, built.setup.way(Some(learnt))))
+        let underlay_mtu = self.pair.live().underlay_mtu_now(&built.setup, now);
+        let fits = self.paths_of(id).filter_map(|path| {
+            let learnt = self.soft_state.mtu(path, now);
+            if learnt.is_none() && underlay_mtu == built.setup.underlay_mtu {
+                return None;
+            }
+            Some(built.setup.effective_mtu(overhead, is_ipv4, Way { underlay_mtu, learnt }))
         });
-        learnt.flatten().fold(configured, u16::min)
+        fits.fold(configured, u16::min)
     }
 
     fn port_name(&self, id: PortId) -> Option<String> {
