@@ -332,15 +332,15 @@ const fn address([high, low]: [u64; 2]) -> u128 {
     (high.swap_bytes() as u128) << 64 | low.swap_bytes() as u128
 }
 
-/// Takes one off the TTL of an IPv4 header, and mends the checksum.
+/// Takes one off the TTL of an IPv4 header, which is not 0, and mends the checksum.
 #[inline]
 pub(super) fn decrement_ttl(header: &mut [u8; ipv4::HEADER_LEN]) {
     let word = four::<8, 20>(header);
     //= RFC 1624 §3: the checksum grows by what the word lost, with the carry brought round; a sum
     //= of all ones is written as 0.
-    let grown = (word >> 16) + 1;
-    let checksum = grown + u32::from(grown >= 0xffff);
-    let word = (word & 0xffff).wrapping_sub(1) & 0xffff | checksum << 16;
+    // Both at once: one less below, two more above, of which one is taken back unless that overflows.
+    let (word, has_carry) = word.overflowing_add((2 << 16) - 1);
+    let word = word.wrapping_sub(u32::from(!has_carry) << 16);
     header[8..12].copy_from_slice(&word.to_le_bytes());
 }
 
