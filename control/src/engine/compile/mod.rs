@@ -8,6 +8,8 @@ mod base;
 mod destinations;
 mod kept;
 mod labels;
+mod locals;
+mod lookups;
 mod mirrors;
 mod numbered;
 mod paths;
@@ -17,6 +19,7 @@ mod sequences;
 mod settle;
 mod shims;
 mod tunnels;
+mod ways;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -39,6 +42,7 @@ pub(super) use tunnels::{Standing, TunnelInfo};
 use crate::config::{Config, Ids, Name, Route, RouteAction, Store, Touched, Via};
 use base::{limits, port_addresses, port_tables};
 use destinations::broadcasts;
+use lookups::LookupKey;
 use mirrors::MirrorSessions;
 use numbered::{Adjacencies, Groups};
 use paths::Paths;
@@ -46,7 +50,6 @@ use remotes::{LearntStations, learns_for};
 use sequences::{SequenceNumbers, numbers_of};
 use settle::{Dependencies, destinations_of};
 use shims::UdpPorts;
-use tunnels::LookupKey;
 
 /// Why a configuration that is right can't be put in force.
 #[derive(Debug, thiserror::Error)]
@@ -401,24 +404,6 @@ impl Compiler {
         moved
     }
 
-    /// The entries of a tunnel among those that are looked up by outer addresses.
-    fn lookups(
-        &self,
-        id: TunnelId,
-        tunnel: &crate::config::Tunnel,
-    ) -> impl Iterator<Item = Operation> {
-        self.lookup_keys(id, tunnel).map(LookupKey::add)
-    }
-
-    fn lookup_keys<'t>(
-        &self,
-        id: TunnelId,
-        tunnel: &'t crate::config::Tunnel,
-    ) -> impl Iterator<Item = LookupKey> + use<'t> {
-        let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
-        LookupKey::all_of(id, tunnel, link)
-    }
-
     /// The port that a tunnel of frames is attached to.
     fn attachment(&self, tunnel: &crate::config::Tunnel) -> Option<PortId> {
         self.port_id(tunnel.attached_to()?)
@@ -449,35 +434,6 @@ impl Compiler {
             Via::Tunnel(_) | Via::Peer { .. } => None,
         };
         hops.iter().filter_map(|hop| gateway(&hop.via)).collect()
-    }
-
-    /// Makes the addresses of a tunnel ours; returns those that were not before, as destinations.
-    fn add_locals(&mut self, tunnel: &crate::config::Tunnel) -> Vec<IpNet> {
-        let mut new = Vec::new();
-        for address in addresses_of(tunnel) {
-            let count = self.locals.entry(address).or_default();
-            *count += 1;
-            if *count == 1 {
-                self.operations.push(Operation::AddLocal(address));
-                new.push(IpNet::from(address));
-            }
-        }
-        new
-    }
-
-    /// The opposite.
-    fn remove_locals(&mut self, tunnel: &crate::config::Tunnel) -> Vec<IpNet> {
-        let mut gone = Vec::new();
-        for address in addresses_of(tunnel) {
-            let Some(count) = self.locals.get_mut(&address) else { continue };
-            *count -= 1;
-            if *count == 0 {
-                self.locals.remove(&address);
-                self.operations.push(Operation::RemoveLocal(address));
-                gone.push(IpNet::from(address));
-            }
-        }
-        gone
     }
 
     /// Gives a tunnel a histogram of its own, or takes it back.
@@ -590,12 +546,4 @@ impl Compiler {
             self.operations.clear();
         }
     }
-}
-
-/// Every address that a tunnel makes ours.
-fn addresses_of(tunnel: &crate::config::Tunnel) -> impl Iterator<Item = IpAddr> {
-    let link_local = tunnels::link_local(tunnel).map(IpAddr::V6);
-    let own: BTreeSet<IpAddr> =
-        tunnel.addresses.iter().map(IpNet::addr).chain(link_local).collect();
-    own.into_iter()
 }

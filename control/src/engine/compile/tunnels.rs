@@ -8,10 +8,10 @@ use adit_dataplane::counters::{Counter, CounterSlot};
 use adit_dataplane::interface::{PortId, TunnelId};
 use adit_dataplane::reassembly::SECONDS_MAX;
 use adit_dataplane::tables::soft_state::TunnelPath;
-use adit_dataplane::tables::{Group, GroupId, NextHop, Operation};
+use adit_dataplane::tables::{GroupId, NextHop};
 use adit_dataplane::tunnel::ecn::EcnEncap;
 use adit_dataplane::tunnel::frames::FrameRules;
-use adit_dataplane::tunnel::lookup::{Entry, Label, Pair, Protocols};
+use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::mpls::Mpls;
 use adit_dataplane::tunnel::peers::Peers;
 use adit_dataplane::tunnel::peers::isatap::identifier;
@@ -24,6 +24,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 use super::base::{first_ipv4, first_ipv6, ipv4_net};
 use super::shims::shim;
+use super::ways::Chain;
 use super::{CompileError, Compiler};
 use crate::config::{
     self, Config, DscpDecap, Ecn, Family, Fragment, InnerSource, Mode, Name, Store,
@@ -70,32 +71,12 @@ pub(in super::super) struct TunnelInfo {
     pub(super) group: Option<GroupId>,
 }
 
-/// The tunnels that lie on the way to the remote of one.
-struct Chain {
-    start: TunnelId,
-    /// How many packets have entered.
-    depth: usize,
-    /// Where the ways end that have been followed.
-    known: BTreeMap<TunnelId, Result<End, Standing>>,
-}
-
-/// Tunnels that a way to a remote may go through, one inside the other.
-const CHAIN_MAX: usize = 8;
-
-/// Where the outer packets of a tunnel leave the node in the end.
-#[derive(Debug, Clone)]
-struct End {
-    port: PortId,
-    /// What the tunnel's own outer packet may have.
-    mtu: u16,
-}
-
 impl Compiler {
     /// Looks for the way to a tunnel's remote by the routes as they are. A remote on a connected net
     /// is left as `Connected`; who keeps the answer makes a neighbor of it.
     pub(super) fn find(&self, store: &Store, id: TunnelId, tunnel: &config::Tunnel) -> TunnelInfo {
         let next_hop = self.towards(tunnel);
-        let mut chain = Chain { start: id, depth: 0, known: BTreeMap::new() };
+        let mut chain = Chain::of(id);
         let end = self.follow(store, (next_hop, tunnel), &mut chain);
         let mut info = TunnelInfo {
             standing: Standing::Running,
@@ -151,103 +132,6 @@ impl Compiler {
         let port = link.or_else(|| self.port_nets.iter().find_map(has_local));
         let mtu = port.and_then(|port| self.ports.get(port.index())).map(|port| port.mtu);
         mtu.or_else(|| self.ports.iter().map(|port| port.mtu).max()).unwrap_or(1500)
-    }
-
-    /// The next hop towards the remote.
-    fn towards(&self, tunnel: &config::Tunnel) -> NextHop {
-        let Some(remote) = tunnel.remote else { return NextHop::NoRoute };
-        let link = tunnel.link.as_ref().and_then(|name| self.port_id(name));
-        let next_hop = match link {
-            Some(port) if is_link_local(remote) => NextHop::Connected(port),
-            _ => self.look_up(remote),
-        };
-        match next_hop {
-            NextHop::Connected(_) | NextHop::Via(_) | NextHop::Tunnel(_) | NextHop::Group(_) => {
-                next_hop
-            }
-            _ => NextHop::NoRoute,
-        }
-    }
-
-    /// Where the outer packets of a tunnel end that take a next hop.
-    fn follow(
-        &self,
-        store: &Store,
-        (next_hop, tunnel): (NextHop, &config::Tunnel),
-        chain: &mut Chain,
-    ) -> Result<End, Standing> {
-        let members = match next_hop {
-            NextHop::Group(group) => self.groups.get(group).map_or(&[][..], Group::buckets),
-            _ => &[next_hop],
-        };
-        let mut all: Result<End, Standing> = Err(Standing::NoRoute);
-        // The buckets of a member stand together.
-        for &member in members.chunk_by(PartialEq::eq).filter_map(<[NextHop]>::first) {
-            let one = match member {
-                NextHop::Tunnel(id) if tunnel.link.is_none() => {
-                    self.follow_tunnel(store, id, chain)
-                }
-                _ => self.port_at_end(member, tunnel),
-            };
-            all = match (all, one) {
-                (_, Err(Standing::Recursive)) => return Err(Standing::Recursive),
-                // A packet may take any of them, so what fits them all counts.
-                (Ok(all), Ok(one)) => Ok(End { mtu: all.mtu.min(one.mtu), ..all }),
-                (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
-                (Err(_), Err(reason)) => Err(reason),
-            };
-        }
-        all
-    }
-
-    /// The same, through another tunnel.
-    fn follow_tunnel(
-        &self,
-        store: &Store,
-        id: TunnelId,
-        chain: &mut Chain,
-    ) -> Result<End, Standing> {
-        if id == chain.start || chain.depth >= CHAIN_MAX {
-            return Err(Standing::Recursive);
-        }
-        if let Some(known) = chain.known.get(&id) {
-            return known.clone();
-        }
-        let tunnel = store.tunnel(id).ok_or(Standing::NoRoute)?;
-        // Who comes here again before the answer is known goes round.
-        chain.known.insert(id, Err(Standing::Recursive));
-        chain.depth += 1;
-        let end = self.follow(store, (self.towards(tunnel), tunnel), chain);
-        chain.depth -= 1;
-        let end = end.map(|end| End { mtu: tunnel_mtu(tunnel, end.mtu), ..end });
-        chain.known.insert(id, end.clone());
-        end
-    }
-
-    /// The port that a next hop leaves by, if a tunnel may send by that.
-    fn port_at_end(&self, next_hop: NextHop, tunnel: &config::Tunnel) -> Result<End, Standing> {
-        let port = self.port_of(next_hop);
-        if next_hop != NextHop::NoRoute && !self.may_leave_by(next_hop, tunnel) {
-            return Err(Standing::OtherLink);
-        }
-        let port = port.ok_or(Standing::NoRoute)?;
-        let mtu = self.ports.get(port.index()).map_or(0, |port| port.mtu);
-        Ok(End { port, mtu })
-    }
-
-    /// Whether the port of a next hop is the one that a tunnel is bound to, if it is.
-    pub(super) fn may_leave_by(&self, next_hop: NextHop, tunnel: &config::Tunnel) -> bool {
-        let Some(link) = &tunnel.link else { return true };
-        self.port_of(next_hop).is_some_and(|port| self.port_id(link) == Some(port))
-    }
-
-    /// The port that a next hop leaves by, if it is one.
-    pub(super) fn port_of(&self, next_hop: NextHop) -> Option<PortId> {
-        match next_hop {
-            NextHop::Connected(port) => Some(port),
-            NextHop::Via(id) => self.adjacencies.port_of(id),
-            _ => None,
-        }
     }
 
     /// Our address towards the remote, for a tunnel that names none.
@@ -384,7 +268,7 @@ fn overhead_of(tunnel: &config::Tunnel) -> u16 {
 }
 
 /// The largest inner packet, given the largest outer one.
-fn tunnel_mtu(tunnel: &config::Tunnel, path_mtu: u16) -> u16 {
+pub(super) fn tunnel_mtu(tunnel: &config::Tunnel, path_mtu: u16) -> u16 {
     let fits = path_mtu.saturating_sub(overhead_of(tunnel));
     let settings = &tunnel.settings;
     let follows_path = match tunnel.outer {
@@ -464,7 +348,7 @@ fn setup(tunnel: &config::Tunnel, info: &TunnelInfo, slot: CounterSlot) -> Tunne
 }
 
 /// How long pieces of outer packets wait for the others; `None`: they don't.
-fn reassembly_seconds(tunnel: &config::Tunnel) -> Option<u8> {
+pub(super) fn reassembly_seconds(tunnel: &config::Tunnel) -> Option<u8> {
     let settings = &tunnel.settings;
     let seconds = || u8::try_from(settings.reassembly_timeout.as_secs()).unwrap_or(SECONDS_MAX);
     settings.reassembly.then(seconds)
@@ -521,68 +405,6 @@ fn address_set<'a>(nets: impl IntoIterator<Item = &'a IpNet>) -> AddressSet {
 /// The nets that are connected on ports.
 pub(super) fn connected_nets(config: &Config) -> AddressSet {
     address_set(config.ports.iter().flat_map(|port| &port.addresses))
-}
-
-/// Under which outer addresses and label a tunnel is looked up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LookupKey {
-    Ipv4(Entry<u32>),
-    Ipv6(Entry<u128>),
-}
-
-impl LookupKey {
-    /// One for each of the sources and peers of a tunnel, which is bound to `link`.
-    pub(super) fn all_of(
-        id: TunnelId,
-        tunnel: &config::Tunnel,
-        link: Option<PortId>,
-    ) -> impl Iterator<Item = Self> {
-        tunnel.ends().map(move |ends| Self::of(id, tunnel, link, ends))
-    }
-
-    fn of(
-        id: TunnelId,
-        tunnel: &config::Tunnel,
-        link: Option<PortId>,
-        (remote, local): (Option<IpAddr>, Option<IpAddr>),
-    ) -> Self {
-        let label = shim(tunnel).input_label();
-        let (protocols, patience) = (protocols(tunnel), reassembly_seconds(tunnel));
-        // Nobody asks for the latter of those that are found by their addresses alone.
-        let patience = patience.filter(|_| label != Label::NONE);
-        match tunnel.outer {
-            Family::Ipv4 => {
-                let number = |address: Option<IpAddr>| match address {
-                    Some(IpAddr::V4(address)) => u32::from(address),
-                    _ => 0,
-                };
-                let pair = Pair { local: number(local), remote: number(remote), label };
-                Self::Ipv4(Entry { pair, protocols, link, tunnel: id, patience })
-            }
-            Family::Ipv6 => {
-                let number = |address: Option<IpAddr>| match address {
-                    Some(IpAddr::V6(address)) => u128::from(address),
-                    _ => 0,
-                };
-                let pair = Pair { local: number(local), remote: number(remote), label };
-                Self::Ipv6(Entry { pair, protocols, link, tunnel: id, patience })
-            }
-        }
-    }
-
-    pub(super) fn add(self) -> Operation {
-        match self {
-            Self::Ipv4(entry) => Operation::AddLookup4(entry),
-            Self::Ipv6(entry) => Operation::AddLookup6(entry),
-        }
-    }
-
-    pub(super) fn remove(self) -> Operation {
-        match self {
-            Self::Ipv4(entry) => Operation::RemoveLookup4(entry),
-            Self::Ipv6(entry) => Operation::RemoveLookup6(entry),
-        }
-    }
 }
 
 /// Whether an address needs no route because it is on every link.
