@@ -14,8 +14,8 @@ use crate::packets::{
 };
 use crate::treadmill::{Frame, Treadmill};
 
-/// Packets of each kind before they come again: more than pieces may wait, so that none meets its like.
-const PACKETS: u32 = 8192;
+/// Packets of each kind before they come again: more than instructions are counted of, so that no piece meets its like.
+const PACKETS: u32 = 16_384;
 const TUNNELS: u32 = 1000;
 const SEED: u64 = 7;
 

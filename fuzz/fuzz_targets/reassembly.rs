@@ -88,6 +88,9 @@ impl Lab {
         let packet = self.pool.allocate_with(&fragment.bytes()).unwrap();
         let Ok(piece) = Piece::read(packet.data(), 0) else { return self.pool.release(packet) };
         let terms = Terms { seconds: who % 5 + 1, is_own: how & 8 != 0 };
+        if how & 16 != 0 {
+            self.reassembler.begin_burst();
+        }
         match self.reassembler.take(packet, &piece, terms, SIZE_MAX, self.now) {
             Taken::Held => {}
             Taken::Whole(packet) => {

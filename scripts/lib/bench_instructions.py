@@ -1,7 +1,8 @@
 """Instructions per packet of the packet path, counted by callgrind, so the same on a busy and on an idle machine.
 
-With no option prints them beside those of benches/instructions.txt; --check fails when one grew by more than 3 %;
---record writes the file anew. scripts/bench calls this, after building.
+With no option prints them beside those of benches/instructions.txt, and what is left to a tunnel of its own beside each
+flood; --check fails when one grew by more than 3 %, or when too little is left; --record writes the file anew. scripts/bench
+calls this, after building.
 """
 
 import os
@@ -15,6 +16,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / 'target/release/examples/instructions'
 RECORD = ROOT / 'benches/instructions.txt'
 GROWTH_MAX = 0.03
+# What a tunnel keeps of its share when half of the packets are a flood, at least; and what it keeps where that is not reached.
+SHARE_MIN = 0.95
+SHARES_BELOW = {'pieces': 0.86, 'pieces of one peer': 0.86, 'pieces of pings': 0.91, 'ICMP errors': 0.86, 'TTL 1 out': 0.91}
 HEADING = f"""# Instructions per packet of the packet path, device included: scripts/bench instructions --record
 # They hold for {platform.machine()} and the pinned Rust; scripts/test fails when one grows by more than {GROWTH_MAX:.0%}.
 """
@@ -38,6 +42,17 @@ def measure():
     head, *names = subprocess.run([PROGRAM], capture_output=True, text=True, check=True).stdout.splitlines()
     packets = int(head.split()[0])
     return {name: count(number) / packets for number, name in enumerate(names)}
+
+
+def shares(now):
+    """What a tunnel keeps beside each flood: the flood's name without its family, by case."""
+    kept = {}
+    for name, figure in now.items():
+        if name.startswith('half '):
+            flood, family = name.removeprefix('half ').rsplit(maxsplit=1)
+            verb = 'encap' if flood.endswith(' in') else 'decap'
+            kept[name] = (flood, now[f'{verb} {family} in {family} 1000'] / figure)
+    return kept
 
 
 def recorded():
@@ -65,11 +80,19 @@ def main():
         sys.exit(f'scripts/bench instructions [--check | --record]\n\n{__doc__}')
     now = measure()
     grown = show(now, recorded())
+    kept = shares(now)
+    print('\nwhat a tunnel keeps of its share')
+    for name, (_, share) in kept.items():
+        print(f'{name:<24} {share:>8.0%}')
+    short = [name for name, (flood, share) in kept.items() if share < SHARES_BELOW.get(flood, SHARE_MIN)]
     if option == '--record':
         RECORD.write_text(HEADING + ''.join(f'{name:<24} {figure:>8.1f}\n' for name, figure in now.items()))
     elif option == '--check' and grown:
         sys.exit(f'more than {GROWTH_MAX:.0%} more instructions than {RECORD.relative_to(ROOT)} says: {", ".join(grown)}\n'
                  'If that is what the change costs: scripts/bench instructions --record')
+    elif option == '--check' and short:
+        sys.exit(f'too little is left to a tunnel beside: {", ".join(short)}\n'
+                 f'SHARES_BELOW in {pathlib.Path(__file__).name} says where less than {SHARE_MIN:.0%} is known to be left')
 
 
 if __name__ == '__main__':

@@ -131,6 +131,7 @@ counters! {
     ReasmTimeout: drop "reasm.timeout", "fragments whose packet was not complete in time";
     ReasmOverlap: drop "reasm.overlap", "fragments that overlap";
     ReasmLimit: drop "reasm.limit", "fragments beyond the memory for reassembly";
+    ReasmRefused: drop "reasm.refused", "fragments of peers whose packets mostly don't complete, while memory is short";
     ReasmNoTunnel: drop "reasm.no_tunnel", "fragments that no tunnel could want";
     ReasmEcnMix: drop "reasm.ecn_mix", "fragments whose ECN fields contradict each other";
     ReasmOversize: drop "reasm.oversize", "fragments of a packet larger than is accepted";

@@ -1,21 +1,23 @@
-//! Plain packets that end here, in the number that floods come in: those of nobody's tunnel, and errors that change
-//! nothing. Who ends a packet counts it, as the stages would.
+//! Plain packets that end here, in the number that floods come in: those of nobody's tunnel, and with `errors`, `expire`
+//! and `pieces` those of which nothing comes for other reasons. Who ends a packet counts it, as the stages would.
 
 use super::Outcome;
+use super::errors::{LastTold, end_icmp4, end_icmp6};
 use super::expire::{expire_ipv4, expire_ipv6};
 use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::list::{List, see_to_others};
 use super::lookups::Lookups;
+use super::pieces::{refuse_ipv4, refuse_ipv6};
 use super::sort::{Sorted, may_pass_ipv4, may_pass_ipv6};
 use crate::counters::Counter;
-use crate::fib::NextHopId;
+use crate::fib::{LastFound, NextHopId};
 use crate::packet::Packet;
 use crate::stage::Round;
 use crate::stage::policy::{is_link_local, is_martian_ipv6};
-use crate::stage::quoted::{Unheard, is_unheard};
 use crate::tables::NextHop;
 use crate::tunnel::lookup::{Found, Kinship, Protocols};
-use crate::wire::{ethernet, ipv4, ipv6, protocol};
+use crate::tunnel::peers::Peers;
+use crate::wire::{ethernet, protocol};
 
 impl Round<'_> {
     /// Drops a packet.
@@ -34,6 +36,7 @@ pub(super) fn sort_strangers_ipv4(
     (sorted, odd): (&mut Sorted, &mut List<u16>),
     round: &Round<'_>,
 ) {
+    let mut last = LastFound::default();
     for &(at, found) in strangers.items() {
         let index = usize::from(at);
         let (Some(packet), Some(outcome)) = (packets.get(index), outcomes.get_mut(index)) else {
@@ -41,7 +44,7 @@ pub(super) fn sort_strangers_ipv4(
         };
         let Some(start) = packet.data().first_chunk::<IPV4_END>() else { continue };
         let plain = PlainIpv4::of(header::behind_ethernet(start));
-        let next_hop = round.tables.fib4.lookup(plain.destination());
+        let next_hop = round.tables.fib4.lookup_after(&mut last, plain.destination());
         if next_hop.is_local() {
             *outcome = stranger_ipv4(plain, found, round);
         } else if may_pass_ipv4(plain, round.tables) {
@@ -67,7 +70,7 @@ pub(super) fn sort_strangers_ipv6(
         let Some(plain) = plain_ipv6(packets, at) else { continue };
         let Some(outcome) = outcomes.get_mut(usize::from(at)) else { continue };
         if next_hop.is_local() {
-            *outcome = stranger_ipv6(plain, found, false, round);
+            *outcome = stranger_ipv6(plain, found, round);
         } else if may_pass_ipv6(plain, round.tables) {
             sorted.push(at, next_hop, round.tables);
         } else {
@@ -97,57 +100,54 @@ fn plain_ipv6(packets: &[Packet], at: u16) -> Option<PlainIpv6> {
     Some(PlainIpv6::of(header::behind_ethernet(start)))
 }
 
-/// What becomes of a tunnel packet to an address of ours, where `found` is what its addresses led to.
+/// What becomes of a tunnel packet to an address of ours that is whole, where `found` is what its addresses led to.
 #[inline]
 fn stranger_ipv4(plain: PlainIpv4, found: Found, round: &Round<'_>) -> Outcome {
     let (local, remote) = (plain.destination(), plain.source());
-    let is_host = plain.is_from_host() && !round.tables.local.is_no_source_ipv4(remote);
     let kinship = || round.tables.labelled_by_ipv4.kinship(local, remote, None);
-    let found = if plain.is_fragment() { whose_piece(found, remote, round) } else { found };
-    stranger(found, is_host, plain.is_fragment(), kinship, round)
+    stranger(found, is_from_host_ipv4(plain, round), kinship, round)
 }
 
-/// Whose a piece from `remote` is: nobody's, if the tunnel of its addresses can't have packets from there.
-#[inline(never)]
-fn whose_piece(found: Found, remote: u32, round: &Round<'_>) -> Found {
-    let Found::Tunnel(id) = found else { return found };
-    let peers = round.tables.tunnel(id).and_then(|tunnel| tunnel.setup.peers.as_ref());
-    match peers {
-        Some(peers) if !peers.may_be_peer(remote) => Found::Nothing,
-        _ => found,
-    }
-}
-
-/// The same for IPv6, where a piece has a header that says so.
+/// The same of a piece, which is nobody's if the tunnel of its addresses can't have packets from there.
 #[inline]
-fn stranger_ipv6(plain: PlainIpv6, found: Found, is_piece: bool, round: &Round<'_>) -> Outcome {
+fn piece_ipv4(plain: PlainIpv4, found: Found, round: &Round<'_>) -> Outcome {
+    if !is_from_host_ipv4(plain, round) {
+        return Outcome::TO_US;
+    }
+    let refuse = || refuse_ipv4(plain, false, round);
+    piece(found, |peers| peers.may_be_peer(plain.source()), refuse, round)
+}
+
+#[inline]
+fn is_from_host_ipv4(plain: PlainIpv4, round: &Round<'_>) -> bool {
+    plain.is_from_host() && !round.tables.local.is_no_source_ipv4(plain.source())
+}
+
+/// The same for IPv6, where no piece is plain.
+#[inline]
+fn stranger_ipv6(plain: PlainIpv6, found: Found, round: &Round<'_>) -> Outcome {
     let (local, remote) = (plain.destination(), plain.source());
-    let is_host = !is_martian_ipv6(remote)
-        && !is_link_local(remote)
-        && !round.tables.local.contains_ipv6(remote);
     let kinship = || round.tables.labelled_by_ipv6.kinship(local, remote, None);
-    stranger(found, is_host, is_piece, kinship, round)
+    stranger(found, is_from_host(plain, round), kinship, round)
+}
+
+/// Whether an IPv6 packet is from a host, not on the link but elsewhere.
+#[inline]
+fn is_from_host(plain: PlainIpv6, round: &Round<'_>) -> bool {
+    let source = plain.source();
+    !is_martian_ipv6(source) && !is_link_local(source) && !round.tables.local.contains_ipv6(source)
 }
 
 #[inline]
 fn stranger(
     found: Found,
     is_from_host: bool,
-    is_piece: bool,
     kinship: impl Fn() -> Kinship,
     round: &Round<'_>,
 ) -> Outcome {
     let counter = match found {
         _ if !is_from_host => return Outcome::TO_US,
-        Found::Tunnel(id) if is_piece => {
-            let tunnel = round.tables.tunnel(id);
-            match tunnel.and_then(|tunnel| tunnel.setup.reassembly_seconds) {
-                Some(seconds) => return Outcome::piece(seconds),
-                None => Counter::ReasmNoTunnel,
-            }
-        }
         Found::Tunnel(_) => return Outcome::TO_US,
-        _ if is_piece => Counter::ReasmNoTunnel,
         _ if round.tables.limits.answers_unmatched => return Outcome::TO_US,
         Found::WrongProtocol => Counter::TunProtoMismatch,
         Found::Nothing => match kinship() {
@@ -158,8 +158,36 @@ fn stranger(
     round.end(counter)
 }
 
+/// What becomes of a piece from a host whose addresses led to what was `found`, a tunnel with many peers only if its source
+/// `may_be` one; `refuse` ends what its peer has no credit for.
+#[inline]
+fn piece(
+    found: Found,
+    may_be: impl Fn(&Peers) -> bool,
+    refuse: impl Fn() -> Option<Outcome>,
+    round: &Round<'_>,
+) -> Outcome {
+    let tunnel = match found {
+        Found::Tunnel(id) => round.tables.tunnel(id),
+        _ => None,
+    };
+    let setup = tunnel.map(|tunnel| &tunnel.setup);
+    let setup = setup.filter(|setup| setup.peers.as_deref().is_none_or(&may_be));
+    match setup.and_then(|setup| setup.reassembly_seconds) {
+        Some(seconds) => refuse().unwrap_or(Outcome::piece(seconds)),
+        None => round.end(Counter::ReasmNoTunnel),
+    }
+}
+
 /// Sees to IPv4 packets that are sound and may not pass.
-pub(super) fn end_ipv4(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, round: &Round<'_>) {
+#[inline(never)]
+pub(super) fn end_ipv4(
+    burst: (&[Packet], &mut [Outcome]),
+    odd: &List<u16>,
+    told: &mut LastTold,
+    round: &Round<'_>,
+) {
+    let mut last = LastFound::default();
     see_to_others(
         burst,
         odd.items(),
@@ -167,9 +195,9 @@ pub(super) fn end_ipv4(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, roun
         |packet, _| {
             let plain =
                 PlainIpv4::of(header::behind_ethernet(packet.data().first_chunk::<IPV4_END>()?));
-            let next_hop = round.tables.fib4.lookup(plain.destination());
+            let next_hop = round.tables.fib4.lookup_after(&mut last, plain.destination());
             if next_hop.is_local() {
-                return Some(to_us_ipv4(packet, round));
+                return Some(to_us_ipv4(packet, plain, told, round));
             }
             let may_pass = plain.is_between_hosts()
                 && !round.tables.local.is_no_source_ipv4(plain.source())
@@ -186,20 +214,34 @@ pub(super) fn end_ipv4(burst: (&[Packet], &mut [Outcome]), odd: &List<u16>, roun
 
 /// What becomes of a packet to an address of ours, which may be a piece of a tunnel packet.
 #[inline(never)]
-pub(super) fn to_us_ipv4(packet: &Packet, round: &Round<'_>) -> Outcome {
-    let Some(start) = packet.data().first_chunk::<IPV4_END>() else { return Outcome::NOT_TAKEN };
-    let plain = PlainIpv4::of(header::behind_ethernet(start));
-    let (local, remote) = (plain.destination(), plain.source());
+pub(super) fn to_us_ipv4(
+    packet: &Packet,
+    plain: PlainIpv4,
+    told: &mut LastTold,
+    round: &Round<'_>,
+) -> Outcome {
     if header::is_tunnels(plain.protocol()) {
-        let (protocols, port) = (Protocols::of(plain.protocol()), packet.meta.ingress.as_port());
-        let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, port);
-        return stranger_ipv4(plain, found, round);
+        return tunnels_to_us_ipv4(packet, plain, round);
     }
-    let is_host = plain.is_from_host() && !round.tables.local.is_no_source_ipv4(remote);
-    if plain.protocol() != protocol::ICMP || plain.is_fragment() || !is_host {
+    if plain.protocol() != protocol::ICMP || !is_from_host_ipv4(plain, round) {
         return Outcome::TO_US;
     }
-    end_unheard(packet, plain.total_len(), ipv4::HEADER_LEN, round)
+    if plain.is_fragment() {
+        return refuse_ipv4(plain, true, round).unwrap_or(Outcome::TO_US);
+    }
+    end_icmp4(packet, plain, told, round)
+}
+
+#[inline(never)]
+fn tunnels_to_us_ipv4(packet: &Packet, plain: PlainIpv4, round: &Round<'_>) -> Outcome {
+    let (local, remote) = (plain.destination(), plain.source());
+    let (protocols, port) = (Protocols::of(plain.protocol()), packet.meta.ingress.as_port());
+    let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, port);
+    if plain.is_fragment() {
+        piece_ipv4(plain, found, round)
+    } else {
+        stranger_ipv4(plain, found, round)
+    }
 }
 
 /// What becomes of a piece, as its fragment header right behind the IPv6 header says; `None`: it is
@@ -218,47 +260,42 @@ fn piece_to_us(
     if !is_piece || !is_sound || !next_hop.is_local() {
         return None;
     }
-    if !header::is_tunnels(header[0]) {
+    let is_tunnels = header::is_tunnels(header[0]);
+    if !is_from_host(plain, round) || !(is_tunnels || header[0] == protocol::ICMPV6) {
         return Some(Outcome::TO_US);
+    }
+    if !is_tunnels {
+        let refuse = || refuse_ipv6(packet, plain, true, round);
+        let is_to_group = local >> 120 == 0xff;
+        return Some((!is_to_group).then(refuse).flatten().unwrap_or(Outcome::TO_US));
     }
     let (protocols, port) = (Protocols::of(header[0]), packet.meta.ingress.as_port());
     let found = round.tables.tunnels_by_ipv6.find(local, remote, protocols, port);
-    Some(stranger_ipv6(plain, found, true, round))
+    Some(piece(found, |_| true, || refuse_ipv6(packet, plain, false, round), round))
 }
 
 /// As [`to_us_ipv4`] for IPv6; no piece is plain.
 #[inline(never)]
-pub(super) fn to_us_ipv6(packet: &Packet, round: &Round<'_>) -> Outcome {
-    let Some(start) = packet.data().first_chunk::<IPV6_END>() else { return Outcome::NOT_TAKEN };
-    let plain = PlainIpv6::of(header::behind_ethernet(start));
+pub(super) fn to_us_ipv6(
+    packet: &Packet,
+    plain: PlainIpv6,
+    told: &mut LastTold,
+    round: &Round<'_>,
+) -> Outcome {
     let is_host =
         !is_martian_ipv6(plain.source()) && !round.tables.local.contains_ipv6(plain.source());
     if plain.next_header() != protocol::ICMPV6 || !is_host {
         return Outcome::TO_US;
     }
-    end_unheard(packet, plain.total_len(), ipv6::HEADER_LEN, round)
-}
-
-/// Ends an ICMP error that changes nothing.
-fn end_unheard(packet: &Packet, len: u16, header_len: usize, round: &Round<'_>) -> Outcome {
-    let end = ethernet::HEADER_LEN + usize::from(len);
-    let bytes = packet.data().get(ethernet::HEADER_LEN..end).unwrap_or(&[]);
-    match is_unheard(bytes, header_len, packet.meta.ingress, round.tables) {
-        Some(Unheard::Rejected(slot)) => {
-            round.counters.count(Counter::IfIcmpRelayRejected, slot);
-        }
-        Some(Unheard::Silent) => {}
-        None => return Outcome::TO_US,
-    }
-    round.counters.balance.consumed.add(1);
-    Outcome::ENDED
+    end_icmp6(packet, plain, told, round)
 }
 
 /// The same for IPv6.
+#[inline(never)]
 pub(super) fn end_ipv6(
     (packets, outcomes): (&[Packet], &mut [Outcome]),
     odd: &List<u16>,
-    lookups: &mut Lookups,
+    (lookups, told): (&mut Lookups, &mut LastTold),
     round: &Round<'_>,
 ) {
     let next_hops = look_up(packets, odd.items().iter().copied(), lookups, round);
@@ -268,7 +305,7 @@ pub(super) fn end_ipv6(
             continue;
         };
         if *outcome == Outcome::NOT_TAKEN
-            && let Some(ended) = end_one_ipv6(packet, next_hop, round)
+            && let Some(ended) = end_one_ipv6(packet, next_hop, told, round)
         {
             *outcome = ended;
         }
@@ -276,13 +313,18 @@ pub(super) fn end_ipv6(
 }
 
 #[inline]
-fn end_one_ipv6(packet: &Packet, next_hop: NextHopId, round: &Round<'_>) -> Option<Outcome> {
+fn end_one_ipv6(
+    packet: &Packet,
+    next_hop: NextHopId,
+    told: &mut LastTold,
+    round: &Round<'_>,
+) -> Option<Outcome> {
     let plain = PlainIpv6::of(header::behind_ethernet(packet.data().first_chunk::<IPV6_END>()?));
     if plain.next_header() == protocol::FRAGMENT {
         return piece_to_us(packet, plain, next_hop, round);
     }
     if next_hop.is_local() {
-        return Some(to_us_ipv6(packet, round));
+        return Some(to_us_ipv6(packet, plain, told, round));
     }
     let may_pass = plain.is_between_hosts() && !round.tables.local.contains_ipv6(plain.source());
     if !may_pass || plain.hop_limit() > 1 {

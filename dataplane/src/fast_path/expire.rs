@@ -11,6 +11,7 @@ use crate::fib::NextHopId;
 use crate::node::icmp_error::{IcmpError, may_answer};
 use crate::packet::{Flags, Packet};
 use crate::stage::Round;
+use crate::tunnel::Tunnel;
 use crate::wire::protocol;
 
 const ERROR: IcmpError = IcmpError::TimeExceeded;
@@ -41,7 +42,7 @@ pub(super) fn expire_ipv6(packet: &[u8], plain: PlainIpv6, round: &Round<'_>) ->
 pub(super) fn expire_left_ipv4(
     packet: &Packet,
     at: usize,
-    item: &Inside,
+    (item, tunnel): (&Inside, &Tunnel),
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
     let inner = packet.data().get(at..)?;
@@ -51,7 +52,8 @@ pub(super) fn expire_left_ipv4(
     }
     let len = usize::from(plain.total_len());
     let outcome = expire_ipv4(inner.get(..len)?, plain, round)?;
-    count_left(item, len, round)?;
+    // It left its tunnel before it ended.
+    round.count_rx(tunnel.plain.slot, tunnel.measured_as(), len);
     Some(outcome)
 }
 
@@ -60,7 +62,7 @@ pub(super) fn expire_left_ipv4(
 pub(super) fn expire_left_ipv6(
     packet: &Packet,
     at: usize,
-    item: &Inside,
+    (item, tunnel): (&Inside, &Tunnel),
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
     let inner = packet.data().get(at..)?;
@@ -70,16 +72,9 @@ pub(super) fn expire_left_ipv6(
     }
     let len = usize::from(plain.total_len());
     let outcome = expire_ipv6(inner.get(..len)?, plain, round)?;
-    count_left(item, len, round)?;
-    Some(outcome)
-}
-
-/// Counts a packet that left its tunnel before it ended.
-#[inline]
-fn count_left(item: &Inside, len: usize, round: &mut Round<'_>) -> Option<()> {
-    let tunnel = round.tables.tunnel(item.tunnel)?;
+    // It left its tunnel before it ended.
     round.count_rx(tunnel.plain.slot, tunnel.measured_as(), len);
-    Some(())
+    Some(outcome)
 }
 
 /// Whether a next hop is a host, whoever that is.

@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use super::ends::{to_us_ipv4, to_us_ipv6};
+use super::errors::LastTold;
 use super::header::{
     self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_hop_limit, decrement_ttl,
 };
@@ -17,7 +18,7 @@ use crate::wire::ethernet;
 pub(super) fn forward_ipv4(
     (packets, outcomes): (&mut [Packet], &mut [Outcome]),
     forwards: &List<(u16, NextHopId)>,
-    last: &mut LastLink,
+    (last, told): (&mut LastLink, &mut LastTold),
     round: &Round<'_>,
 ) {
     for &(at, next_hop) in forwards.items() {
@@ -29,7 +30,7 @@ pub(super) fn forward_ipv4(
         let plain = PlainIpv4::of(header::behind_ethernet(start));
         let Some(link) = last.link_ipv4(next_hop, plain.destination(), round) else {
             if next_hop.is_local() {
-                *outcome = to_us_ipv4(packet, round);
+                *outcome = to_us_ipv4(packet, plain, told, round);
             }
             continue;
         };
@@ -44,7 +45,7 @@ pub(super) fn forward_ipv4(
 pub(super) fn forward_ipv6(
     (packets, outcomes): (&mut [Packet], &mut [Outcome]),
     forwards: &List<(u16, NextHopId)>,
-    last: &mut LastLink,
+    (last, told): (&mut LastLink, &mut LastTold),
     round: &Round<'_>,
 ) {
     for &(at, next_hop) in forwards.items() {
@@ -56,7 +57,7 @@ pub(super) fn forward_ipv6(
         let plain = PlainIpv6::of(header::behind_ethernet(start));
         let Some(link) = last.link_ipv6(next_hop, plain.destination(), round) else {
             if next_hop.is_local() {
-                *outcome = to_us_ipv6(packet, round);
+                *outcome = to_us_ipv6(packet, plain, told, round);
             }
             continue;
         };

@@ -162,6 +162,11 @@ impl PlainIpv4 {
         (self.first >> 8) as u8
     }
 
+    #[inline]
+    pub(super) const fn identification(self) -> u16 {
+        ((self.first >> 32) as u16).swap_bytes()
+    }
+
     /// Flags and offset, as a little-endian word of what stands there.
     #[inline]
     pub(super) const fn fragment(self) -> u16 {

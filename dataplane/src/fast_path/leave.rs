@@ -89,7 +89,7 @@ fn leave_one_ipv4<const END: usize, const SHIM: bool>(
         return None;
     }
     if plain.ttl() <= 1 {
-        return expire_left_ipv4(packet, at, item, round);
+        return expire_left_ipv4(packet, at, (item, tunnel), round);
     }
     let link = last.link_ipv4(item.next_hop, plain.destination(), round)?;
     if plain.total_len() > link.mtu {
@@ -135,7 +135,7 @@ fn leave_one_ipv6<const END: usize, const SHIM: bool>(
         return None;
     }
     if plain.hop_limit() <= 1 {
-        return expire_left_ipv6(packet, at, item, round);
+        return expire_left_ipv6(packet, at, (item, tunnel), round);
     }
     let link = last.link_ipv6(item.next_hop, destination, round)?;
     if plain.total_len() > link.mtu {

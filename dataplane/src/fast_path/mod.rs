@@ -21,6 +21,7 @@ mod cover;
 mod ends;
 mod enter;
 mod enter_frames;
+mod errors;
 mod expire;
 mod forward;
 mod frame;
@@ -30,6 +31,7 @@ mod leave_frames;
 mod link;
 mod list;
 mod lookups;
+mod pieces;
 mod shim;
 mod sort;
 
@@ -46,6 +48,7 @@ use arrive::Insides;
 use ends::{end_ipv4, end_ipv6};
 use enter::{enter_ipv4, enter_ipv6};
 use enter_frames::enter_frames;
+use errors::LastTold;
 use forward::{forward_ipv4, forward_ipv6};
 use link::LastLink;
 use list::List;
@@ -114,31 +117,41 @@ impl Whole {
     fn of(outcomes: &[Outcome]) -> Option<Self> {
         let any = outcomes.iter().fold(0, |any, outcome| any | outcome.0);
         let all = outcomes.iter().fold(u16::MAX, |all, outcome| all & outcome.0);
-        if any >> PART_SHIFT != TAKEN || (any ^ all) & PORT_BITS != 0 {
+        if any >> PART_SHIFT != TAKEN {
             return None;
         }
-        let port = PortId(u8::try_from(any & PORT_BITS).ok()?);
-        let mut paths = [0; Path::ALL.len()];
-        if any == all
-            && let Some(path) = paths.get_mut(usize::from(any >> 8))
-        {
-            *path = u16::try_from(outcomes.len()).ok()?;
-            return Some(Self { port, paths });
-        }
-        Some(Self { port, paths: Self::count(outcomes) })
+        Self::new((any, all), outcomes, outcomes.len())
     }
 
-    /// Of those that were taken, if there are any.
+    /// What is in any outcome of those that were taken, and what is in all.
     #[inline]
-    fn of_taken(outcomes: &[Outcome]) -> Option<Self> {
+    fn in_taken(outcomes: &[Outcome]) -> (u16, u16) {
         let taken =
             |outcome: &Outcome, other| if outcome.part() == TAKEN { outcome.0 } else { other };
-        let any = outcomes.iter().fold(0, |any, outcome| any | taken(outcome, 0)) & PORT_BITS;
-        let all = outcomes.iter().fold(PORT_BITS, |all, outcome| all & taken(outcome, PORT_BITS));
-        if any != all {
+        let any = outcomes.iter().fold(0, |any, outcome| any | taken(outcome, 0));
+        let all = outcomes.iter().fold(u16::MAX, |all, outcome| all & taken(outcome, u16::MAX));
+        (any, all)
+    }
+
+    /// Whether packets were taken, and leave by one port.
+    #[inline]
+    const fn is_one_port((any, all): (u16, u16)) -> bool {
+        (any ^ all) & PORT_BITS == 0
+    }
+
+    /// Of `count` taken packets among others: what is in any outcome of theirs, and what is in all.
+    #[inline]
+    fn new((any, all): (u16, u16), outcomes: &[Outcome], count: usize) -> Option<Self> {
+        if !Self::is_one_port((any, all)) {
             return None;
         }
-        Some(Self { port: PortId(u8::try_from(any).ok()?), paths: Self::count(outcomes) })
+        let mut paths = [0; Path::ALL.len()];
+        match paths.get_mut(usize::from(any >> 8)) {
+            // Nearly always all of a burst go one way.
+            Some(path) if any == all => *path = u16::try_from(count).ok()?,
+            _ => paths = Self::count(outcomes),
+        }
+        Some(Self { port: PortId(u8::try_from(any & PORT_BITS).ok()?), paths })
     }
 
     #[inline]
@@ -250,15 +263,17 @@ impl FastPath {
         }
         let Self { ipv4, ipv6, outcomes, .. } = self;
         let outcomes = outcomes.get_mut(..count)?;
-        forward_ipv4((packets, outcomes), &ipv4.forwards, &mut last, round);
-        forward_ipv6((packets, outcomes), &ipv6.forwards, &mut last, round);
+        let mut told = LastTold::default();
+        forward_ipv4((packets, outcomes), &ipv4.forwards, (&mut last, &mut told), round);
+        forward_ipv6((packets, outcomes), &ipv6.forwards, (&mut last, &mut told), round);
         enter_ipv4((packets, outcomes), &ipv4.entries, &mut last, round);
         enter_ipv6((packets, outcomes), &ipv6.entries, &mut last, round);
         if !self.odd4.is_empty() {
-            end_ipv4((packets, outcomes), &self.odd4, round);
+            end_ipv4((packets, outcomes), &self.odd4, &mut told, round);
         }
         if !self.odd6.is_empty() {
-            end_ipv6((packets, outcomes), &self.odd6, &mut self.destinations6, round);
+            let rooms = (&mut self.destinations6, &mut told);
+            end_ipv6((packets, outcomes), &self.odd6, rooms, round);
         }
         Whole::of(outcomes)
     }
@@ -290,13 +305,16 @@ impl FastPath {
     #[inline]
     pub fn sort_out(&self, burst: &mut Burst, ended: &mut Burst) -> Option<Whole> {
         let outcomes = self.outcomes.get(..burst.len())?;
-        let parts = outcomes.iter().fold(0, |any, outcome| any | outcome.part());
+        let parts = outcomes.iter().fold(0, |any, outcome| any | outcome.0) >> PART_SHIFT;
         if parts & OTHERS != 0 || !ended.is_empty() {
             return None;
         }
-        let whole = Whole::of_taken(outcomes)?;
+        let in_taken = Whole::in_taken(outcomes);
+        if !Whole::is_one_port(in_taken) {
+            return None;
+        }
         burst.part(ended, outcomes, |outcome| outcome.part() != TAKEN);
-        Some(whole)
+        Whole::new(in_taken, outcomes, burst.len())
     }
 
     /// Divides the burst that [`take`](Self::take) saw last into the packets that it took, those that
@@ -309,7 +327,7 @@ impl FastPath {
         ended: &mut Burst,
         verdicts: &mut Verdicts,
     ) -> Option<Whole> {
-        let Parts { taken, others, ahead } = parts;
+        let Parts { taken, others, ahead } = &mut *parts;
         let outcomes = self.outcomes.get(..burst.len())?;
         let mut bursts = [taken, &mut *others, ended];
         for (packet, outcome) in burst.drain().zip(outcomes) {
@@ -338,7 +356,7 @@ impl FastPath {
                 uncover(packet);
             }
         }
-        Whole::of_taken(outcomes)
+        Whole::new(Whole::in_taken(outcomes), outcomes, parts.taken.len())
     }
 
     /// The path of each packet that was taken of `count`, and the port that it leaves by.

@@ -111,20 +111,22 @@ impl Burst {
     }
 
     /// Parts the packets: those that go, as the mark of each says, are moved to `other`, which has to be empty; the rest
-    /// stays, and both are in order. Without a mark for each nothing happens. There is no branch that nobody could
-    /// foretell: every packet is written to both, and counts in one.
+    /// stays, and both are in order. Without a mark for each nothing happens. Which way a packet goes nobody could
+    /// foretell, so there is no branch for it.
     #[inline]
     pub fn part<T>(&mut self, other: &mut Self, marks: &[T], goes: impl Fn(&T) -> bool) {
         debug_assert!(other.is_empty(), "its packets would be lost");
         let Some(marks) = marks.get(..self.len) else { return };
+        let (stays, leaves) = (self.slots.as_mut_ptr(), other.slots.as_mut_ptr());
         let mut kept = 0;
         for (at, mark) in marks.iter().enumerate() {
-            let slot: *const Packet = self.slots[at % BURST_MAX].as_ptr();
-            // SAFETY: slots below `len` were written by `push`, and those up to this one overwritten with such.
-            other.slots[(at - kept) % BURST_MAX].write(unsafe { slot.read() });
-            // SAFETY: the same. Of the two one will be outside its burst's `len`, or is overwritten before.
-            self.slots[kept % BURST_MAX].write(unsafe { slot.read() });
-            kept += usize::from(!goes(mark));
+            let goes = goes(mark);
+            let to_other = leaves.wrapping_add(at - kept);
+            let place = if goes { to_other } else { stays.wrapping_add(kept) };
+            // SAFETY: `kept` and `at - kept` are at most `at`, which is less than `len`: all are slots. This one was written
+            // by `push`, and no packet has gone to a place behind it, so it is read for the first time.
+            unsafe { core::ptr::copy(stays.wrapping_add(at), place, 1) };
+            kept += usize::from(!goes);
         }
         other.len = self.len - kept;
         self.len = kept;

@@ -7,9 +7,10 @@
 //! is, and takes out afterwards what has [`left`](Reassembler::next_left).
 //!
 //! Everything is bounded: buffers held in all and of one peer (oldest packets go first), pieces of a
-//! packet, its size, the time, and the work of one call. A packet with pieces that contradict each other
+//! packet, its size, the time, the work of one call, and where room is short the packets that begin (`credit`). A packet with pieces that contradict each other
 //! is lost whole, with what is still to come of it: its place is kept until its time is over.
 
+mod credit;
 mod join;
 mod piece;
 mod slots;
@@ -17,6 +18,7 @@ mod table;
 
 pub use join::take_out;
 pub use piece::{FragmentHeader, Piece};
+pub(crate) use piece::{Key, is_sound};
 
 use core::time::Duration;
 
@@ -25,8 +27,9 @@ use crate::counters::Counter;
 use crate::interface::Interface;
 use crate::packet::{Flags, Packet};
 use crate::tunnel::ecn;
+use credit::{AccountId, Credit, Refused};
 use piece::FRAGMENT_HEADER_LEN;
-use table::{Context, Table};
+use table::{Context, OF_NO_TUNNEL, Table};
 
 /// The most pieces of one packet. A packet of 9000 bytes cut for the smallest path that tunnels believe
 /// in (552) has 17.
@@ -121,6 +124,7 @@ pub struct Left {
 /// See the module.
 pub struct Reassembler {
     table: Table,
+    credit: Credit,
     limits: Limits,
     /// Nothing is due before.
     next_due: Nanos,
@@ -129,7 +133,8 @@ pub struct Reassembler {
 impl Reassembler {
     /// Allocates everything that it will ever need. `seed` is the secret of its hashes.
     pub fn new(limits: Limits, seed: u64) -> Self {
-        Self { table: Table::new(limits.pieces, seed), limits, next_due: Nanos(u64::MAX) }
+        let table = Table::new(limits.pieces, seed);
+        Self { table, credit: Credit::new(), limits, next_due: Nanos(u64::MAX) }
     }
 
     /// What it may hold.
@@ -142,6 +147,30 @@ impl Reassembler {
         self.table.counts()
     }
 
+    /// Before a burst: peers whose packets are complete by now may begin others.
+    #[inline]
+    pub fn begin_burst(&mut self) {
+        self.credit.settle();
+    }
+
+    /// Whether [`take`](Self::take) would refuse a piece, for what its peer owes; `is_own`: of the [`Terms`]. A yes
+    /// holds for the rest of the burst, whatever else is taken.
+    #[inline]
+    pub(crate) fn refuses(&self, key: &Key, is_own: bool, now: Nanos) -> bool {
+        self.credit.is_any_short(now) && self.refuses_closely(key, is_own, now)
+    }
+
+    #[inline(never)]
+    fn refuses_closely(&self, key: &Key, is_own: bool, now: Nanos) -> bool {
+        let source_hash = self.table.hash_of_source(key.source);
+        let account = Credit::account_of(if is_own { OF_NO_TUNNEL } else { source_hash });
+        match self.credit.refused(account, now) {
+            Refused::Nothing => false,
+            Refused::Beginnings => self.table.find_hashed(key, source_hash).is_none(),
+            Refused::Everything => true,
+        }
+    }
+
     /// Takes a piece of a packet that may be at most `size_max` bytes long when it is whole. Afterwards
     /// [`next_left`](Self::next_left) is to be called until there is nothing left.
     pub fn take(
@@ -152,10 +181,20 @@ impl Reassembler {
         size_max: usize,
         now: Nanos,
     ) -> Taken {
+        let source = (!terms.is_own).then(|| piece.source());
+        let account = Credit::account_of(self.table.hash_of_peer(source));
+        let refused = self.credit.refused(account, now);
+        if refused == Refused::Everything {
+            return Taken::Lost(packet, Counter::ReasmRefused);
+        }
         let context = match self.table.find(&piece.key) {
             Some(context) if !self.close_if_due(context, now) => Some(context),
-            _ => self.open(piece, terms, now),
+            _ if refused != Refused::Nothing => {
+                return Taken::Lost(packet, Counter::ReasmRefused);
+            }
+            _ => self.open(piece, (source, account), terms, now),
         };
+        self.credit.pay(account, now);
         let Some(context) = context else { return Taken::Lost(packet, Counter::ReasmLimit) };
         if let Some(counter) = self.table.context(context).refused {
             return Taken::Lost(packet, counter);
@@ -175,7 +214,7 @@ impl Reassembler {
                 Taken::Lost(packet, counter)
             }
             Ok(None) => Taken::Duplicate(packet),
-            Ok(Some(before)) if self.make_room(context, piece) => {
+            Ok(Some(before)) if self.make_room(context, piece, now) => {
                 match self.table.hold(context, before, packet, piece) {
                     Ok(()) => self.join_if_complete(context, size_max),
                     Err(packet) => Taken::Lost(packet, Counter::ReasmLimit),
@@ -185,27 +224,36 @@ impl Reassembler {
         }
     }
 
-    /// Begins a packet. `None`: there is no room.
-    fn open(&mut self, piece: &Piece, terms: Terms, now: Nanos) -> Option<u32> {
-        let source = (!terms.is_own).then(|| piece.source());
+    /// Begins a packet of a peer. `None`: there is no room.
+    fn open(
+        &mut self,
+        piece: &Piece,
+        (source, account): (Option<u128>, AccountId),
+        terms: Terms,
+        now: Nanos,
+    ) -> Option<u32> {
         let peer = self.table.find_peer(source, piece.key.is_ipv6);
         if let Some(peer) = peer
             && self.table.charge_of_peer(peer) >= self.limits.pieces_per_peer
         {
             self.table.drop_oldest_of_peer(peer);
+            self.credit.note_short(Some(account), now);
         }
         if self.table.charge() >= self.limits.pieces {
             self.table.drop_oldest();
+            self.credit.note_short(None, now);
         }
         let seconds = terms.seconds.clamp(1, SECONDS_MAX);
         let deadline = now + Duration::from_secs(seconds.into());
         self.next_due = self.next_due.min(deadline);
-        self.table.open(piece.key, source, Context::new(piece.key, seconds, deadline, terms.is_own))
+        let mut context = Context::new(piece.key, seconds, deadline, terms.is_own);
+        context.account = account;
+        self.table.open(piece.key, source, context)
     }
 
     /// Makes room for one more piece of a packet. False: that packet was the oldest, and has gone itself.
-    fn make_room(&mut self, context: u32, piece: &Piece) -> bool {
-        let Context { pieces, peer, .. } = *self.table.context(context);
+    fn make_room(&mut self, context: u32, piece: &Piece, now: Nanos) -> bool {
+        let Context { pieces, peer, account, .. } = *self.table.context(context);
         // The place of its first piece was taken when it began, and the last one needs none.
         if pieces == 0 || self.table.is_complete_with(context, piece) {
             return true;
@@ -213,16 +261,19 @@ impl Reassembler {
         let mut is_there = true;
         if self.table.charge_of_peer(peer) >= self.limits.pieces_per_peer {
             is_there &= self.table.drop_oldest_of_peer(peer) != context;
+            self.credit.note_short(Some(account), now);
         }
         if is_there && self.table.charge() >= self.limits.pieces {
             is_there &= self.table.drop_oldest() != context;
+            self.credit.note_short(None, now);
         }
         is_there
     }
 
     /// The whole packet, when all of its pieces are there.
     fn join_if_complete(&mut self, context: u32, size_max: usize) -> Taken {
-        let Context { key, total, received, fields, .. } = *self.table.context(context);
+        let Context { key, total, received, fields, account, pieces, .. } =
+            *self.table.context(context);
         if total == 0 || received != total {
             return Taken::Held;
         }
@@ -249,6 +300,7 @@ impl Reassembler {
             join::finish_ipv4(&mut whole, tos, fields.ttl);
         }
         self.table.close(context, None, false);
+        self.credit.earn(account, pieces);
         Taken::Whole(whole)
     }
 

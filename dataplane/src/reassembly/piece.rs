@@ -10,7 +10,7 @@ use crate::wire::{protocol, read_u16, read_u32};
 
 /// What all pieces of a packet have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(crate) struct Key {
     pub(super) source: u128,
     pub(super) destination: u128,
     pub(super) identification: u32,
@@ -20,6 +20,40 @@ pub(super) struct Key {
     /// How many tunnels of this node they have left: pieces that came in plain have no business with
     /// those out of a tunnel.
     pub(super) depth: u8,
+}
+
+impl Key {
+    /// Of a piece of IPv4 that has left no tunnel, from and to these addresses.
+    #[inline]
+    pub(crate) fn ipv4(
+        (source, destination): (u32, u32),
+        identification: u16,
+        protocol: u8,
+    ) -> Self {
+        Self {
+            source: source.into(),
+            destination: destination.into(),
+            identification: identification.into(),
+            protocol,
+            is_ipv6: false,
+            depth: 0,
+        }
+    }
+
+    /// The same of IPv6.
+    #[inline]
+    pub(crate) fn ipv6((source, destination): (u128, u128), identification: u32) -> Self {
+        Self { source, destination, identification, protocol: 0, is_ipv6: true, depth: 0 }
+    }
+}
+
+/// Whether a piece of `len` bytes of payload from `start` on is one that can be put together with others, where the
+/// header in front takes `front_len` bytes of the largest length of a packet.
+#[inline]
+pub(crate) fn is_sound(start: usize, len: usize, is_last: bool, front_len: usize) -> bool {
+    len > 0
+        && (is_last || len.is_multiple_of(UNIT))
+        && u16::try_from(front_len + start + len).is_ok()
 }
 
 /// A piece of a packet.

@@ -29,6 +29,7 @@ impl Index {
     }
 
     /// The slot with this hash that holds it.
+    #[inline]
     pub(super) fn find(&self, hash: u64, holds_it: impl Fn(u32) -> bool) -> Option<u32> {
         let mut slot = self.heads[self.chain(hash)];
         while slot != NONE && !holds_it(slot) {

@@ -1,5 +1,6 @@
 //! The packets that wait for pieces, their pieces, and the peers they are from.
 
+use super::credit::AccountId;
 use super::join::{Fields, append};
 use super::piece::{Key, Piece};
 use super::slots::{Ends, Index, NONE, Order};
@@ -30,6 +31,8 @@ pub(super) struct Context {
     /// Why nothing of it is taken any more.
     pub(super) refused: Option<Counter>,
     pub(super) peer: u32,
+    /// Where it was paid for.
+    pub(super) account: AccountId,
 }
 
 impl Context {
@@ -48,6 +51,7 @@ impl Context {
             is_own,
             refused: None,
             peer: NONE,
+            account: 0,
         }
     }
 
@@ -98,6 +102,9 @@ impl Held {
         bytes.get(usize::from(self.payload_at)..).unwrap_or(&[])
     }
 }
+
+/// What stands for the hash of a source where packets are for no tunnel.
+pub(super) const OF_NO_TUNNEL: u64 = 0;
 
 /// See the module.
 pub(super) struct Table {
@@ -172,21 +179,37 @@ impl Table {
     }
 
     fn hash_of(&self, key: &Key) -> u64 {
+        self.hash_with(key, self.hash_of_source(key.source))
+    }
+
+    /// The hash of a key, of whose source that of [`hash_of_source`](Self::hash_of_source) is at hand.
+    #[inline]
+    fn hash_with(&self, key: &Key, source_hash: u64) -> u64 {
         let rest = u64::from(key.identification) << 24
             | u64::from(key.protocol) << 8
             | u64::from(key.is_ipv6) << 4
             | u64::from(key.depth);
-        let addresses = self.hash.hash_address(key.source) ^ rest;
-        self.hash.hash_address(key.destination ^ u128::from(addresses) << 32)
+        self.hash.hash_address(key.destination ^ u128::from(source_hash ^ rest) << 32)
     }
 
-    fn hash_of_peer(&self, source: Option<u128>) -> u64 {
-        source.map_or(0, |source| self.hash.hash_address(source))
+    #[inline]
+    pub(super) fn hash_of_source(&self, source: u128) -> u64 {
+        self.hash.hash_address(source)
+    }
+
+    pub(super) fn hash_of_peer(&self, source: Option<u128>) -> u64 {
+        source.map_or(OF_NO_TUNNEL, |source| self.hash_of_source(source))
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<u32> {
+        self.find_hashed(key, self.hash_of_source(key.source))
+    }
+
+    /// The same, where the hash of its source is at hand.
+    #[inline]
+    pub(super) fn find_hashed(&self, key: &Key, source_hash: u64) -> Option<u32> {
         let is_it = |context: u32| self.contexts[context as usize].key == *key;
-        self.index.find(self.hash_of(key), is_it)
+        self.index.find(self.hash_with(key, source_hash), is_it)
     }
 
     pub(super) fn find_peer(&self, source: Option<u128>, is_ipv6: bool) -> Option<u32> {

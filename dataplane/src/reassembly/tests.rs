@@ -58,6 +58,7 @@ impl Lab {
     fn take(&mut self, bytes: &[u8]) {
         let packet = self.pool.allocate_with(bytes).unwrap();
         let Ok(piece) = Piece::read(packet.data(), 0) else { return self.pool.release(packet) };
+        self.reassembler.begin_burst();
         match self.reassembler.take(packet, &piece, TERMS, 2000, self.now) {
             Taken::Held => {}
             Taken::Whole(packet) => {

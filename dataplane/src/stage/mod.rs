@@ -29,7 +29,7 @@ use crate::node::icmp_error::IcmpError;
 use crate::node::options::{RefusedOption, refused_option};
 use crate::node::rate_limit::ErrorLimiter;
 use crate::packet::BURST_MAX;
-use crate::reassembly::Terms;
+use crate::reassembly::{Reassembler, Terms};
 use crate::tables::neighbor::AdjacencyId;
 use crate::tables::soft_state::{PathMtu, TunnelPath};
 use crate::tables::{NextHop, Tables};
@@ -190,6 +190,8 @@ pub struct Round<'a, W: Witness = Unwatched> {
     pub now: Nanos,
     /// What errors may still be sent.
     pub limiter: &'a ErrorLimiter,
+    /// Which pieces of packets it would refuse.
+    pub reassembler: &'a Reassembler,
     /// Identifications of packets that may be fragmented.
     pub identifications: &'a mut Identifications,
     /// Packets of tunnels whose latency is measured.
@@ -202,8 +204,18 @@ impl<'a, W: Witness> Round<'a, W> {
     /// The same, with nobody who watches.
     #[inline]
     pub fn unwatched(self) -> Round<'a> {
-        let Self { tables, counters, now, limiter, identifications, measured, .. } = self;
-        Round { tables, counters, now, limiter, identifications, measured, witness: Unwatched }
+        let Self { tables, counters, now, limiter, reassembler, identifications, measured, .. } =
+            self;
+        Round {
+            tables,
+            counters,
+            now,
+            limiter,
+            reassembler,
+            identifications,
+            measured,
+            witness: Unwatched,
+        }
     }
 
     /// Notes what was decided about the packet at hand.

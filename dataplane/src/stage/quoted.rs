@@ -1,7 +1,7 @@
 //! What ICMP errors quote: whether it can be a packet of one of our tunnels, and of which. Nothing is changed here,
 //! and nothing counted: the fast path ends what tells nothing, [`relay`](crate::worker) learns from the rest.
 
-mod glance;
+pub(crate) mod glance;
 
 use core::net::IpAddr;
 
@@ -18,7 +18,6 @@ use crate::tunnel::lookup::{
 };
 use crate::tunnel::shim::quoted_label;
 use crate::tunnel::udp::UdpPorts;
-use crate::wire::checksum::sum_as_stored;
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
 use crate::wire::{icmp4, icmp6, protocol};
@@ -74,12 +73,6 @@ pub(crate) enum Unheard {
     Rejected(Option<CounterSlot>),
 }
 
-impl Unheard {
-    fn rejected(tunnel: Option<&Tunnel>) -> Self {
-        Self::Rejected(tunnel.map(|tunnel| tunnel.setup.slot))
-    }
-}
-
 /// Says of a whole packet to this node, from a host and with a checked header of `offset` bytes, whether it
 /// is an ICMP error that changes nothing: then all that is left to be done is to count it.
 pub(crate) fn is_unheard(
@@ -90,45 +83,25 @@ pub(crate) fn is_unheard(
 ) -> Option<Unheard> {
     let message = packet.get(offset..)?;
     let is_ipv4 = packet.first()? >> 4 == 4;
-    let seen = if is_ipv4 {
-        glance::at_icmp4(packet, message, ingress, tables)
-    } else {
-        glance::at_icmp6(packet, message, ingress, tables)
-    };
-    let unheard = match seen {
-        Some(seen) => seen,
-        None => is_unheard_closely(packet, message, ingress, tables)?,
-    };
-    is_right(packet, message).then_some(unheard)
-}
-
-/// The same for what needs more than a glance, and whatever its checksum.
-#[inline(never)]
-fn is_unheard_closely(
-    packet: &[u8],
-    message: &[u8],
-    ingress: Interface,
-    tables: &Tables,
-) -> Option<Unheard> {
-    let is_ipv4 = packet.first()? >> 4 == 4;
     let kind = *message.first()?;
     let is_error = if is_ipv4 { icmp4::is_error(kind) } else { icmp6::is_error(kind) };
     if !is_error {
         return None;
     }
     let (own, heard) = read(packet, message);
-    match heard.map(|heard| Sent::find(heard.quoted, Some(own), ingress, tables)) {
-        None | Some(Ok(None)) => Some(Unheard::Silent),
-        Some(Err(Rejected(tunnel))) => Some(Unheard::rejected(tunnel)),
-        Some(Ok(Some(_))) => None,
-    }
+    let unheard = match heard.map(|heard| Sent::find(heard.quoted, Some(own), ingress, tables)) {
+        None | Some(Ok(None)) => Unheard::Silent,
+        Some(Err(Rejected(tunnel))) => Unheard::Rejected(tunnel.map(|tunnel| tunnel.setup.slot)),
+        Some(Ok(Some(_))) => return None,
+    };
+    is_right(packet, message).then_some(unheard)
 }
 
 /// Whether the checksum of an ICMP message in a packet is right.
 #[inline]
 pub(crate) fn is_right(packet: &[u8], message: &[u8]) -> bool {
     if packet.first().is_some_and(|first| first >> 4 == 4) {
-        sum_as_stored(0, message) == u16::MAX
+        icmp4::is_right(message)
     } else {
         icmp6::is_right(packet, message)
     }
@@ -270,6 +243,20 @@ fn search<'t, A: OuterAddress>(
     let classes = Class::ALL.into_iter().filter(|class| class.outer_protocol() == quote.protocol);
     let all = classes.flat_map(|class| labelled.candidates(local, remote, class));
     all.take(RELATIVES_MAX).find_map(sends_so)
+}
+
+/// Where what is told to an address of ours about nobody is counted: under its tunnel, if it has one alone.
+#[inline(never)]
+pub(crate) fn slot_of_ipv4(own: u32, tables: &Tables) -> Option<CounterSlot> {
+    let tunnel = sole(own, &tables.tunnels_by_ipv4, &tables.labelled_by_ipv4, tables);
+    tunnel.map(|tunnel| tunnel.setup.slot)
+}
+
+/// The same for IPv6.
+#[inline(never)]
+pub(crate) fn slot_of_ipv6(own: u128, tables: &Tables) -> Option<CounterSlot> {
+    let tunnel = sole(own, &tables.tunnels_by_ipv6, &tables.labelled_by_ipv6, tables);
+    tunnel.map(|tunnel| tunnel.setup.slot)
 }
 
 /// The tunnel that an address of ours belongs to, if there is one alone.

@@ -1,5 +1,7 @@
 //! ICMP for IPv4 (RFC 792): the numbers of its messages and where the fields are.
 
+use super::checksum::sum_as_stored;
+
 /// Bytes of the header: type, code, checksum, and four more that depend on the type.
 pub const HEADER_LEN: usize = 8;
 
@@ -55,6 +57,12 @@ pub mod time_exceeded {
     pub const TRANSIT: u8 = 0;
     /// Fragments were missing for too long.
     pub const REASSEMBLY: u8 = 1;
+}
+
+/// Whether the checksum of a message is right.
+#[inline]
+pub fn is_right(message: &[u8]) -> bool {
+    sum_as_stored(0, message) == u16::MAX
 }
 
 /// Whether a message of this type reports an error (RFC 1122 §3.2.2).

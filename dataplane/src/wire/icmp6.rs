@@ -98,10 +98,23 @@ pub fn checksum(header: &[u8], message: &[u8]) -> u16 {
 #[inline]
 pub fn is_right(header: &[u8], message: &[u8]) -> bool {
     let addresses = header.get(ipv6::offset::SOURCE..ipv6::HEADER_LEN).unwrap_or(&[]);
-    let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
-    // What else a pseudo-header has; it is summed as it would be stored.
-    let rest = u128::from(len.to_be()) + u128::from(u16::from(protocol::ICMPV6).to_be());
+    let rest = rest_of_pseudo_header(message.len());
     sum_as_stored(sum_as_stored(rest, addresses).into(), message) == u16::MAX
+}
+
+/// The same of the message that is all there is behind the IPv6 header of `packet`.
+#[inline]
+pub fn is_right_in(packet: &[u8]) -> bool {
+    let summed = packet.get(ipv6::offset::SOURCE..).unwrap_or(&[]);
+    let rest = rest_of_pseudo_header(packet.len().saturating_sub(ipv6::HEADER_LEN));
+    sum_as_stored(rest, summed) == u16::MAX
+}
+
+/// What a pseudo-header has besides addresses, summed as it would be stored.
+#[inline]
+fn rest_of_pseudo_header(message_len: usize) -> u128 {
+    let len = u32::try_from(message_len).unwrap_or(u32::MAX);
+    u128::from(len.to_be()) + u128::from(u16::from(protocol::ICMPV6).to_be())
 }
 
 #[cfg(test)]
@@ -118,10 +131,11 @@ mod tests {
             let header = [&[0x60, 0, 0, 0, 0, 0, protocol::ICMPV6, 64], &addresses[..]].concat();
             let sum = checksum(&header, &message);
             crate::wire::write_u16(&mut message, offset::CHECKSUM, sum);
-            prop_assert!(is_right(&header, &message));
+            let packet = |message: &[u8]| [&header, message].concat();
+            prop_assert!(is_right(&header, &message) && is_right_in(&packet(&message)));
             let at = at % message.len();
             message[at] ^= change;
-            prop_assert!(!is_right(&header, &message));
+            prop_assert!(!is_right(&header, &message) && !is_right_in(&packet(&message)));
         }
 
         #[test]

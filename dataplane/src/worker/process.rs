@@ -24,6 +24,7 @@ impl<D: Device, W: Witness> Worker<D, W> {
             state.discard(burst);
             return cycles();
         };
+        state.reassembler.begin_burst();
         let whole = if state.settings.fast_path && !W::WATCHES {
             let mut round = state.round(tables, now).unwatched();
             match tables.attached(port) {

@@ -125,6 +125,7 @@ impl<D: Device, W: Witness> State<D, W> {
             counters: &self.shared.counters,
             now,
             limiter: &self.limiter,
+            reassembler: &self.reassembler,
             identifications: &mut self.identifications,
             measured: &mut self.measured,
             witness: self.witness.clone(),

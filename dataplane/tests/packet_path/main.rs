@@ -13,6 +13,7 @@ mod delivery;
 mod drop_counters;
 mod fast_frames;
 mod fast_path;
+mod fast_pieces;
 mod floods;
 mod fragments;
 mod frame_tunnels;

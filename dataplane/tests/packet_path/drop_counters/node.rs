@@ -111,7 +111,9 @@ pub(super) fn reassembly_cases() -> Vec<Case> {
             appliance.run();
         }
         let moved = appliance.moved().into_iter().map(|(name, _)| (name, 1)).collect();
-        Case { name, with_it: &[], moved }
+        // Nothing is refused before something was pushed out.
+        let with_it: &[_] = if name == "reasm.refused" { &["reasm.limit"] } else { &[] };
+        Case { name, with_it, moved }
     };
     let other = |identification: u16| changed(first.clone(), 4, &identification.to_be_bytes());
     vec![
@@ -119,6 +121,7 @@ pub(super) fn reassembly_cases() -> Vec<Case> {
         pieces(&[&first], "reasm.timeout"),
         pieces(&[&first, &in_pieces(&whole, &[504], 0)[1]], "reasm.overlap"),
         pieces(&[&first, &other(1), &other(2)], "reasm.limit"),
+        pieces(&[&first, &other(1), &other(2), &other(3), &other(4)], "reasm.refused"),
         pieces(&[&first, &changed(last.clone(), 1, &[1])], "reasm.ecn_mix"),
         pieces(&[&in_pieces(&large, &[1000], 0)[1]], "reasm.oversize"),
         pieces(&[&in_pieces(&whole, &[16], 0)[0]], "reasm.tiny"),
