@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use adit_dataplane::interface::{Interface, PortId, TunnelId};
 use adit_dataplane::node::icmp_error::IcmpError;
+use adit_dataplane::tunnel::erspan::Version;
 use adit_dataplane::wire::protocol;
 use adit_dataplane::witness::{Header, Hop};
 
-use crate::config::InnerSource;
+use crate::config::{InnerSource, Tunnel};
 use crate::engine::Controller;
 
 /// Asks a controller.
@@ -70,12 +71,28 @@ impl Names<'_> {
         known.is_some_and(|tunnel| matches!(tunnel.settings.inner_source, InnerSource::Prefixes(_)))
     }
 
+    /// The kind of a mirror session, and what its frames say of it.
+    pub(super) fn session_kind(self, tunnel: TunnelId) -> String {
+        match self.0.store().tunnel(tunnel).and_then(Tunnel::erspan) {
+            None => String::new(),
+            Some(Version::One) => ", ERSPAN type I".to_owned(),
+            Some(Version::Two { session, index }) => {
+                format!(", ERSPAN type II with session {session} and index {index}")
+            }
+            Some(Version::Three { session, hardware_id, .. }) => {
+                format!(", ERSPAN type III with session {session} and hardware {hardware_id}")
+            }
+        }
+    }
+
     /// Where a route leads.
     pub(super) fn hop(self, hop: Hop) -> String {
         match hop {
             Hop::NoRoute => "nowhere: there is no route".to_owned(),
             Hop::Local => "to this node".to_owned(),
-            Hop::Unproved => "to an address of this node that is not in use: duplicate address detection has not passed".to_owned(),
+            Hop::Unproved => {
+                "to an address of ours that duplicate address detection has not passed".to_owned()
+            }
             Hop::Broadcast => "to all hosts of a connected net".to_owned(),
             Hop::OnLink(port) => format!("to a host on the link of {}", self.port(port)),
             Hop::Via { port, address } => format!("via {address} on {}", self.port(port)),

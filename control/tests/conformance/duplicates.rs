@@ -172,6 +172,17 @@ fn an_address_that_somebody_else_has_stays_unused_and_the_others_come_into_use()
 }
 
 #[test]
+fn the_link_local_address_answers_whoever_asks_from_the_link() {
+    let neighbor: Ipv6Addr = "fe80::9".parse().unwrap();
+    let bench = Bench::bare().set("ports.u.neighbors", r#"{ "fe80::9": "02:00:00:00:00:fe" }"#);
+    let mut replay = Replay::new(bench.without_routes());
+    let request = echo_request6(neighbor, LINK_LOCAL, 60);
+    replay.input("u", 0, ethernet(U_MAC, G_MAC, request));
+    let answer = ethernet(G_MAC, U_MAC, echo_reply6(LINK_LOCAL, neighbor, 60));
+    assert_eq!(replay.run().frames("u"), [answer]);
+}
+
+#[test]
 fn our_own_question_that_comes_back_is_no_objection() {
     let outcome = started(Bench::bare(), [(100 * MILLISECOND, doubt(U_MAC, U6))]);
     assert_eq!(outcome.counter("dataplane.nd.duplicate"), 0);

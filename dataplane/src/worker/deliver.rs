@@ -117,15 +117,19 @@ impl<D: Device, W: Witness> State<D, W> {
             Echo::Reply { len } => {
                 packet.truncate(len);
                 self.witness.note(|| Event::EchoReply { length: len });
-                let asked_through = packet.meta.ingress.as_tunnel();
+                let asked_by = packet.meta.ingress;
                 packet.meta = Metadata::NEW;
                 packet.meta.flags.set(Flags::LOCAL);
                 // The request has reached its end, and its buffer carries the reply.
                 self.shared.counters.balance.consumed.add(1);
                 self.shared.counters.balance.created.add(1);
                 //= RFC 4291 §2.5.6: a link-local address means nothing but on the link that it came by.
-                let goes_back = asked_through.filter(|_| is_to_neighbor(packet));
-                Some(goes_back.map_or(Verdict::Route, Verdict::Encap))
+                let goes_back = is_to_neighbor(packet);
+                Some(match (asked_by.as_tunnel(), asked_by.as_port()) {
+                    (Some(tunnel), _) if goes_back => Verdict::Encap(tunnel),
+                    (None, Some(port)) if goes_back => Verdict::TransmitOnLink(port),
+                    _ => Verdict::Route,
+                })
             }
             Echo::NotRequest => None,
             Echo::BadChecksum => Some(Verdict::drop(Counter::IcmpBadChecksum)),

@@ -21,7 +21,8 @@ pub(super) fn copy(of: Interface, is_egress: bool, tunnel: TunnelId, names: Name
         (false, false) => "lets out",
         (false, true) => "takes in",
     };
-    let words = format!("of what {of} {what}: it goes to the session {session}");
+    let kind = names.session_kind(tunnel);
+    let words = format!("of what {of} {what}: it goes to the session {session}{kind}");
     let values = json!({
         "of": of, "direction": if is_egress { "egress" } else { "ingress" }, "session": session,
     });
