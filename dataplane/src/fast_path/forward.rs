@@ -30,7 +30,7 @@ pub(super) fn forward_ipv4(
         let plain = PlainIpv4::of(header::behind_ethernet(start));
         let Some(link) = last.link_ipv4(next_hop, plain.destination(), round) else {
             if next_hop.is_local() {
-                *outcome = to_us_ipv4(packet, plain, told, round);
+                *outcome = arrived_ipv4(packet, told, round);
             }
             continue;
         };
@@ -57,13 +57,37 @@ pub(super) fn forward_ipv6(
         let plain = PlainIpv6::of(header::behind_ethernet(start));
         let Some(link) = last.link_ipv6(next_hop, plain.destination(), round) else {
             if next_hop.is_local() {
-                *outcome = to_us_ipv6(packet, plain, told, round);
+                *outcome = arrived_ipv6(packet, told, round);
             }
             continue;
         };
         let Some(start) = leave::<IPV6_END>(packet, plain.total_len(), link) else { continue };
         decrement_hop_limit(header::behind_ethernet_mut(start));
         *outcome = Outcome::taken(Path::Forward, link.port);
+    }
+}
+
+/// Sees to a packet to this node. It is read again, so that of all others nothing has to be kept for it.
+#[cold]
+#[inline(never)]
+fn arrived_ipv4(packet: &Packet, told: &mut LastTold, round: &Round<'_>) -> Outcome {
+    match packet.data().first_chunk::<IPV4_END>() {
+        Some(start) => {
+            to_us_ipv4(packet, PlainIpv4::of(header::behind_ethernet(start)), told, round)
+        }
+        None => Outcome::NOT_TAKEN,
+    }
+}
+
+/// The same for IPv6.
+#[cold]
+#[inline(never)]
+fn arrived_ipv6(packet: &Packet, told: &mut LastTold, round: &Round<'_>) -> Outcome {
+    match packet.data().first_chunk::<IPV6_END>() {
+        Some(start) => {
+            to_us_ipv6(packet, PlainIpv6::of(header::behind_ethernet(start)), told, round)
+        }
+        None => Outcome::NOT_TAKEN,
     }
 }
 
