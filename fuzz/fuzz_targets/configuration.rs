@@ -67,7 +67,7 @@ fuzz_target!(|data: &[u8]| {
     let (first, second) = text.split_once('\0').unwrap_or((text, ""));
     let (Some(first), second) = (load(first), load(second)) else { return };
     let ports = first.ports.iter().map(|port| PortFacts { mac: port.mac, mtu: port.mtu }).collect();
-    let settings = ControllerSettings { seed: 1, workers: 1 };
+    let settings = ControllerSettings { seed: 1, workers: 1, is_settled: true };
     let mut controller = match Controller::new(first.clone(), ports, &settings) {
         Ok(controller) => controller,
         Err(error) => return assert!(!error.to_string().is_empty()),
