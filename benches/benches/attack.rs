@@ -47,6 +47,10 @@ impl Runner {
         let clocks = (cycles() - start) as f64;
         clocks / packets
     }
+
+    fn sent(&mut self) -> u64 {
+        self.worker.device_mut().sent()
+    }
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -57,8 +61,12 @@ fn median(values: &mut [f64]) -> f64 {
 fn run(attack: Attack) {
     let mut peaceful = Runner::new(attack.peaceful_worker());
     let mut attacked = Runner::new(attack.worker());
+    let before = attacked.sent();
     let samples: Vec<[f64; 2]> =
         (0..SAMPLES).map(|_| [peaceful.sample(), attacked.sample()]).collect();
+    let sent = attacked.sent() - before;
+    let half = SAMPLES as u64 * u64::from(ROUNDS_PER_SAMPLE) * u64::from(BURST) / 2;
+    assert!(sent.abs_diff(half) < half / 20, "{}: {sent} of {half} were sent", attack.name());
     let mut shares: Vec<f64> = samples.iter().map(|[peace, war]| peace / war).collect();
     let [peace, war] =
         [0, 1].map(|at| median(&mut samples.iter().map(|s| s[at]).collect::<Vec<_>>()));
@@ -84,5 +92,10 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with('-')).collect();
     let is_wanted =
         |attack: &Attack| words.iter().all(|word| attack.name().contains(word.as_str()));
-    Attack::all().into_iter().filter(is_wanted).for_each(run);
+    let wanted: Vec<Attack> = Attack::all().into_iter().filter(is_wanted).collect();
+    if wanted.is_empty() {
+        eprintln!("no flood has all these words in its name");
+        std::process::exit(2);
+    }
+    wanted.into_iter().for_each(run);
 }

@@ -248,7 +248,8 @@ fn compare(appliance: &Appliance, wanted: usize, other: impl Fn() -> Rate) -> Ve
     pairs
 }
 
-fn run_case(extra_clocks: u64) {
+/// Measures one case and prints its rows; whether there was anything to measure.
+fn run_case(extra_clocks: u64) -> bool {
     let appliance = Appliance::start();
     appliance.queue.extra_clocks.store(extra_clocks, Ordering::Relaxed);
     let on = compare(&appliance, SAMPLES, || appliance.rate_with(1));
@@ -275,15 +276,20 @@ fn run_case(extra_clocks: u64) {
         );
     }
     appliance.end();
+    let has_pairs = !(on.is_empty() && auto.is_empty());
+    if !has_pairs {
+        println!("{extra_clocks:>12} FAILED: never had the workers both cores to themselves");
+    }
+    has_pairs
 }
 
 fn main() {
     let wanted: Vec<u64> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     println!("Millions of packets per second, one tunnel on one queue, IPv4 out of IPv4");
     println!("extra clocks  cores    alone       on     auto  on/alone auto/alone  samples");
-    for extra_clocks in EXTRA_CLOCKS {
-        if wanted.is_empty() || wanted.contains(&extra_clocks) {
-            run_case(extra_clocks);
-        }
+    let is_wanted = |extra: &u64| wanted.is_empty() || wanted.contains(extra);
+    let results: Vec<bool> = EXTRA_CLOCKS.into_iter().filter(is_wanted).map(run_case).collect();
+    if results.contains(&false) {
+        std::process::exit(1);
     }
 }

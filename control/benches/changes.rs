@@ -22,7 +22,7 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 
 use http::Connection;
-use judge::Record;
+use judge::{Findings, Record};
 use rig::{Rig, Size};
 use script::Circle;
 
@@ -67,11 +67,15 @@ fn main() {
         "{} workers, {} flows through a tunnel each, {} other tunnels",
         options.workers, options.flows, options.tunnels
     );
-    single_changes(&options, size);
-    reloads(&options, size);
+    let are_right = [single_changes(&options, size), reloads(&options, size)];
+    if are_right != [true, true] {
+        eprintln!("FAILED: frames were not as they should be");
+        std::process::exit(1);
+    }
 }
 
-fn single_changes(options: &Options, size: Size) {
+/// Whether nothing was wrong with any frame, as of [`reloads`].
+fn single_changes(options: &Options, size: Size) -> bool {
     let rig = Rig::start(size);
     let start = Instant::now();
     let mut all = histogram();
@@ -92,7 +96,7 @@ fn single_changes(options: &Options, size: Size) {
         options.rate, options.clients
     );
     println!("  {} changes in {seconds:.1} s", all.len());
-    report(&all, &rig.finish(), seconds);
+    report(&all, &rig.finish(), seconds)
 }
 
 /// One client's changes, each at its time or as soon as the one before is confirmed.
@@ -114,7 +118,7 @@ fn change(options: &Options, rig: &Rig, client: u16, start: Instant) -> Histogra
     took
 }
 
-fn reloads(options: &Options, size: Size) {
+fn reloads(options: &Options, size: Size) -> bool {
     let rig = Rig::start(size);
     let files = [rig.write_file(1), rig.write_file(2)];
     let mut api = Connection::open(&rig.socket());
@@ -129,15 +133,16 @@ fn reloads(options: &Options, size: Size) {
     let seconds = start.elapsed().as_secs_f64();
     println!("\nreloads that change all {} other tunnels:", options.tunnels);
     println!("  {} reloads in {seconds:.1} s", took.len());
-    report(&took, &rig.finish(), seconds);
+    report(&took, &rig.finish(), seconds)
 }
 
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1000, 300_000_000_000, 3).expect("bounds in order")
 }
 
+/// Prints what there was to see, and says whether nothing was wrong with any frame.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn report(took: &Histogram<u64>, record: &Record, seconds: f64) {
+fn report(took: &Histogram<u64>, record: &Record, seconds: f64) -> bool {
     let millis = |nanos: u64| nanos as f64 / 1e6;
     println!(
         "  from request to live on every worker: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms",
@@ -163,4 +168,5 @@ fn report(took: &Histogram<u64>, record: &Record, seconds: f64) {
         record.turns,
         millis(u64::try_from(record.longest_gap.as_nanos()).unwrap_or(u64::MAX))
     );
+    *findings == Findings::default()
 }

@@ -30,19 +30,19 @@ PARTS = [
     ('rim', r'dataplane/src/(dpdk|packet)/|dpdk-sys-build/'),
     ('poll', r'dataplane/src/(worker|device|fast_path/mod)|control/src/engine/live|ld-linux|libdpdk|librte_'),
     ('time', r'dataplane/src/(clock|latency)\.rs'),
-    ('lookup', r'dataplane/src/(fib|tables)/|tunnel/lookup\.rs|fast_path/link\.rs'),
+    ('lookup', r'dataplane/src/(fib|tables)/|tunnel/lookup/|fast_path/link\.rs'),
     ('count', r'dataplane/src/counters/'),
     ('sort', r'fast_path/sort\.rs'),
-    ('arrive', r'fast_path/arrive\.rs'),
-    ('leave', r'fast_path/leave\.rs'),
+    ('arrive', r'fast_path/(arrive|shim)\.rs'),
+    ('leave', r'fast_path/leave(_frames)?\.rs'),
     ('forward', r'fast_path/forward\.rs'),
-    ('enter', r'fast_path/enter\.rs'),
+    ('enter', r'fast_path/(enter(_frames)?|cover)\.rs'),
     ('kernel', r'kernel'),
     ('other', r''),
 ]
 """Names of parts, and what is in each: the first that matches an object's name or the file of a line."""
 
-STAGE = re.compile(r'fast_path/(sort|arrive|leave|forward|enter)\.rs')
+STAGE = re.compile(r'fast_path/(sort|arrive|shim|leave|leave_frames|forward|enter|enter_frames|cover)\.rs')
 
 
 def part_of(place):
@@ -113,7 +113,7 @@ def sample(adit, folder):
 def measure(case, folder, cores):
     """Clocks per packet of adit, and how they fall to the parts."""
     capture = folder / 'in.pcap'
-    traffic.write_capture(case, capture)
+    mean_len = traffic.write_capture(case, capture)
     with contextlib.ExitStack() as running:
         adit = bench.Adit(folder, case, capture, case.frame_count() + bench.MBUFS_SPARE, cores)
         running.callback(adit.end)
@@ -121,6 +121,7 @@ def measure(case, folder, cores):
         start_ns, start_packets = adit.reading()
         parts = sample(adit, folder)
         end_ns, end_packets = adit.reading()
+        adit.check(case, mean_len)
     clocks = (end_ns - start_ns) / (end_packets - start_packets) * clocks_per_ns()
     return clocks, {name: count * clocks / parts.total() for name, count in parts.items()}
 
@@ -129,6 +130,20 @@ def clocks_per_ns():
     """Of the clock that the kernel found."""
     found = re.search(r'MHz\s*: ([0-9.]+)', pathlib.Path('/proc/cpuinfo').read_text())
     return float(found[1]) / 1000
+
+
+def show(case, cores):
+    """Measures one case and prints its row; whether it succeeded."""
+    name = ' '.join(case.words())
+    try:
+        with tempfile.TemporaryDirectory(prefix='adit-clocks-') as folder:
+            clocks, parts = measure(case, pathlib.Path(folder), cores)
+    except bench.Failure as failure:
+        print(f'{name}: FAILED: {failure}', flush=True)
+        return False
+    row = ' '.join(f'{parts.get(part, 0):>8.1f}' for part, _ in PARTS)
+    print(f'{name:<30} {clocks:>6.1f} {row}', flush=True)
+    return True
 
 
 def parse():
@@ -152,11 +167,8 @@ def main():
     print(f'CPU clocks per packet of the worker thread, by {SAMPLES_A_SECOND} samples a second for {SECONDS} s.\n')
     print(f'{"":<30} {"all":>6} ' + ' '.join(f'{name:>8}' for name in names))
     with bench.hugepages():
-        for case in cases:
-            with tempfile.TemporaryDirectory(prefix='adit-clocks-') as folder:
-                clocks, parts = measure(case, pathlib.Path(folder), (0, max(os.sched_getaffinity(0))))
-            row = ' '.join(f'{parts.get(name, 0):>8.1f}' for name in names)
-            print(f'{" ".join(case.words()):<30} {clocks:>6.1f} {row}', flush=True)
+        results = [show(case, (0, max(os.sched_getaffinity(0)))) for case in cases]
+    sys.exit(0 if all(results) else 1)
 
 
 if __name__ == '__main__':

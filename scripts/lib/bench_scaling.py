@@ -55,6 +55,22 @@ def measure(case, folder, cores):
     return pairs
 
 
+def show(case, cores):
+    """Measures one case and prints its row; whether it succeeded."""
+    name = ' '.join(case.words())
+    try:
+        with tempfile.TemporaryDirectory(prefix='adit-bench-') as folder:
+            pairs = measure(case, pathlib.Path(folder), cores)
+    except bench.Failure as failure:
+        print(f'{name}: FAILED: {failure}', flush=True)
+        return False
+    one, two = ([pair[at][0] / 1e6 for pair in pairs] for at in (0, 1))
+    by_clock, by_cpu = ([pair[1][at] / pair[0][at] for pair in pairs] for at in (0, 1))
+    columns = [bench.spread(one, 2), bench.spread(two, 2), bench.spread(by_clock, 2), bench.spread(by_cpu, 2)]
+    print(f'{name:<22}', *(f'{column:>20}' for column in columns), flush=True)
+    return True
+
+
 def main():
     cores = 0, max(os.sched_getaffinity(0))
     if sys.argv[1:] or os.geteuid() != 0 or cores[1] == 0:
@@ -63,13 +79,8 @@ def main():
     print('By CPU time: the same for each second that both workers ran, so without what else the cores did.\n')
     print(f'{"":<22} {"1 worker":>20} {"2 workers":>20} {"ratio":>20} {"ratio by CPU time":>20}')
     with bench.hugepages():
-        for case in CASES:
-            with tempfile.TemporaryDirectory(prefix='adit-bench-') as folder:
-                pairs = measure(case, pathlib.Path(folder), cores)
-            one, two = ([pair[at][0] / 1e6 for pair in pairs] for at in (0, 1))
-            by_clock, by_cpu = ([pair[1][at] / pair[0][at] for pair in pairs] for at in (0, 1))
-            columns = [bench.spread(one, 2), bench.spread(two, 2), bench.spread(by_clock, 2), bench.spread(by_cpu, 2)]
-            print(f'{" ".join(case.words()):<22}', *(f'{column:>20}' for column in columns), flush=True)
+        results = [show(case, cores) for case in CASES]
+    sys.exit(0 if all(results) else 1)
 
 
 if __name__ == '__main__':

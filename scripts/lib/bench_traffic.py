@@ -274,11 +274,12 @@ def write_tunnels(case, path):
 
 
 def port(name, device, mac, addresses, neighbors):
-    """One port of a configuration. Neighbors are all static: nobody answers behind net_null."""
+    """One port of a configuration. Neighbors are all static and addresses used at once: nobody answers behind net_null,
+    and a capture without end does not wait until an address is known to be nobody else's."""
     entries = ', '.join(f'"{address}": "{mac.hex(":")}"' for address, mac in neighbors)
     texts = ', '.join(f'"{address}"' for address in addresses)
     return (f'  {name}:\n    device: "{device}"\n    macaddress: "{mac.hex(":")}"\n'
-            f'    addresses: [{texts}]\n    neighbors: {{ {entries} }}\n')
+            f'    addresses: [{texts}]\n    dad: no\n    neighbors: {{ {entries} }}\n')
 
 
 def configuration(case, devices, cores, mbufs, socket, includes):
