@@ -7,7 +7,7 @@ use super::expire::{expire_ipv4, expire_ipv6};
 use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::list::{List, see_to_others};
 use super::lookups::Lookups;
-use super::pieces::{refuse_ipv4, refuse_ipv6};
+use super::pieces::end_own_ipv4;
 use super::sort::{Sorted, may_pass_ipv4, may_pass_ipv6};
 use crate::counters::Counter;
 use crate::fib::{LastFound, NextHopId};
@@ -15,8 +15,7 @@ use crate::packet::Packet;
 use crate::stage::Round;
 use crate::stage::policy::{is_link_local, is_martian_ipv6};
 use crate::tables::NextHop;
-use crate::tunnel::lookup::{Found, Kinship, Protocols};
-use crate::tunnel::peers::Peers;
+use crate::tunnel::lookup::{Found, Kinship};
 use crate::wire::{ethernet, protocol};
 
 impl Round<'_> {
@@ -108,18 +107,9 @@ fn stranger_ipv4(plain: PlainIpv4, found: Found, round: &Round<'_>) -> Outcome {
     stranger(found, is_from_host_ipv4(plain, round), kinship, round)
 }
 
-/// The same of a piece, which is nobody's if the tunnel of its addresses can't have packets from there.
+/// Whether an IPv4 packet is from a host elsewhere.
 #[inline]
-fn piece_ipv4(plain: PlainIpv4, found: Found, round: &Round<'_>) -> Outcome {
-    if !is_from_host_ipv4(plain, round) {
-        return Outcome::TO_US;
-    }
-    let refuse = || refuse_ipv4(plain, false, round);
-    piece(found, |peers| peers.may_be_peer(plain.source()), refuse, round)
-}
-
-#[inline]
-fn is_from_host_ipv4(plain: PlainIpv4, round: &Round<'_>) -> bool {
+pub(super) fn is_from_host_ipv4(plain: PlainIpv4, round: &Round<'_>) -> bool {
     plain.is_from_host() && !round.tables.local.is_no_source_ipv4(plain.source())
 }
 
@@ -133,7 +123,7 @@ fn stranger_ipv6(plain: PlainIpv6, found: Found, round: &Round<'_>) -> Outcome {
 
 /// Whether an IPv6 packet is from a host, not on the link but elsewhere.
 #[inline]
-fn is_from_host(plain: PlainIpv6, round: &Round<'_>) -> bool {
+pub(super) fn is_from_host(plain: PlainIpv6, round: &Round<'_>) -> bool {
     let source = plain.source();
     !is_martian_ipv6(source) && !is_link_local(source) && !round.tables.local.contains_ipv6(source)
 }
@@ -156,27 +146,6 @@ fn stranger(
         },
     };
     round.end(counter)
-}
-
-/// What becomes of a piece from a host whose addresses led to what was `found`, a tunnel with many peers only if its source
-/// `may_be` one; `refuse` ends what its peer has no credit for.
-#[inline]
-fn piece(
-    found: Found,
-    may_be: impl Fn(&Peers) -> bool,
-    refuse: impl Fn() -> Option<Outcome>,
-    round: &Round<'_>,
-) -> Outcome {
-    let tunnel = match found {
-        Found::Tunnel(id) => round.tables.tunnel(id),
-        _ => None,
-    };
-    let setup = tunnel.map(|tunnel| &tunnel.setup);
-    let setup = setup.filter(|setup| setup.peers.as_deref().is_none_or(&may_be));
-    match setup.and_then(|setup| setup.reassembly_seconds) {
-        Some(seconds) => refuse().unwrap_or(Outcome::piece(seconds)),
-        None => round.end(Counter::ReasmNoTunnel),
-    }
 }
 
 /// Sees to IPv4 packets that are sound and may not pass.
@@ -212,7 +181,7 @@ pub(super) fn end_ipv4(
     );
 }
 
-/// What becomes of a packet to an address of ours, which may be a piece of a tunnel packet.
+/// What becomes of a packet to an address of ours that is no tunnel's.
 #[inline(never)]
 pub(super) fn to_us_ipv4(
     packet: &Packet,
@@ -220,61 +189,16 @@ pub(super) fn to_us_ipv4(
     told: &mut LastTold,
     round: &Round<'_>,
 ) -> Outcome {
-    if header::is_tunnels(plain.protocol()) {
-        return tunnels_to_us_ipv4(packet, plain, round);
-    }
     if plain.protocol() != protocol::ICMP || !is_from_host_ipv4(plain, round) {
         return Outcome::TO_US;
     }
     if plain.is_fragment() {
-        return refuse_ipv4(plain, true, round).unwrap_or(Outcome::TO_US);
+        return end_own_ipv4(plain, round);
     }
     end_icmp4(packet, plain, told, round)
 }
 
-#[inline(never)]
-fn tunnels_to_us_ipv4(packet: &Packet, plain: PlainIpv4, round: &Round<'_>) -> Outcome {
-    let (local, remote) = (plain.destination(), plain.source());
-    let (protocols, port) = (Protocols::of(plain.protocol()), packet.meta.ingress.as_port());
-    let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, port);
-    if plain.is_fragment() {
-        piece_ipv4(plain, found, round)
-    } else {
-        stranger_ipv4(plain, found, round)
-    }
-}
-
-/// What becomes of a piece, as its fragment header right behind the IPv6 header says; `None`: it is
-/// none, or not to us.
-fn piece_to_us(
-    packet: &Packet,
-    plain: PlainIpv6,
-    next_hop: NextHopId,
-    round: &Round<'_>,
-) -> Option<Outcome> {
-    let header = packet.data().get(IPV6_END..)?.first_chunk::<8>()?;
-    let is_piece = u16::from_be_bytes([header[2], header[3]]) & 0xfff9 != 0;
-    let (local, remote) = (plain.destination(), plain.source());
-    let room = packet.len() - ethernet::HEADER_LEN;
-    let is_sound = plain.is_sound_piece(room) && usize::from(plain.payload_len()) >= header.len();
-    if !is_piece || !is_sound || !next_hop.is_local() {
-        return None;
-    }
-    let is_tunnels = header::is_tunnels(header[0]);
-    if !is_from_host(plain, round) || !(is_tunnels || header[0] == protocol::ICMPV6) {
-        return Some(Outcome::TO_US);
-    }
-    if !is_tunnels {
-        let refuse = || refuse_ipv6(packet, plain, true, round);
-        let is_to_group = local >> 120 == 0xff;
-        return Some((!is_to_group).then(refuse).flatten().unwrap_or(Outcome::TO_US));
-    }
-    let (protocols, port) = (Protocols::of(header[0]), packet.meta.ingress.as_port());
-    let found = round.tables.tunnels_by_ipv6.find(local, remote, protocols, port);
-    Some(piece(found, |_| true, || refuse_ipv6(packet, plain, false, round), round))
-}
-
-/// As [`to_us_ipv4`] for IPv6; no piece is plain.
+/// As [`to_us_ipv4`] for IPv6, where no piece is plain.
 #[inline(never)]
 pub(super) fn to_us_ipv6(
     packet: &Packet,
@@ -320,9 +244,6 @@ fn end_one_ipv6(
     round: &Round<'_>,
 ) -> Option<Outcome> {
     let plain = PlainIpv6::of(header::behind_ethernet(packet.data().first_chunk::<IPV6_END>()?));
-    if plain.next_header() == protocol::FRAGMENT {
-        return piece_to_us(packet, plain, next_hop, round);
-    }
     if next_hop.is_local() {
         return Some(to_us_ipv6(packet, plain, told, round));
     }

@@ -35,6 +35,11 @@ impl<T: Copy> List<T> {
     }
 
     #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
     pub(super) fn items(&self) -> &[T] {
         self.items.get(..self.len).unwrap_or(&[])
     }

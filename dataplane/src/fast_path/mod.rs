@@ -53,6 +53,7 @@ use forward::{forward_ipv4, forward_ipv6};
 use link::LastLink;
 use list::List;
 use lookups::Lookups;
+use pieces::{end_pieces_ipv4, end_pieces_ipv6};
 use shim::ShimArrivals;
 use sort::Sorted;
 
@@ -208,6 +209,9 @@ pub struct FastPath {
     /// Sound packets that may not go on.
     odd4: List<u16>,
     odd6: List<u16>,
+    /// Pieces of tunnel packets with sound headers, and whatever may be a piece in IPv6.
+    pieces4: List<u16>,
+    pieces6: List<u16>,
     /// Packets of IPv6 to be sorted, and where they go.
     transits6: List<u16>,
     destinations6: Lookups,
@@ -228,6 +232,8 @@ impl Default for FastPath {
             insides: Insides::default(),
             odd4: List::new(0),
             odd6: List::new(0),
+            pieces4: List::new(0),
+            pieces6: List::new(0),
             transits6: List::new(0),
             destinations6: Lookups::default(),
             outcomes: [Outcome::NOT_TAKEN; BURST_MAX],
@@ -268,14 +274,36 @@ impl FastPath {
         forward_ipv6((packets, outcomes), &ipv6.forwards, (&mut last, &mut told), round);
         enter_ipv4((packets, outcomes), &ipv4.entries, &mut last, round);
         enter_ipv6((packets, outcomes), &ipv6.entries, &mut last, round);
-        if !self.odd4.is_empty() {
-            end_ipv4((packets, outcomes), &self.odd4, &mut told, round);
+        let counts = [self.pieces4.len(), self.pieces6.len(), self.odd4.len(), self.odd6.len()];
+        if counts.iter().fold(0, |any, count| any | count) != 0 {
+            self.end_others(packets, port_id, &mut told, round);
         }
-        if !self.odd6.is_empty() {
-            let rooms = (&mut self.destinations6, &mut told);
-            end_ipv6((packets, outcomes), &self.odd6, rooms, round);
+        Whole::of(self.outcomes.get(..count)?)
+    }
+
+    /// Sees to pieces, and to what may not go on.
+    #[inline(never)]
+    fn end_others(
+        &mut self,
+        packets: &[Packet],
+        port: PortId,
+        told: &mut LastTold,
+        round: &Round<'_>,
+    ) {
+        let Self { pieces4, pieces6, odd4, odd6, outcomes, destinations6, .. } = self;
+        let Some(outcomes) = outcomes.get_mut(..packets.len()) else { return };
+        if !pieces4.is_empty() {
+            end_pieces_ipv4((packets, outcomes), (pieces4, odd4), port, round);
         }
-        Whole::of(outcomes)
+        if !pieces6.is_empty() {
+            end_pieces_ipv6((packets, outcomes), pieces6, port, round);
+        }
+        if !odd4.is_empty() {
+            end_ipv4((packets, outcomes), odd4, told, round);
+        }
+        if !odd6.is_empty() {
+            end_ipv6((packets, outcomes), odd6, (destinations6, told), round);
+        }
     }
 
     /// Takes the plain frames of a burst, which arrived on a port whose frames go into this tunnel. Otherwise as

@@ -1,45 +1,203 @@
-//! Pieces of packets to this node that may not begin now: most of a flood of pieces that never complete. They end here,
-//! before anything is done for them; all others are the worker's to take in.
+//! Pieces of packets to this node: of a flood of such that never complete, most may not begin now. They end here, before
+//! anything is done for them, and so do those of nobody's tunnel; all others are the worker's to take in.
 
 use super::Outcome;
-use super::header::{IPV6_END, PlainIpv4, PlainIpv6};
+use super::ends::{is_from_host, is_from_host_ipv4};
+use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
+use super::list::List;
 use crate::counters::Counter;
+use crate::fib::{LastFound, NextHopId};
+use crate::interface::PortId;
 use crate::packet::Packet;
-use crate::reassembly::{Key, is_sound};
+use crate::reassembly::{Key, Refusals, is_sound};
 use crate::stage::Round;
-use crate::wire::{ipv4, read_u16, read_u32};
+use crate::tables::Tables;
+use crate::tunnel::lookup::{Found, Protocols};
+use crate::tunnel::peers::Peers;
+use crate::tunnel::{Tunnel, TunnelSetup};
+use crate::wire::{ethernet, ipv4, protocol, read_u16, read_u32};
 
-/// Ends a piece behind a plain header, if its packet may not begin; `is_own`: it is for no tunnel, but for this node.
+/// Sees to pieces of IPv4 packets of protocols that tunnels use, which arrived on `port`. Those that are not to us are
+/// odd.
+#[inline(never)]
+pub(super) fn end_pieces_ipv4(
+    (packets, outcomes): (&[Packet], &mut [Outcome]),
+    (pieces, odd): (&List<u16>, &mut List<u16>),
+    port: PortId,
+    round: &Round<'_>,
+) {
+    let refusals = round.reassembler.refusals(round.now);
+    let mut last = LastFound::default();
+    for &at in pieces.items() {
+        let index = usize::from(at);
+        let (Some(packet), Some(outcome)) = (packets.get(index), outcomes.get_mut(index)) else {
+            continue;
+        };
+        let Some(start) = packet.data().first_chunk::<IPV4_END>() else { continue };
+        let plain = PlainIpv4::of(header::behind_ethernet(start));
+        if round.tables.fib4.lookup_after(&mut last, plain.destination()).is_local() {
+            *outcome = piece_ipv4(plain, port, refusals, round);
+        } else {
+            odd.push(at);
+        }
+    }
+}
+
+/// What becomes of a piece to an address of ours.
 #[inline]
-pub(super) fn refuse_ipv4(plain: PlainIpv4, is_own: bool, round: &Round<'_>) -> Option<Outcome> {
+fn piece_ipv4(
+    plain: PlainIpv4,
+    port: PortId,
+    refusals: Option<Refusals<'_>>,
+    round: &Round<'_>,
+) -> Outcome {
+    if !is_from_host_ipv4(plain, round) {
+        return Outcome::TO_US;
+    }
+    let (local, remote) = (plain.destination(), plain.source());
+    let protocols = Protocols::of(plain.protocol());
+    let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, Some(port));
+    match patience(found, |peers| peers.may_be_peer(remote), round.tables) {
+        Some(_) if is_refused_ipv4(plain, false, refusals) => round.end(Counter::ReasmRefused),
+        Some(seconds) => Outcome::piece(seconds),
+        None => round.end(Counter::ReasmNoTunnel),
+    }
+}
+
+/// For how many seconds the pieces of the tunnel that was `found` wait, one with many peers only if the source `may_be`
+/// one; `None`: no tunnel wants them.
+#[inline]
+fn patience(found: Found, may_be: impl Fn(&Peers) -> bool, tables: &Tables) -> Option<u8> {
+    let Found::Tunnel(id) = found else { return None };
+    let Tunnel { plain, setup, .. } = tables.tunnel(id)?;
+    if plain.piece_seconds != 0 {
+        return Some(plain.piece_seconds);
+    }
+    patience_of(setup, may_be)
+}
+
+#[cold]
+fn patience_of(setup: &TunnelSetup, may_be: impl Fn(&Peers) -> bool) -> Option<u8> {
+    let is_peers = setup.peers.as_deref().is_none_or(may_be);
+    setup.reassembly_seconds.filter(|_| is_peers)
+}
+
+/// What becomes of a piece from a host of an ICMP message to an address of ours.
+pub(super) fn end_own_ipv4(plain: PlainIpv4, round: &Round<'_>) -> Outcome {
+    if is_refused_ipv4(plain, true, round.reassembler.refusals(round.now)) {
+        round.end(Counter::ReasmRefused)
+    } else {
+        Outcome::TO_US
+    }
+}
+
+/// Whether a sound piece may not begin a packet; `is_own`: it is for no tunnel, but for this node.
+#[inline]
+fn is_refused_ipv4(plain: PlainIpv4, is_own: bool, refusals: Option<Refusals<'_>>) -> bool {
     let ends = (plain.source(), plain.destination());
     let key = Key::ipv4(ends, plain.identification(), plain.protocol());
-    if !round.reassembler.refuses(&key, is_own, round.now) {
-        return None;
-    }
     let field = plain.fragment().swap_bytes();
     let start = usize::from(field & ipv4::OFFSET_MASK) * 8;
     let len = usize::from(plain.total_len()) - ipv4::HEADER_LEN;
     let is_last = field & ipv4::MORE_FRAGMENTS == 0;
-    is_sound(start, len, is_last, ipv4::HEADER_LEN).then(|| round.end(Counter::ReasmRefused))
+    refusals.is_some_and(|refusals| refusals.include(key, is_own))
+        && is_sound(start, len, is_last, ipv4::HEADER_LEN)
 }
 
-/// The same for IPv6, where the fragment header follows at once.
-#[inline]
-pub(super) fn refuse_ipv6(
-    packet: &Packet,
+/// Bytes of an IPv6 fragment header.
+const FRAGMENT_HEADER_LEN: usize = 8;
+
+/// A header and the fragment header right behind it.
+#[derive(Clone, Copy)]
+struct PieceIpv6 {
     plain: PlainIpv6,
-    is_own: bool,
-    round: &Round<'_>,
-) -> Option<Outcome> {
-    const HEADER_LEN: usize = 8;
-    let header = packet.data().get(IPV6_END..)?.first_chunk::<HEADER_LEN>()?;
-    let key = Key::ipv6((plain.source(), plain.destination()), read_u32(header, 4));
-    if !round.reassembler.refuses(&key, is_own, round.now) {
-        return None;
+    fragment: [u8; FRAGMENT_HEADER_LEN],
+}
+
+impl PieceIpv6 {
+    /// Reads both; `None`: the packet is no piece of another, or not sound.
+    #[inline]
+    fn of(packet: &Packet) -> Option<Self> {
+        let start = packet.data().first_chunk::<{ IPV6_END + FRAGMENT_HEADER_LEN }>()?;
+        let plain = PlainIpv6::of(header::behind_ethernet(start.first_chunk::<IPV6_END>()?));
+        let piece = Self { plain, fragment: *start.last_chunk()? };
+        let is_piece = read_u16(&piece.fragment, 2) & 0xfff9 != 0;
+        let is_sound = plain.is_sound_piece(packet.len() - ethernet::HEADER_LEN)
+            && usize::from(plain.payload_len()) >= FRAGMENT_HEADER_LEN;
+        (is_piece && is_sound).then_some(piece)
     }
-    let field = read_u16(header, 2);
-    let len = usize::from(plain.payload_len()).checked_sub(HEADER_LEN)?;
-    is_sound(usize::from(field & 0xfff8), len, field & 1 == 0, 0)
-        .then(|| round.end(Counter::ReasmRefused))
+
+    /// The protocol of what was cut.
+    #[inline]
+    const fn protocol(self) -> u8 {
+        self.fragment[0]
+    }
+}
+
+/// Sees to what may be pieces of IPv6 packets, which arrived on `port`.
+#[inline(never)]
+pub(super) fn end_pieces_ipv6(
+    (packets, outcomes): (&[Packet], &mut [Outcome]),
+    pieces: &List<u16>,
+    port: PortId,
+    round: &Round<'_>,
+) {
+    let refusals = round.reassembler.refusals(round.now);
+    let mut last = (0, NextHopId::NONE);
+    for &at in pieces.items() {
+        let index = usize::from(at);
+        let (Some(packet), Some(outcome)) = (packets.get(index), outcomes.get_mut(index)) else {
+            continue;
+        };
+        let Some(piece) = PieceIpv6::of(packet) else { continue };
+        let destination = piece.plain.destination();
+        if last.0 != destination {
+            last = (destination, round.tables.fib6.lookup(destination));
+        }
+        if last.1.is_local() {
+            *outcome = piece_ipv6(piece, port, refusals, round);
+        }
+    }
+}
+
+/// What becomes of a piece to an address of ours.
+#[inline]
+fn piece_ipv6(
+    piece: PieceIpv6,
+    port: PortId,
+    refusals: Option<Refusals<'_>>,
+    round: &Round<'_>,
+) -> Outcome {
+    let (local, remote) = (piece.plain.destination(), piece.plain.source());
+    let carried = piece.protocol();
+    if !is_from_host(piece.plain, round) {
+        return Outcome::TO_US;
+    }
+    if !header::is_tunnels(carried) {
+        let is_to_group = local >> 120 == 0xff;
+        let may_be_refused = carried == protocol::ICMPV6 && !is_to_group;
+        return if may_be_refused && is_refused_ipv6(piece, true, refusals) {
+            round.end(Counter::ReasmRefused)
+        } else {
+            Outcome::TO_US
+        };
+    }
+    let protocols = Protocols::of(carried);
+    let found = round.tables.tunnels_by_ipv6.find(local, remote, protocols, Some(port));
+    match patience(found, |_| true, round.tables) {
+        Some(_) if is_refused_ipv6(piece, false, refusals) => round.end(Counter::ReasmRefused),
+        Some(seconds) => Outcome::piece(seconds),
+        None => round.end(Counter::ReasmNoTunnel),
+    }
+}
+
+/// As [`is_refused_ipv4`].
+#[inline]
+fn is_refused_ipv6(piece: PieceIpv6, is_own: bool, refusals: Option<Refusals<'_>>) -> bool {
+    let PieceIpv6 { plain, fragment } = piece;
+    let key = Key::ipv6((plain.source(), plain.destination()), read_u32(&fragment, 4));
+    let field = read_u16(&fragment, 2);
+    let len = usize::from(plain.payload_len()) - FRAGMENT_HEADER_LEN;
+    refusals.is_some_and(|refusals| refusals.include(key, is_own))
+        && is_sound(usize::from(field & 0xfff8), len, field & 1 == 0, 0)
 }

@@ -51,7 +51,7 @@ impl FastPath {
     #[inline(never)]
     pub(super) fn sort(&mut self, packets: &[Packet], own: u64, tables: &Tables) {
         let Self { ipv4, arrivals4, arrivals6, transits6, destinations6, .. } = self;
-        let Self { odd4, odd6, shims4, shims6, .. } = self;
+        let Self { odd4, odd6, pieces4, pieces6, shims4, shims6, .. } = self;
         let (tunnels4, tunnels6) = (TunnelProtocols::ipv4(tables), TunnelProtocols::ipv6(tables));
         prefetch_routes(packets, tables);
         for (at, packet) in (0_u16..).zip(packets) {
@@ -74,7 +74,7 @@ impl FastPath {
                             shims4.all.push(at);
                         }
                     } else if is_fragment && header::is_tunnels(carried) {
-                        odd4.push(at);
+                        pieces4.push(at);
                     } else if may_pass_ipv4(plain, tables) {
                         ipv4.push(at, tables.fib4.lookup(plain.destination()), tables);
                     } else {
@@ -87,7 +87,7 @@ impl FastPath {
                     let plain = PlainIpv6::of(header::behind_ethernet(start));
                     if !plain.is_sound(room) {
                         if plain.next_header() == protocol::FRAGMENT {
-                            odd6.push(at);
+                            pieces6.push(at);
                         }
                         continue;
                     }
@@ -118,6 +118,8 @@ impl FastPath {
         self.ipv6.clear();
         self.odd4.clear();
         self.odd6.clear();
+        self.pieces4.clear();
+        self.pieces6.clear();
         self.arrivals4.clear();
         self.arrivals6.clear();
         self.shims4.all.clear();

@@ -66,7 +66,13 @@ impl FlowKey {
         self.finish(fold_multiply(high(address) ^ self.words[0], low(address) ^ self.words[1]), 0)
     }
 
-    /// The same, except that the first piece of a packet counts with its ports, as the packet did
+    /// The hash of an address, whose own [hash](Self::hash_address) is at hand, together with something more.
+    #[inline]
+    pub fn hash_further(&self, hash: u64, more: u128) -> u64 {
+        self.finish(hash ^ low(more), high(more))
+    }
+
+    /// The same as [`hash`](Self::hash), except that the first piece of a packet counts with its ports, as the packet did
     /// before it was cut: what tells whether it belongs to a flow that is not cut otherwise.
     pub fn hash_as_whole(&self, packet: &[u8]) -> u64 {
         match packet.first().map(|first| first >> 4) {

@@ -74,6 +74,30 @@ pub(super) enum Refused {
     Everything,
 }
 
+/// What is refused at one time, while room is short for somebody.
+#[derive(Clone, Copy)]
+pub(super) struct Refusals<'c> {
+    accounts: &'c [Account],
+    span: u32,
+    is_short_for_all: bool,
+}
+
+impl Refusals<'_> {
+    /// What of an account.
+    #[inline]
+    pub(super) fn of(&self, id: AccountId) -> Refused {
+        let Some(account) = self.accounts.get(usize::from(id)) else { return Refused::Nothing };
+        if !(self.is_short_for_all || self.span < account.short_until) {
+            return Refused::Nothing;
+        }
+        match account.credit_in(self.span) {
+            1.. => Refused::Nothing,
+            credit if credit > -DEBT_MAX => Refused::Beginnings,
+            _ => Refused::Everything,
+        }
+    }
+}
+
 impl Credit {
     /// Everybody has what is granted.
     pub(super) fn new() -> Self {
@@ -94,29 +118,21 @@ impl Credit {
         (hash >> 32) as u16 & (ACCOUNTS as u16 - 1)
     }
 
-    /// Whether room is short for anybody: else nobody is refused anything.
+    /// What is refused now; `None`: nothing to anybody, as there is room.
     #[inline]
-    pub(super) fn is_any_short(&self, now: Nanos) -> bool {
-        now < self.short_for_some_until
+    pub(super) fn refusals(&self, now: Nanos) -> Option<Refusals<'_>> {
+        let is_short_for_all = now < self.short_until;
+        (now < self.short_for_some_until).then(|| Refusals {
+            accounts: &self.accounts,
+            span: span_of(now),
+            is_short_for_all,
+        })
     }
 
     /// What is refused to an account now. Within a burst it is never less than at first.
     #[inline]
     pub(super) fn refused(&self, id: AccountId, now: Nanos) -> Refused {
-        if !self.is_any_short(now) {
-            return Refused::Nothing;
-        }
-        let Some(account) = self.accounts.get(usize::from(id)) else { return Refused::Nothing };
-        let span = span_of(now);
-        let is_short = now < self.short_until || span < account.short_until;
-        if !is_short {
-            return Refused::Nothing;
-        }
-        match account.credit_in(span) {
-            1.. => Refused::Nothing,
-            credit if credit > -DEBT_MAX => Refused::Beginnings,
-            _ => Refused::Everything,
-        }
+        self.refusals(now).map_or(Refused::Nothing, |refusals| refusals.of(id))
     }
 
     /// A piece is taken in.

@@ -121,6 +121,28 @@ pub struct Left {
     pub is_answered: bool,
 }
 
+/// What is refused at one time.
+#[derive(Clone, Copy)]
+pub(crate) struct Refusals<'r> {
+    table: &'r Table,
+    of_accounts: credit::Refusals<'r>,
+}
+
+impl Refusals<'_> {
+    /// Whether a piece is refused; `is_own`: of the [`Terms`]. A yes holds for the rest of the burst, whatever
+    /// else is taken.
+    #[inline]
+    pub(crate) fn include(&self, key: Key, is_own: bool) -> bool {
+        let source_hash = self.table.hash_of_source(key.source);
+        let account = Credit::account_of(if is_own { OF_NO_TUNNEL } else { source_hash });
+        match self.of_accounts.of(account) {
+            Refused::Nothing => false,
+            Refused::Beginnings => !self.table.has(key, source_hash),
+            Refused::Everything => true,
+        }
+    }
+}
+
 /// See the module.
 pub struct Reassembler {
     table: Table,
@@ -153,22 +175,11 @@ impl Reassembler {
         self.credit.settle();
     }
 
-    /// Whether [`take`](Self::take) would refuse a piece, for what its peer owes; `is_own`: of the [`Terms`]. A yes
-    /// holds for the rest of the burst, whatever else is taken.
+    /// What [`take`](Self::take) would refuse now, for what peers owe; `None`: nothing.
     #[inline]
-    pub(crate) fn refuses(&self, key: &Key, is_own: bool, now: Nanos) -> bool {
-        self.credit.is_any_short(now) && self.refuses_closely(key, is_own, now)
-    }
-
-    #[inline(never)]
-    fn refuses_closely(&self, key: &Key, is_own: bool, now: Nanos) -> bool {
-        let source_hash = self.table.hash_of_source(key.source);
-        let account = Credit::account_of(if is_own { OF_NO_TUNNEL } else { source_hash });
-        match self.credit.refused(account, now) {
-            Refused::Nothing => false,
-            Refused::Beginnings => self.table.find_hashed(key, source_hash).is_none(),
-            Refused::Everything => true,
-        }
+    pub(crate) fn refusals(&self, now: Nanos) -> Option<Refusals<'_>> {
+        let of_accounts = self.credit.refusals(now)?;
+        Some(Refusals { table: &self.table, of_accounts })
     }
 
     /// Takes a piece of a packet that may be at most `size_max` bytes long when it is whole. Afterwards

@@ -10,6 +10,10 @@ pub(super) struct Index {
     heads: Box<[u32]>,
     /// The next slot of the same chain, or of the free ones.
     next: Box<[u32]>,
+    /// The mark of each slot in use, a bit by its hash, and those of each chain: what is not there has
+    /// one that is nobody's, mostly.
+    marks: Box<[u16]>,
+    chain_marks: Box<[u16]>,
     free: u32,
     used: u32,
 }
@@ -19,8 +23,12 @@ impl Index {
     pub(super) fn new(slots: u32) -> Self {
         let count = slots as usize;
         let next = (1..=slots).map(|next| if next < slots { next } else { NONE }).collect();
-        let heads = vec![NONE; count.max(1).next_power_of_two()].into_boxed_slice();
-        Self { heads, next, free: if slots == 0 { NONE } else { 0 }, used: 0 }
+        let chains = count.max(1).next_power_of_two();
+        let heads = vec![NONE; chains].into_boxed_slice();
+        let marks = vec![0; count].into_boxed_slice();
+        let chain_marks = vec![0; chains].into_boxed_slice();
+        let free = if slots == 0 { NONE } else { 0 };
+        Self { heads, next, marks, chain_marks, free, used: 0 }
     }
 
     /// Slots in use.
@@ -28,9 +36,19 @@ impl Index {
         self.used
     }
 
+    /// Whether there may be a slot with this hash. A no is certain; a yes is wrong for one in 16 hashes,
+    /// for each slot that the chain has.
+    #[inline]
+    pub(super) fn may_have(&self, hash: u64) -> bool {
+        self.chain_marks.get(self.chain(hash)).is_some_and(|marks| marks & mark(hash) != 0)
+    }
+
     /// The slot with this hash that holds it.
     #[inline]
     pub(super) fn find(&self, hash: u64, holds_it: impl Fn(u32) -> bool) -> Option<u32> {
+        if !self.may_have(hash) {
+            return None;
+        }
         let mut slot = self.heads[self.chain(hash)];
         while slot != NONE && !holds_it(slot) {
             slot = self.next[slot as usize];
@@ -48,6 +66,8 @@ impl Index {
         self.free = self.next[slot as usize];
         self.next[slot as usize] = self.heads[chain];
         self.heads[chain] = slot;
+        self.marks[slot as usize] = mark(hash);
+        self.chain_marks[chain] |= mark(hash);
         self.used += 1;
         Some(slot)
     }
@@ -72,12 +92,30 @@ impl Index {
         self.next[slot as usize] = self.free;
         self.free = slot;
         self.used -= 1;
+        self.chain_marks[chain] = self.marks_of(chain);
     }
 
+    /// The marks of all slots of a chain.
+    fn marks_of(&self, chain: usize) -> u16 {
+        let (mut marks, mut at) = (0, self.heads[chain]);
+        while at != NONE {
+            marks |= self.marks[at as usize];
+            at = self.next[at as usize];
+        }
+        marks
+    }
+
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "only the masked bits count")]
     fn chain(&self, hash: u64) -> usize {
         hash as usize & (self.heads.len() - 1)
     }
+}
+
+/// A bit by what of a hash chooses no chain.
+#[inline]
+const fn mark(hash: u64) -> u16 {
+    1 << (hash >> 60)
 }
 
 /// Both ends of a list.
@@ -135,6 +173,11 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    /// Few hashes, so that chains have several slots, and several of these one mark.
+    fn hash_of(value: u64) -> u64 {
+        (value % 3) | (value % 4) << 60
+    }
+
     proptest! {
         #[test]
         fn slots_are_found_until_they_are_given_back_and_lists_keep_their_order(
@@ -145,8 +188,7 @@ mod tests {
             let mut expected: BTreeMap<u64, u32> = BTreeMap::new();
             let mut sequence: Vec<u32> = Vec::new();
             for (adds, value) in steps {
-                // Few hashes, so that chains have several slots.
-                let hash = value % 3;
+                let hash = hash_of(value);
                 if adds && !expected.contains_key(&value) {
                     let slot = index.insert(hash);
                     prop_assert_eq!(slot.is_none(), expected.len() == 8);
@@ -163,8 +205,11 @@ mod tests {
                 }
                 prop_assert_eq!(index.used() as usize, expected.len());
                 for value in 0..40 {
-                    let found = index.find(value % 3, |slot| values[slot as usize] == value);
+                    let hash = hash_of(value);
+                    let found = index.find(hash, |slot| values[slot as usize] == value);
                     prop_assert_eq!(found, expected.get(&value).copied());
+                    let is_there = expected.keys().any(|&other| hash_of(other) == hash);
+                    prop_assert_eq!(index.may_have(hash), is_there);
                 }
                 let mut at = ends.first;
                 for &slot in &sequence {

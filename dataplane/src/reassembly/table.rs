@@ -189,7 +189,7 @@ impl Table {
             | u64::from(key.protocol) << 8
             | u64::from(key.is_ipv6) << 4
             | u64::from(key.depth);
-        self.hash.hash_address(key.destination ^ u128::from(source_hash ^ rest) << 32)
+        self.hash.hash_further(source_hash, key.destination ^ u128::from(rest) << 64)
     }
 
     #[inline]
@@ -202,14 +202,23 @@ impl Table {
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<u32> {
-        self.find_hashed(key, self.hash_of_source(key.source))
+        self.find_hashed(key, self.hash_of(key))
     }
 
-    /// The same, where the hash of its source is at hand.
+    /// Whether there is a packet with this key, of whose source the hash is at hand.
     #[inline]
-    pub(super) fn find_hashed(&self, key: &Key, source_hash: u64) -> Option<u32> {
-        let is_it = |context: u32| self.contexts[context as usize].key == *key;
-        self.index.find(self.hash_with(key, source_hash), is_it)
+    pub(super) fn has(&self, key: Key, source_hash: u64) -> bool {
+        let hash = self.hash_with(&key, source_hash);
+        self.index.may_have(hash) && self.has_closely(key, hash)
+    }
+
+    #[inline(never)]
+    fn has_closely(&self, key: Key, hash: u64) -> bool {
+        self.find_hashed(&key, hash).is_some()
+    }
+
+    fn find_hashed(&self, key: &Key, hash: u64) -> Option<u32> {
+        self.index.find(hash, |context| self.contexts[context as usize].key == *key)
     }
 
     pub(super) fn find_peer(&self, source: Option<u128>, is_ipv6: bool) -> Option<u32> {

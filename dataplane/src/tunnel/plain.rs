@@ -193,6 +193,8 @@ pub struct Plain {
     pub fragment_ipv6: u16,
     /// The least outer TTL that is accepted.
     pub min_outer_ttl: u8,
+    /// For how many seconds its packets in pieces wait, whoever they are from; 0: the setup says whether they do.
+    pub piece_seconds: u8,
     /// Inner IPv4 sources that are believed if nobody else's.
     pub source_net_ipv4: SourceNet<u32>,
     /// Where its counters are.
@@ -241,6 +243,10 @@ impl Plain {
             },
             fragment_ipv6: if dont_fragment(None) { DF } else { 0 },
             min_outer_ttl: setup.min_outer_ttl,
+            piece_seconds: match setup.peers {
+                None => setup.reassembly_seconds.unwrap_or(0),
+                Some(_) => 0,
+            },
             source_net_ipv4: SourceNet::ipv4(setup),
             slot: setup.slot,
             underlay,
