@@ -36,7 +36,7 @@ pub(super) fn end_pieces_ipv4(
         let Some(start) = packet.data().first_chunk::<IPV4_END>() else { continue };
         let plain = PlainIpv4::of(header::behind_ethernet(start));
         if round.tables.fib4.lookup_after(&mut last, plain.destination()).is_local() {
-            *outcome = piece_ipv4(plain, port, refusals, round);
+            *outcome = piece_ipv4(plain, port, refusals.as_ref(), round);
         } else {
             odd.push(at);
         }
@@ -48,7 +48,7 @@ pub(super) fn end_pieces_ipv4(
 fn piece_ipv4(
     plain: PlainIpv4,
     port: PortId,
-    refusals: Option<Refusals<'_>>,
+    refusals: Option<&Refusals<'_>>,
     round: &Round<'_>,
 ) -> Outcome {
     if !is_from_host_ipv4(plain, round) {
@@ -84,7 +84,7 @@ fn patience_of(setup: &TunnelSetup, may_be: impl Fn(&Peers) -> bool) -> Option<u
 
 /// What becomes of a piece from a host of an ICMP message to an address of ours.
 pub(super) fn end_own_ipv4(plain: PlainIpv4, round: &Round<'_>) -> Outcome {
-    if is_refused_ipv4(plain, true, round.reassembler.refusals(round.now)) {
+    if is_refused_ipv4(plain, true, round.reassembler.refusals(round.now).as_ref()) {
         round.end(Counter::ReasmRefused)
     } else {
         Outcome::TO_US
@@ -93,7 +93,7 @@ pub(super) fn end_own_ipv4(plain: PlainIpv4, round: &Round<'_>) -> Outcome {
 
 /// Whether a sound piece may not begin a packet; `is_own`: it is for no tunnel, but for this node.
 #[inline]
-fn is_refused_ipv4(plain: PlainIpv4, is_own: bool, refusals: Option<Refusals<'_>>) -> bool {
+fn is_refused_ipv4(plain: PlainIpv4, is_own: bool, refusals: Option<&Refusals<'_>>) -> bool {
     let ends = (plain.source(), plain.destination());
     let key = Key::ipv4(ends, plain.identification(), plain.protocol());
     let field = plain.fragment().swap_bytes();
@@ -155,7 +155,7 @@ pub(super) fn end_pieces_ipv6(
             last = (destination, round.tables.fib6.lookup(destination));
         }
         if last.1.is_local() {
-            *outcome = piece_ipv6(piece, port, refusals, round);
+            *outcome = piece_ipv6(piece, port, refusals.as_ref(), round);
         }
     }
 }
@@ -165,7 +165,7 @@ pub(super) fn end_pieces_ipv6(
 fn piece_ipv6(
     piece: PieceIpv6,
     port: PortId,
-    refusals: Option<Refusals<'_>>,
+    refusals: Option<&Refusals<'_>>,
     round: &Round<'_>,
 ) -> Outcome {
     let (local, remote) = (piece.plain.destination(), piece.plain.source());
@@ -193,7 +193,7 @@ fn piece_ipv6(
 
 /// As [`is_refused_ipv4`].
 #[inline]
-fn is_refused_ipv6(piece: PieceIpv6, is_own: bool, refusals: Option<Refusals<'_>>) -> bool {
+fn is_refused_ipv6(piece: PieceIpv6, is_own: bool, refusals: Option<&Refusals<'_>>) -> bool {
     let PieceIpv6 { plain, fragment } = piece;
     let key = Key::ipv6((plain.source(), plain.destination()), read_u32(&fragment, 4));
     let field = read_u16(&fragment, 2);
