@@ -47,6 +47,9 @@ fn is_nobodys<A: OuterAddress>(
     ingress: Interface,
 ) -> bool {
     let carries = Protocols::of(protocol);
-    carries != Protocols::NONE
-        && !matches!(tunnels.find(local, remote, carries, ingress.as_port()), Found::Tunnel(_))
+    let is_found = || {
+        let found = tunnels.find(local, remote, carries, ingress.as_port());
+        matches!(found, Found::Tunnel(_))
+    };
+    carries != Protocols::NONE && (tunnels.is_without(local, remote) || !is_found())
 }

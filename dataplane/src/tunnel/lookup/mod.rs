@@ -12,6 +12,8 @@ mod labelled;
 mod locals;
 mod protocols;
 
+use core::hint::black_box;
+
 use crate::interface::{PortId, TunnelId};
 use crate::packet::prefetch;
 use crate::probing;
@@ -110,6 +112,13 @@ impl<A: OuterAddress, L: Tag> Slot<A, L> {
     #[inline]
     fn is_empty(&self) -> bool {
         self.first.protocols == Protocols::NONE
+    }
+
+    #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "one condition")]
+    fn is_of(&self, pair: Pair<A, L>) -> bool {
+        let Pair { local, remote, label } = self.pair;
+        (local == pair.local) & (remote == pair.remote) & (label == pair.label)
     }
 }
 
@@ -320,7 +329,6 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
 
     /// As [`find_pair`](Self::find_pair), for one that was [asked for](Self::ask_pair) with these tables.
     #[inline]
-    #[expect(clippy::needless_bitwise_bool, reason = "a branch that nobody could predict")]
     pub fn find_pair_from(
         &self,
         home: Home,
@@ -329,16 +337,14 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         ingress: Option<PortId>,
     ) -> Found {
         // The only tunnel of both addresses, bound to no port, in one of the first two places: so are
-        // nearly all. Which of the two nobody could predict, so there is no branch for it.
-        let is_in = |slot: &Slot<A, L>| {
-            let Pair { local, remote, label } = slot.pair;
-            (local == pair.local) & (remote == pair.remote) & (label == pair.label)
-        };
+        // nearly all. Which of the two nobody could predict, so there is no branch for it. Nor whether it is there,
+        // which the remote address says alone, nearly always: it comes first.
         let home = home.0 as usize;
         if let Some(slot) = self.slots.get(home)
-            && let at = home + usize::from(!is_in(slot))
+            && let at = home + usize::from(!slot.is_of(pair))
             && let Some(slot) = self.slots.get(at & (self.slots.len() - 1))
-            && is_in(slot)
+            && slot.pair.remote == pair.remote
+            && slot.is_of(pair)
             && slot.first.protocols.overlaps(protocol)
             && slot.first.next == NO_MORE
             && slot.first.link.is_none()
@@ -348,7 +354,7 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         self.search(home, pair, protocol, ingress)
     }
 
-    /// The same, if that is nowhere to be found: mostly its place is empty.
+    /// The same, if that is nowhere to be found: mostly its place is empty, or the next.
     #[inline(never)]
     fn search(
         &self,
@@ -357,10 +363,24 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         protocol: Protocols,
         ingress: Option<PortId>,
     ) -> Found {
-        if self.wildcards == [0; 3] && self.slots.get(home).is_some_and(Slot::is_empty) {
+        if self.is_nowhere(home, pair) {
             return Found::Nothing;
         }
         self.search_steps(home, pair, protocol, ingress)
+    }
+
+    /// Whether no tunnel can be found by a pair, as nearly always shows where the search for it begins; false says
+    /// nothing.
+    #[inline]
+    fn is_nowhere(&self, home: usize, pair: Pair<A, L>) -> bool {
+        let taken = |at: usize| self.slots.get(at).map_or(0, |slot| slot.first.protocols.number());
+        let holds = |slot: &Slot<A, L>| slot.pair.remote == pair.remote && slot.is_of(pair);
+        let both = taken(home) * taken((home + 1) & (self.slots.len() - 1));
+        // Whether any is empty takes one branch, as long as the compiler makes no two of it; which of them nobody could
+        // predict.
+        self.wildcards == [0; 3]
+            && black_box(both) == 0
+            && !self.slots.get(home).is_some_and(holds)
     }
 
     /// The same, step by step.
@@ -437,6 +457,13 @@ impl<A: OuterAddress> TunnelLookup<A> {
     #[inline]
     pub fn find(&self, local: A, remote: A, protocol: Protocols, ingress: Option<PortId>) -> Found {
         self.find_pair(Pair::new(local, remote), protocol, ingress)
+    }
+
+    /// Whether no tunnel has these addresses, where a glance shows that: of strangers' addresses it nearly always does.
+    #[inline]
+    pub fn is_without(&self, local: A, remote: A) -> bool {
+        let pair = Pair::new(local, remote);
+        self.is_nowhere(Self::home(self.seed, pair) & (self.slots.len() - 1), pair)
     }
 
     /// Asks for what [`find_from`](Self::find_from) looks at first, and says where that is.

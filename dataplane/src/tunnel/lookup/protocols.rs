@@ -22,6 +22,12 @@ impl Protocols {
     /// All there are.
     pub const ALL: Self = Self(u8::MAX);
 
+    /// 0 if it has none.
+    #[inline]
+    pub(super) const fn number(self) -> u32 {
+        self.0 as u32
+    }
+
     /// Both sets together.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
