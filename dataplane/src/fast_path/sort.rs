@@ -5,7 +5,7 @@ use super::FastPath;
 use super::header::{self, Carried, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::list::List;
 use super::shim::TunnelProtocols;
-use crate::fib::NextHopId;
+use crate::fib::{LastFound, NextHopId};
 use crate::interface::TunnelId;
 use crate::packet::{Flags, Packet};
 use crate::tables::Tables;
@@ -54,6 +54,7 @@ impl FastPath {
         let Self { odd4, odd6, pieces4, pieces6, shims4, shims6, .. } = self;
         let (tunnels4, tunnels6) = (TunnelProtocols::ipv4(tables), TunnelProtocols::ipv6(tables));
         prefetch_routes(packets, tables);
+        let mut last = LastFound::default();
         for (at, packet) in (0_u16..).zip(packets) {
             let frame = packet.data();
             let Some(start) = frame.first_chunk::<IPV4_END>() else { continue };
@@ -76,7 +77,8 @@ impl FastPath {
                     } else if is_fragment && header::is_tunnels(carried) {
                         pieces4.push(at);
                     } else if may_pass_ipv4(plain, tables) {
-                        ipv4.push(at, tables.fib4.lookup(plain.destination()), tables);
+                        let next_hop = tables.fib4.lookup_mostly_short(&mut last, plain.destination());
+                        ipv4.push(at, next_hop, tables);
                     } else {
                         odd4.push(at);
                     }

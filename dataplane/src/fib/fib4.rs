@@ -83,6 +83,26 @@ impl Fib4 {
         entry.or(self.short.lookup(first_byte)).next_hop()
     }
 
+    /// The same where few addresses are in such nets: the others cost what [`lookup`](Self::lookup) does, at most.
+    #[inline]
+    pub fn lookup_mostly_short(&self, last: &mut LastFound, address: u32) -> NextHopId {
+        let mut entry = self.direct.get(address >> 8);
+        if entry.is_node() {
+            entry = self.lookup_node_after(last, entry, address);
+        }
+        let [first_byte, ..] = address.to_be_bytes();
+        entry.or(self.short.lookup(first_byte)).next_hop()
+    }
+
+    #[inline(never)]
+    fn lookup_node_after(&self, last: &mut LastFound, node: Entry, address: u32) -> Entry {
+        if last.address != Some(address) {
+            let [.., last_byte] = address.to_be_bytes();
+            *last = LastFound { address: Some(address), entry: self.lookup_node(node, last_byte) };
+        }
+        last.entry
+    }
+
     /// Asks for what the lookup of an address begins with. Worth it where [`is_large`](Self::is_large).
     #[inline]
     pub fn prefetch(&self, address: u32) {
