@@ -183,13 +183,39 @@ pub(super) fn end_ipv4(
 
 /// What becomes of a packet to an address of ours that is no tunnel's.
 #[inline(never)]
-pub(super) fn to_us_ipv4(
+fn to_us_ipv4(
     packet: &Packet,
     plain: PlainIpv4,
     told: &mut LastTold,
     round: &Round<'_>,
 ) -> Outcome {
-    if plain.protocol() != protocol::ICMP || !is_from_host_ipv4(plain, round) {
+    if !is_from_host_ipv4(plain, round) {
+        return Outcome::TO_US;
+    }
+    from_host_ipv4(packet, plain, told, round)
+}
+
+/// The same of one that could pass if it went elsewhere. It is read again, so that of all others nothing has to be kept
+/// for it.
+#[cold]
+#[inline(never)]
+pub(super) fn arrived_ipv4(packet: &Packet, told: &mut LastTold, round: &Round<'_>) -> Outcome {
+    match packet.data().first_chunk::<IPV4_END>() {
+        Some(start) => {
+            from_host_ipv4(packet, PlainIpv4::of(header::behind_ethernet(start)), told, round)
+        }
+        None => Outcome::NOT_TAKEN,
+    }
+}
+
+#[inline]
+fn from_host_ipv4(
+    packet: &Packet,
+    plain: PlainIpv4,
+    told: &mut LastTold,
+    round: &Round<'_>,
+) -> Outcome {
+    if plain.protocol() != protocol::ICMP {
         return Outcome::TO_US;
     }
     if plain.is_fragment() {
@@ -200,7 +226,7 @@ pub(super) fn to_us_ipv4(
 
 /// As [`to_us_ipv4`] for IPv6, where no piece is plain.
 #[inline(never)]
-pub(super) fn to_us_ipv6(
+fn to_us_ipv6(
     packet: &Packet,
     plain: PlainIpv6,
     told: &mut LastTold,
@@ -212,6 +238,18 @@ pub(super) fn to_us_ipv6(
         return Outcome::TO_US;
     }
     end_icmp6(packet, plain, told, round)
+}
+
+/// As [`arrived_ipv4`] for IPv6.
+#[cold]
+#[inline(never)]
+pub(super) fn arrived_ipv6(packet: &Packet, told: &mut LastTold, round: &Round<'_>) -> Outcome {
+    match packet.data().first_chunk::<IPV6_END>().map(header::behind_ethernet) {
+        Some(header) if PlainIpv6::of(header).next_header() == protocol::ICMPV6 => {
+            end_icmp6(packet, PlainIpv6::of(header), told, round)
+        }
+        _ => Outcome::TO_US,
+    }
 }
 
 /// The same for IPv6.

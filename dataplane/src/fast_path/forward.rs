@@ -1,7 +1,7 @@
 //! Plain packets that go to a host.
 
 use super::Outcome;
-use super::ends::{to_us_ipv4, to_us_ipv6};
+use super::ends::{arrived_ipv4, arrived_ipv6};
 use super::errors::LastTold;
 use super::header::{
     self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6, decrement_hop_limit, decrement_ttl,
@@ -64,30 +64,6 @@ pub(super) fn forward_ipv6(
         let Some(start) = leave::<IPV6_END>(packet, plain.total_len(), link) else { continue };
         decrement_hop_limit(header::behind_ethernet_mut(start));
         *outcome = Outcome::taken(Path::Forward, link.port);
-    }
-}
-
-/// Sees to a packet to this node. It is read again, so that of all others nothing has to be kept for it.
-#[cold]
-#[inline(never)]
-fn arrived_ipv4(packet: &Packet, told: &mut LastTold, round: &Round<'_>) -> Outcome {
-    match packet.data().first_chunk::<IPV4_END>() {
-        Some(start) => {
-            to_us_ipv4(packet, PlainIpv4::of(header::behind_ethernet(start)), told, round)
-        }
-        None => Outcome::NOT_TAKEN,
-    }
-}
-
-/// The same for IPv6.
-#[cold]
-#[inline(never)]
-fn arrived_ipv6(packet: &Packet, told: &mut LastTold, round: &Round<'_>) -> Outcome {
-    match packet.data().first_chunk::<IPV6_END>() {
-        Some(start) => {
-            to_us_ipv6(packet, PlainIpv6::of(header::behind_ethernet(start)), told, round)
-        }
-        None => Outcome::NOT_TAKEN,
     }
 }
 
