@@ -20,20 +20,29 @@ const ERROR: IcmpError = IcmpError::TimeExceeded;
 /// header on.
 #[inline]
 pub(super) fn expire_ipv4(packet: &[u8], plain: PlainIpv4, round: &Round<'_>) -> Option<Outcome> {
-    // Of a packet between hosts these alone may forbid an answer.
-    let is_plain = !plain.is_fragment() & (plain.protocol() != protocol::ICMP);
-    let is_answered = is_plain || may_answer(packet, ERROR, Flags::NONE);
     let source = Ipv4Addr::from(plain.source()).into();
+    let is_answered = is_plain_ipv4(plain) || may_answer(packet, ERROR, Flags::NONE);
     end_in_silence(is_answered, source, Counter::Ip4TtlExpired, round)
 }
 
 /// The same for IPv6, without extension headers.
 #[inline]
 pub(super) fn expire_ipv6(packet: &[u8], plain: PlainIpv6, round: &Round<'_>) -> Option<Outcome> {
-    let is_answered =
-        plain.next_header() != protocol::ICMPV6 || may_answer(packet, ERROR, Flags::NONE);
     let source = Ipv6Addr::from(plain.source()).into();
+    let is_answered = is_plain_ipv6(plain) || may_answer(packet, ERROR, Flags::NONE);
     end_in_silence(is_answered, source, Counter::Ip6HopExpired, round)
+}
+
+/// Whether an error may answer a packet between hosts, as far as its header says: of others it is to be seen.
+#[inline]
+fn is_plain_ipv4(plain: PlainIpv4) -> bool {
+    !plain.is_fragment() & (plain.protocol() != protocol::ICMP)
+}
+
+/// The same for IPv6.
+#[inline]
+fn is_plain_ipv6(plain: PlainIpv6) -> bool {
+    plain.next_header() != protocol::ICMPV6
 }
 
 /// Ends a packet that may leave its tunnel and no further, if nobody is to be told of it. Its header begins `at`
@@ -45,16 +54,27 @@ pub(super) fn expire_left_ipv4(
     (item, tunnel): (&Inside, &Tunnel),
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
-    let inner = packet.data().get(at..)?;
-    let plain = PlainIpv4::of(inner.first_chunk()?);
+    let plain = PlainIpv4::of(packet.data().get(at..)?.first_chunk()?);
     if plain.ttl() == 0 || !leads_to_host(item.next_hop) {
         return None;
     }
-    let len = usize::from(plain.total_len());
-    let outcome = expire_ipv4(inner.get(..len)?, plain, round)?;
-    // It left its tunnel before it ended.
-    round.count_rx(tunnel.plain.slot, tunnel.measured_as(), len);
-    Some(outcome)
+    if is_plain_ipv4(plain) && round.limiter.is_spent(round.now) {
+        let outcome = end_unanswered(Counter::IcmpRatelimited, Counter::Ip4TtlExpired, round);
+        return Some(left(outcome, plain.total_len(), tunnel, round));
+    }
+    expire_left_closely_ipv4(packet, (at, plain), tunnel, round)
+}
+
+#[inline(never)]
+fn expire_left_closely_ipv4(
+    packet: &Packet,
+    (at, plain): (usize, PlainIpv4),
+    tunnel: &Tunnel,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    let inner = packet.data().get(at..)?.get(..usize::from(plain.total_len()))?;
+    let outcome = expire_ipv4(inner, plain, round)?;
+    Some(left(outcome, plain.total_len(), tunnel, round))
 }
 
 /// The same for IPv6.
@@ -65,16 +85,34 @@ pub(super) fn expire_left_ipv6(
     (item, tunnel): (&Inside, &Tunnel),
     round: &mut Round<'_>,
 ) -> Option<Outcome> {
-    let inner = packet.data().get(at..)?;
-    let plain = PlainIpv6::of(inner.first_chunk()?);
+    let plain = PlainIpv6::of(packet.data().get(at..)?.first_chunk()?);
     if plain.hop_limit() == 0 || !leads_to_host(item.next_hop) {
         return None;
     }
-    let len = usize::from(plain.total_len());
-    let outcome = expire_ipv6(inner.get(..len)?, plain, round)?;
-    // It left its tunnel before it ended.
-    round.count_rx(tunnel.plain.slot, tunnel.measured_as(), len);
-    Some(outcome)
+    if is_plain_ipv6(plain) && round.limiter.is_spent(round.now) {
+        let outcome = end_unanswered(Counter::IcmpRatelimited, Counter::Ip6HopExpired, round);
+        return Some(left(outcome, plain.total_len(), tunnel, round));
+    }
+    expire_left_closely_ipv6(packet, (at, plain), tunnel, round)
+}
+
+#[inline(never)]
+fn expire_left_closely_ipv6(
+    packet: &Packet,
+    (at, plain): (usize, PlainIpv6),
+    tunnel: &Tunnel,
+    round: &mut Round<'_>,
+) -> Option<Outcome> {
+    let inner = packet.data().get(at..)?.get(..usize::from(plain.total_len()))?;
+    let outcome = expire_ipv6(inner, plain, round)?;
+    Some(left(outcome, plain.total_len(), tunnel, round))
+}
+
+/// Counts a packet that left its tunnel before it ended.
+#[inline]
+fn left(outcome: Outcome, len: u16, tunnel: &Tunnel, round: &mut Round<'_>) -> Outcome {
+    round.count_rx(tunnel.plain.slot, tunnel.measured_as(), len.into());
+    outcome
 }
 
 /// Whether a next hop is a host, whoever that is.
@@ -89,13 +127,18 @@ fn end_in_silence(
     counter: Counter,
     round: &Round<'_>,
 ) -> Option<Outcome> {
-    let why = if !is_answered {
-        Counter::IcmpSuppressed
+    if !is_answered {
+        Some(end_unanswered(Counter::IcmpSuppressed, counter, round))
     } else if round.limiter.is_exhausted(round.now, ERROR, source) {
-        Counter::IcmpRatelimited
+        Some(end_unanswered(Counter::IcmpRatelimited, counter, round))
     } else {
-        return None;
-    };
+        None
+    }
+}
+
+/// Ends a packet that is counted by `counter`; no error answers it, `why` says why.
+#[inline]
+fn end_unanswered(why: Counter, counter: Counter, round: &Round<'_>) -> Outcome {
     round.counters.global(why).add(1);
-    Some(round.end(counter))
+    round.end(counter)
 }

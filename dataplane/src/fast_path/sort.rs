@@ -77,7 +77,8 @@ impl FastPath {
                     } else if is_fragment && header::is_tunnels(carried) {
                         pieces4.push(at);
                     } else if may_pass_ipv4(plain, tables) {
-                        let next_hop = tables.fib4.lookup_mostly_short(&mut last, plain.destination());
+                        let next_hop =
+                            tables.fib4.lookup_mostly_short(&mut last, plain.destination());
                         ipv4.push(at, next_hop, tables);
                     } else {
                         odd4.push(at);

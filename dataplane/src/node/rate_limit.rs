@@ -190,6 +190,12 @@ impl ErrorLimiter {
         self.exhausted(now, error, source).is_some()
     }
 
+    /// Whether [`allow`](Self::allow) would say no to any error but those about a size, whoever is to be told.
+    #[inline]
+    pub fn is_spent(&self, now: Nanos) -> bool {
+        !self.errors.has_one(now)
+    }
+
     /// For which limit it would say no, if it would.
     #[inline]
     pub fn exhausted(&self, now: Nanos, error: IcmpError, source: IpAddr) -> Option<Limit> {

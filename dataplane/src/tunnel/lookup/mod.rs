@@ -378,9 +378,7 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         let both = taken(home) * taken((home + 1) & (self.slots.len() - 1));
         // Whether any is empty takes one branch, as long as the compiler makes no two of it; which of them nobody could
         // predict.
-        self.wildcards == [0; 3]
-            && black_box(both) == 0
-            && !self.slots.get(home).is_some_and(holds)
+        self.wildcards == [0; 3] && black_box(both) == 0 && !self.slots.get(home).is_some_and(holds)
     }
 
     /// The same, step by step.
