@@ -48,22 +48,27 @@ impl Sorted {
 
 impl FastPath {
     /// Sorts the plain packets of a burst. `own`: see [`header::mac_word`].
-    #[inline(never)]
+    #[inline]
     pub(super) fn sort(&mut self, packets: &[Packet], own: u64, tables: &Tables) {
+        prefetch_routes(packets, tables);
+        self.sort_by_headers(packets, own, tables);
+        self.sort_ipv6(tables);
+    }
+
+    #[inline(never)]
+    fn sort_by_headers(&mut self, packets: &[Packet], own: u64, tables: &Tables) {
         let Self { ipv4, arrivals4, arrivals6, transits6, destinations6, .. } = self;
         let Self { odd4, odd6, pieces4, pieces6, shims4, shims6, .. } = self;
         let (tunnels4, tunnels6) = (TunnelProtocols::ipv4(tables), TunnelProtocols::ipv6(tables));
-        prefetch_routes(packets, tables);
         let mut last = LastFound::default();
         for (at, packet) in (0_u16..).zip(packets) {
             let frame = packet.data();
             let Some(start) = frame.first_chunk::<IPV4_END>() else { continue };
             match header::carried(start, own) {
                 Carried::Ipv4 => {
-                    let room = frame.len() - IPV4_END;
                     let is_sound = !packet.meta.flags.has(Flags::BAD_CHECKSUM);
                     let plain = PlainIpv4::of(header::behind_ethernet(start));
-                    if !(is_sound && plain.is_sound_of_kind(room)) {
+                    if !(is_sound && plain.is_sound_of_kind(frame.len() - IPV4_END)) {
                         continue;
                     }
                     let (carried, is_fragment) = (plain.protocol(), plain.is_fragment());
@@ -112,7 +117,6 @@ impl FastPath {
                 Carried::Other => {}
             }
         }
-        self.sort_ipv6(tables);
     }
 
     #[inline]
