@@ -48,14 +48,14 @@ impl Sorted {
 
 impl FastPath {
     /// Sorts the plain packets of a burst. `own`: see [`header::mac_word`].
-    #[inline]
+    #[inline(never)]
     pub(super) fn sort(&mut self, packets: &[Packet], own: u64, tables: &Tables) {
         prefetch_routes(packets, tables);
         self.sort_by_headers(packets, own, tables);
         self.sort_ipv6(tables);
     }
 
-    #[inline(never)]
+    #[inline]
     fn sort_by_headers(&mut self, packets: &[Packet], own: u64, tables: &Tables) {
         let Self { ipv4, arrivals4, arrivals6, transits6, destinations6, .. } = self;
         let Self { odd4, odd6, pieces4, pieces6, shims4, shims6, .. } = self;
