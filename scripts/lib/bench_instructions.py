@@ -16,9 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / 'target/release/examples/instructions'
 RECORD = ROOT / 'benches/instructions.txt'
 GROWTH_MAX = 0.03
-# What a tunnel keeps of its share when half of the packets are a flood, at least; and what it keeps where that is not reached.
+# What a tunnel keeps of its share when half of the packets are a flood, at least.
 SHARE_MIN = 0.95
-SHARES_BELOW = {'ICMP errors': 0.86, 'TTL 1 out': 0.91}
 HEADING = f"""# Instructions per packet of the packet path, device included: scripts/bench instructions --record
 # They hold for {platform.machine()} and the pinned Rust; scripts/test fails when one grows by more than {GROWTH_MAX:.0%}.
 """
@@ -45,13 +44,13 @@ def measure():
 
 
 def shares(now):
-    """What a tunnel keeps beside each flood: the flood's name without its family, by case."""
+    """What a tunnel keeps beside each flood, by case."""
     kept = {}
     for name, figure in now.items():
         if name.startswith('half '):
             flood, family = name.removeprefix('half ').rsplit(maxsplit=1)
             verb = 'encap' if flood.endswith(' in') else 'decap'
-            kept[name] = (flood, now[f'{verb} {family} in {family} 1000'] / figure)
+            kept[name] = now[f'{verb} {family} in {family} 1000'] / figure
     return kept
 
 
@@ -82,17 +81,16 @@ def main():
     grown = show(now, recorded())
     kept = shares(now)
     print('\nwhat a tunnel keeps of its share')
-    for name, (_, share) in kept.items():
+    for name, share in kept.items():
         print(f'{name:<24} {share:>8.0%}')
-    short = [name for name, (flood, share) in kept.items() if share < SHARES_BELOW.get(flood, SHARE_MIN)]
+    short = [name for name, share in kept.items() if share < SHARE_MIN]
     if option == '--record':
         RECORD.write_text(HEADING + ''.join(f'{name:<24} {figure:>8.1f}\n' for name, figure in now.items()))
     elif option == '--check' and grown:
         sys.exit(f'more than {GROWTH_MAX:.0%} more instructions than {RECORD.relative_to(ROOT)} says: {", ".join(grown)}\n'
                  'If that is what the change costs: scripts/bench instructions --record')
     elif option == '--check' and short:
-        sys.exit(f'too little is left to a tunnel beside: {", ".join(short)}\n'
-                 f'SHARES_BELOW in {pathlib.Path(__file__).name} says where less than {SHARE_MIN:.0%} is known to be left')
+        sys.exit(f'less than {SHARE_MIN:.0%} of its share is left to a tunnel beside: {", ".join(short)}')
 
 
 if __name__ == '__main__':

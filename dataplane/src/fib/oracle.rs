@@ -28,9 +28,11 @@ impl Family for Fib4 {
         let addresses: Vec<u32> = addresses.iter().copied().map(v4).collect();
         let mut found = vec![NextHopId::NONE; addresses.len()];
         self.lookup_burst(&addresses, &mut found);
-        let mut last = LastFound::default();
+        let (mut last, mut last_short) = (LastFound::default(), LastFound::default());
         for (&address, &found) in addresses.iter().zip(&found) {
             assert_eq!(self.lookup_after(&mut last, address), found, "{address:#x} in a train");
+            let found_short = self.lookup_mostly_short(&mut last_short, address);
+            assert_eq!(found_short, found, "{address:#x} in another train");
         }
         found
     }
