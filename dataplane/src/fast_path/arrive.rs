@@ -162,17 +162,44 @@ impl Insides {
         inner: &[u8],
         tables: &Tables,
     ) {
+        if carries == protocol::IPV4 {
+            let destination = read_u32(inner, ipv4::offset::DESTINATION);
+            self.push_ipv4((at, shim_len), tunnel, destination, tables);
+        } else {
+            self.push_ipv6((at, shim_len), tunnel, inner, tables);
+        }
+    }
+
+    /// The same for one that is known to be IPv4 inside, and to go to `destination`.
+    #[inline]
+    pub(super) fn push_ipv4(
+        &mut self,
+        (at, shim_len): (u16, u16),
+        tunnel: TunnelId,
+        destination: u32,
+        tables: &Tables,
+    ) {
         if let Some(place) = tables.tunnel(tunnel) {
             place.prefetch();
         }
-        if carries == protocol::IPV4 {
-            let destination = read_u32(inner, ipv4::offset::DESTINATION);
-            let next_hop = tables.fib4.lookup_after(&mut self.last4, destination);
-            self.ipv4.push(Inside { at, tunnel, next_hop, shim_len });
-        } else {
-            self.ipv6.push(Inside { at, tunnel, next_hop: NextHopId::NONE, shim_len });
-            self.destinations6.push(read_u128(inner, ipv6::offset::DESTINATION));
+        let next_hop = tables.fib4.lookup_after(&mut self.last4, destination);
+        self.ipv4.push(Inside { at, tunnel, next_hop, shim_len });
+    }
+
+    /// The same for one that is known to be IPv6 inside.
+    #[inline]
+    pub(super) fn push_ipv6(
+        &mut self,
+        (at, shim_len): (u16, u16),
+        tunnel: TunnelId,
+        inner: &[u8],
+        tables: &Tables,
+    ) {
+        if let Some(place) = tables.tunnel(tunnel) {
+            place.prefetch();
         }
+        self.ipv6.push(Inside { at, tunnel, next_hop: NextHopId::NONE, shim_len });
+        self.destinations6.push(read_u128(inner, ipv6::offset::DESTINATION));
     }
 
     /// Looks up the destinations of IPv6 together.

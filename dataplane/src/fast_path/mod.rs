@@ -31,6 +31,7 @@ mod leave_frames;
 mod link;
 mod list;
 mod lookups;
+mod outside;
 mod pieces;
 mod shim;
 mod sort;
@@ -203,8 +204,8 @@ pub struct FastPath {
     /// Those that are of no tunnel, and what was found instead.
     strangers4: List<(u16, Found)>,
     strangers6: List<(u16, Found)>,
-    shims4: ShimArrivals,
-    shims6: ShimArrivals,
+    shims4: ShimArrivals<u32>,
+    shims6: ShimArrivals<u128>,
     insides: Insides,
     /// Sound packets that may not go on.
     odd4: List<u16>,
@@ -264,7 +265,7 @@ impl FastPath {
         if !self.arrivals6.is_empty() {
             self.arrive_in_ipv6(packets, port_id, &mut last, round);
         }
-        if !(self.shims4.all.is_empty() && self.shims6.all.is_empty()) {
+        if !(self.shims4.is_empty() && self.shims6.is_empty()) {
             self.arrive_behind_shims(packets, port_id, &mut last, round);
         }
         let Self { ipv4, ipv6, outcomes, .. } = self;

@@ -9,15 +9,13 @@ use super::leave::{leave_ipv4, leave_ipv6};
 use super::leave_frames::leave_frames;
 use super::link::LastLink;
 use super::list::List;
-use super::sort::{Sorted, may_pass_ipv4, may_pass_ipv6};
-use crate::fib::NextHopId;
+use super::outside::Outside;
+use super::sort::Sorted;
 use crate::interface::{PortId, TunnelId};
 use crate::packet::Packet;
 use crate::stage::Round;
 use crate::tables::Tables;
-use crate::tunnel::lookup::{
-    Class, Found, Home, Label, LabelledTunnels, OuterAddress, Pair, Protocols,
-};
+use crate::tunnel::lookup::{Class, Found, Home, Label, OuterAddress, Pair, Protocols};
 use crate::tunnel::plain::Facts;
 use crate::tunnel::udp::Service;
 use crate::wire::checksum::sum_as_stored;
@@ -59,13 +57,16 @@ impl TunnelProtocols {
         let has_bit = self.0 >> (carried & Self::BITS) & 1 != 0;
         has_bit
             && !is_fragment
-            && (carried != protocol::UDP || is_to_tunnels_port::<END>(frame, tables))
+            && (carried != protocol::UDP || may_be_to_tunnels_port::<END>(frame, tables))
     }
 }
 
+/// Whether the last bits of a UDP port are those of one that tunnels use. Not inlined, as others would pay for the
+/// registers.
 #[inline(never)]
-fn is_to_tunnels_port<const END: usize>(frame: &[u8], tables: &Tables) -> bool {
-    tables.udp_ports.may_take(frame, END, false)
+fn may_be_to_tunnels_port<const END: usize>(frame: &[u8], tables: &Tables) -> bool {
+    let last = frame.get(END + udp::offset::DESTINATION + 1);
+    last.is_some_and(|last| tables.udp_ports.marks() >> (last & 63) & 1 != 0)
 }
 
 /// A plain header behind the outer one.
@@ -80,16 +81,6 @@ struct PlainShim {
 }
 
 impl PlainShim {
-    /// Reads what follows `outer`, if it is plain and carries IP.
-    #[inline]
-    fn of<F: Outside>(outer: F, behind: &[u8], tables: &Tables) -> Option<Self> {
-        match outer.protocol() {
-            protocol::GRE => Self::of_gre(behind),
-            protocol::UDP => Self::of_udp(outer, behind, tables),
-            _ => None,
-        }
-    }
-
     /// The same where GRE follows, which `class` and `port` are those without; `header_len`: of UDP, and of what says so.
     #[inline(never)]
     fn of_gre_in_udp<F: Outside>(
@@ -117,24 +108,25 @@ impl PlainShim {
     #[inline]
     fn of_gre(behind: &[u8]) -> Option<Self> {
         const NOTHING: u16 = 0;
-        let (flags, protocol_type) = gre::first_words(behind);
-        let carries = match protocol_type {
-            ether_type::IPV4 => protocol::IPV4,
-            ether_type::IPV6 => protocol::IPV6,
+        const IPV4: u32 = first_word(NOTHING, ether_type::IPV4);
+        const IPV6: u32 = first_word(NOTHING, ether_type::IPV6);
+        const IPV4_WITH_KEY: u32 = first_word(gre::KEY, ether_type::IPV4);
+        const IPV6_WITH_KEY: u32 = first_word(gre::KEY, ether_type::IPV6);
+        let (len, carries) = match u32::from_le_bytes(*behind.first_chunk()?) {
+            IPV4 => (4, protocol::IPV4),
+            IPV6 => (4, protocol::IPV6),
+            IPV4_WITH_KEY => (8, protocol::IPV4),
+            IPV6_WITH_KEY => (8, protocol::IPV6),
             _ => return None,
         };
-        let (len, key) = match flags {
-            NOTHING => (4, None),
-            gre::KEY => (8, Some(read_u32(behind, 4))),
-            _ => return None,
-        };
+        let key = (len > 4).then(|| read_u32(behind, 4));
         let label = Label::new(Class::Gre, 0, key);
         Some(Self { label, len, carries, has_no_checksum: false })
     }
 
     /// Reads the UDP header that follows `outer`, and what says what follows that, if they are plain and carry IP, the
     /// datagram is as long as the packet, and its checksum is right or none.
-    #[inline(never)]
+    #[inline]
     fn of_udp<F: Outside>(outer: F, behind: &[u8], tables: &Tables) -> Option<Self> {
         let header = u64::from_le_bytes(*behind.first_chunk()?);
         let [_, port, len, checksum] = words(header);
@@ -159,6 +151,11 @@ impl PlainShim {
     }
 }
 
+/// The first four bytes of a GRE header, as they stand in memory.
+const fn first_word(flags: u16, protocol_type: u16) -> u32 {
+    flags.swap_bytes() as u32 | (protocol_type.swap_bytes() as u32) << 16
+}
+
 /// The four words of 16 bits of a UDP header, as numbers: source port, destination port, length, checksum.
 #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of a word")]
 pub(super) const fn words(header: u64) -> [u16; 4] {
@@ -179,126 +176,85 @@ fn pseudo_header(len: u16) -> u128 {
     u128::from(u16::from(protocol::UDP).to_be()) + u128::from(len.to_be())
 }
 
+/// A packet with a plain header behind the outer one: all that it takes to find its tunnel, and where it leads if it
+/// is IPv4 inside.
+#[derive(Clone, Copy)]
+struct PlainArrival<A> {
+    pair: Pair<A, Label>,
+    home: Home,
+    /// Of IPv4 inside.
+    destination: u32,
+    at: u16,
+    shim_len: u16,
+    /// IPv4 is inside, else IPv6.
+    is_ipv4: bool,
+    has_no_checksum: bool,
+}
+
+impl<A: OuterAddress> PlainArrival<A> {
+    /// Asks for its tunnel, too. `behind` is what follows `outer`.
+    #[inline]
+    fn new<F: Outside<Address = A>>(
+        at: u16,
+        (outer, behind): (F, &[u8]),
+        shim: PlainShim,
+        tables: &Tables,
+    ) -> Self {
+        let PlainShim { label, len: shim_len, carries, has_no_checksum } = shim;
+        let (local, remote) = outer.ends();
+        let pair = Pair { local, remote, label };
+        let home = F::lookup(tables).ask(pair);
+        let destination = read_u32(behind, usize::from(shim_len) + ipv4::offset::DESTINATION);
+        let is_ipv4 = carries == protocol::IPV4;
+        Self { pair, home, destination, at, shim_len, is_ipv4, has_no_checksum }
+    }
+}
+
 /// Room for the packets of one family outside.
-pub(super) struct ShimArrivals {
-    /// Packets of [such](TunnelProtocols) protocols, by their places in the burst.
-    pub(super) all: List<u16>,
-    plain: List<(u16, Home, PlainShim)>,
+pub(super) struct ShimArrivals<A> {
+    /// Packets in UDP, by their places in the burst.
+    udp: List<u16>,
+    /// Those of the other [such](TunnelProtocols) protocols.
+    gre: List<u16>,
+    plain: List<PlainArrival<A>>,
     /// What is left over.
     others: List<u16>,
 }
 
-impl Default for ShimArrivals {
+impl<A: OuterAddress> Default for ShimArrivals<A> {
     fn default() -> Self {
-        let nothing = PlainShim { label: Label::NONE, len: 0, carries: 0, has_no_checksum: false };
-        let plain = List::new((0, Home::default(), nothing));
-        Self { all: List::new(0), plain, others: List::new(0) }
+        let pair = Pair { local: A::default(), remote: A::default(), label: Label::NONE };
+        let nothing = PlainArrival {
+            pair,
+            home: Home::default(),
+            destination: 0,
+            at: 0,
+            shim_len: 0,
+            is_ipv4: false,
+            has_no_checksum: false,
+        };
+        let places = || List::new(0);
+        Self { udp: places(), gre: places(), plain: List::new(nothing), others: places() }
     }
 }
 
-/// What differs by the family outside.
-pub(super) trait Outside: Copy {
-    type Address: OuterAddress;
-    const IS_IPV6: bool;
-
-    /// The outer header of a frame, and what is behind it.
-    fn read(frame: &[u8]) -> Option<(Self, &[u8])>;
-
-    /// The protocol of what is behind it.
-    fn protocol(self) -> u8;
-
-    /// Bytes behind it.
-    fn payload_len(self) -> u16;
-
-    /// The sum of its addresses, as stored, not folded.
-    fn sum_of_addresses(self) -> u128;
-
-    /// Its addresses, ours first.
-    fn ends(self) -> (Self::Address, Self::Address);
-
-    fn lookup(tables: &Tables) -> &LabelledTunnels<Self::Address>;
-
-    /// Where it goes if it is no tunnel's; `None`: nowhere.
-    fn passes(self, tables: &Tables) -> Option<NextHopId>;
-}
-
-impl Outside for PlainIpv4 {
-    type Address = u32;
-    const IS_IPV6: bool = false;
-
+impl<A: OuterAddress> ShimArrivals<A> {
     #[inline]
-    fn read(frame: &[u8]) -> Option<(Self, &[u8])> {
-        let start = frame.first_chunk::<IPV4_END>()?;
-        Some((Self::of(header::behind_ethernet(start)), frame.get(IPV4_END..)?))
+    pub(super) fn clear(&mut self) {
+        self.udp.clear();
+        self.gre.clear();
     }
 
     #[inline]
-    fn protocol(self) -> u8 {
-        Self::protocol(self)
+    pub(super) fn is_empty(&self) -> bool {
+        self.udp.is_empty() && self.gre.is_empty()
     }
 
+    /// Adds a packet of [such](TunnelProtocols) a protocol.
     #[inline]
-    fn payload_len(self) -> u16 {
-        self.total_len() - ipv4::HEADER_LEN_U16
-    }
-
-    #[inline]
-    fn sum_of_addresses(self) -> u128 {
-        Self::sum_of_addresses(self).into()
-    }
-
-    #[inline]
-    fn ends(self) -> (u32, u32) {
-        (self.destination(), self.source())
-    }
-
-    #[inline]
-    fn lookup(tables: &Tables) -> &LabelledTunnels<u32> {
-        &tables.labelled_by_ipv4
-    }
-
-    fn passes(self, tables: &Tables) -> Option<NextHopId> {
-        may_pass_ipv4(self, tables).then(|| tables.fib4.lookup(self.destination()))
-    }
-}
-
-impl Outside for PlainIpv6 {
-    type Address = u128;
-    const IS_IPV6: bool = true;
-
-    #[inline]
-    fn read(frame: &[u8]) -> Option<(Self, &[u8])> {
-        let start = frame.first_chunk::<IPV6_END>()?;
-        Some((Self::of(header::behind_ethernet(start)), frame.get(IPV6_END..)?))
-    }
-
-    #[inline]
-    fn protocol(self) -> u8 {
-        self.next_header()
-    }
-
-    #[inline]
-    fn payload_len(self) -> u16 {
-        Self::payload_len(self)
-    }
-
-    #[inline]
-    fn sum_of_addresses(self) -> u128 {
-        Self::sum_of_addresses(self)
-    }
-
-    #[inline]
-    fn ends(self) -> (u128, u128) {
-        (self.destination(), self.source())
-    }
-
-    #[inline]
-    fn lookup(tables: &Tables) -> &LabelledTunnels<u128> {
-        &tables.labelled_by_ipv6
-    }
-
-    fn passes(self, tables: &Tables) -> Option<NextHopId> {
-        may_pass_ipv6(self, tables).then(|| tables.fib6.lookup(self.destination()))
+    pub(super) fn push(&mut self, at: u16, carried: u8) {
+        let places = if carried == protocol::UDP { &mut self.udp } else { &mut self.gre };
+        places.push(at);
     }
 }
 
@@ -314,7 +270,7 @@ impl FastPath {
         round: &mut Round<'_>,
     ) {
         let Self { ipv4, ipv6, shims4, shims6, odd4, odd6, insides, outcomes, .. } = self;
-        if !shims4.all.is_empty() {
+        if !shims4.is_empty() {
             insides.clear();
             let on = (&mut *ipv4, &mut *odd4);
             arrive::<PlainIpv4>(packets, port, shims4, on, insides, round.tables);
@@ -325,7 +281,7 @@ impl FastPath {
                 leave_frames::<PlainIpv4, IPV4_END>((packets, outcomes), others, on, round);
             }
         }
-        if !shims6.all.is_empty() {
+        if !shims6.is_empty() {
             insides.clear();
             let on = (&mut *ipv6, &mut *odd6);
             arrive::<PlainIpv6>(packets, port, shims6, on, insides, round.tables);
@@ -344,42 +300,89 @@ impl FastPath {
 fn arrive<F: Outside>(
     packets: &[Packet],
     port: PortId,
-    arrivals: &mut ShimArrivals,
+    arrivals: &mut ShimArrivals<F::Address>,
     (sorted, odd): (&mut Sorted, &mut List<u16>),
     insides: &mut Insides,
     tables: &Tables,
 ) {
+    arrivals.plain.clear();
+    arrivals.others.clear();
+    ask_of_gre::<F>(packets, arrivals, tables);
+    ask_of_udp::<F>(packets, arrivals, tables);
     let lookup = F::lookup(tables);
-    let ShimArrivals { all, plain, others } = arrivals;
-    plain.clear();
-    others.clear();
-    let read = |at: u16| F::read(packets.get(usize::from(at))?.data());
-    for &at in all.items() {
-        let Some((outer, behind)) = read(at) else { continue };
-        match PlainShim::of(outer, behind, tables) {
-            Some(shim) => {
-                let (local, remote) = outer.ends();
-                plain.push((at, lookup.ask(Pair { local, remote, label: shim.label }), shim));
-            }
-            None => others.push(at),
+    for arrival in arrivals.plain.items() {
+        let &PlainArrival { pair, home, destination, at, shim_len, is_ipv4, .. } = arrival;
+        let protocols = if is_ipv4 { Protocols::IPV4 } else { Protocols::IPV6 };
+        let Found::Tunnel(id) = lookup.find_from(home, pair, protocols, Some(port)) else {
+            go_on_with::<F>(at, packets, (sorted, odd), tables);
+            continue;
+        };
+        if arrival.has_no_checksum && !needs_no_checksum(id, tables) {
+            continue;
         }
-    }
-    for &(at, home, shim) in plain.items() {
-        let Some((outer, behind)) = read(at) else { continue };
-        let (local, remote) = outer.ends();
-        let pair = Pair { local, remote, label: shim.label };
-        match lookup.find_from(home, pair, Protocols::of(shim.carries), Some(port)) {
-            Found::Tunnel(id) => {
-                if shim.has_no_checksum && !needs_no_checksum(id, tables) {
-                    continue;
-                }
-                let inner = behind.get(usize::from(shim.len)..).unwrap_or(&[]);
-                insides.push((at, shim.len), id, shim.carries, inner, tables);
-            }
-            _ => go_on(at, outer, (sorted, odd), tables),
+        if is_ipv4 {
+            insides.push_ipv4((at, shim_len), id, destination, tables);
+        } else if let Some((_, behind)) = read::<F>(at, packets) {
+            let inner = behind.get(usize::from(shim_len)..).unwrap_or(&[]);
+            insides.push_ipv6((at, shim_len), id, inner, tables);
         }
     }
     insides.look_up(tables);
+}
+
+/// Reads GRE, and asks for the tunnels of what is plain.
+#[inline(never)]
+fn ask_of_gre<F: Outside>(
+    packets: &[Packet],
+    arrivals: &mut ShimArrivals<F::Address>,
+    tables: &Tables,
+) {
+    let ShimArrivals { gre, plain, others, .. } = arrivals;
+    for &at in gre.items() {
+        let Some((outer, behind)) = read::<F>(at, packets) else { continue };
+        match PlainShim::of_gre(behind) {
+            Some(shim) if outer.protocol() == protocol::GRE => {
+                plain.push(PlainArrival::new(at, (outer, behind), shim, tables));
+            }
+            _ => others.push(at),
+        }
+    }
+}
+
+/// The same for UDP.
+#[inline(never)]
+fn ask_of_udp<F: Outside>(
+    packets: &[Packet],
+    arrivals: &mut ShimArrivals<F::Address>,
+    tables: &Tables,
+) {
+    let ShimArrivals { udp, plain, others, .. } = arrivals;
+    for &at in udp.items() {
+        let Some((outer, behind)) = read::<F>(at, packets) else { continue };
+        match PlainShim::of_udp(outer, behind, tables) {
+            Some(shim) => plain.push(PlainArrival::new(at, (outer, behind), shim, tables)),
+            None => others.push(at),
+        }
+    }
+}
+
+/// The outer header of a packet, and what is behind it.
+#[inline]
+fn read<F: Outside>(at: u16, packets: &[Packet]) -> Option<(F, &[u8])> {
+    F::read(packets.get(usize::from(at))?.data())
+}
+
+/// As [`go_on`], for one whose header is not at hand any more.
+#[inline(never)]
+fn go_on_with<F: Outside>(
+    at: u16,
+    packets: &[Packet],
+    on: (&mut Sorted, &mut List<u16>),
+    tables: &Tables,
+) {
+    if let Some((outer, _)) = read::<F>(at, packets) {
+        go_on(at, outer, on, tables);
+    }
 }
 
 /// Sorts a packet that is nobody's tunnel's like any other.

@@ -77,7 +77,7 @@ impl FastPath {
                             let (local, remote) = (plain.destination(), plain.source());
                             arrivals4.push((at, tables.tunnels_by_ipv4.ask(local, remote)));
                         } else {
-                            shims4.all.push(at);
+                            shims4.push(at, carried);
                         }
                     } else if is_fragment && header::is_tunnels(carried) {
                         pieces4.push(at);
@@ -105,7 +105,7 @@ impl FastPath {
                             let (local, remote) = (plain.destination(), plain.source());
                             arrivals6.push((at, tables.tunnels_by_ipv6.ask(local, remote)));
                         } else {
-                            shims6.all.push(at);
+                            shims6.push(at, carried);
                         }
                     } else if may_pass_ipv6(plain, tables) {
                         transits6.push(at);
@@ -129,8 +129,8 @@ impl FastPath {
         self.pieces6.clear();
         self.arrivals4.clear();
         self.arrivals6.clear();
-        self.shims4.all.clear();
-        self.shims6.all.clear();
+        self.shims4.clear();
+        self.shims6.clear();
         self.transits6.clear();
         self.destinations6.clear();
     }

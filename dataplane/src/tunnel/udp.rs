@@ -249,21 +249,40 @@ pub(super) const fn is_allowed(carried: u8) -> bool {
     matches!(carried, protocol::IPV4 | protocol::IPV6 | protocol::GRE | protocol::MPLS)
 }
 
-/// The UDP ports that tunnels listen at, and what for. There are few.
-#[derive(Clone, Debug, Default)]
+/// The UDP ports that tunnels listen at, and what for. There are few, so each is mostly the only one with its last bits.
+#[derive(Clone, Debug)]
 pub struct UdpPorts {
-    /// A bit for the last six bits of each: other people's datagrams are told by it.
-    marks: u64,
+    /// The first port with the last six bits that its place is.
+    first: [Option<(u16, Service)>; PLACES],
+    /// A bit for each place that a port has, and for each that more than one has.
+    taken: u64,
+    shared: u64,
     all: Vec<(u16, Service)>,
+}
+
+const PLACES: usize = 64;
+
+impl Default for UdpPorts {
+    fn default() -> Self {
+        Self { first: [None; PLACES], taken: 0, shared: 0, all: Vec::new() }
+    }
 }
 
 impl UdpPorts {
     /// What a port is for; `None`: no tunnel listens there.
     #[inline]
     pub fn get(&self, port: u16) -> Option<Service> {
-        if self.marks & mark(port) == 0 {
-            return None;
+        let place = place(port);
+        match self.first[place] {
+            Some((known, service)) if known == port => Some(service),
+            _ if self.shared >> place & 1 != 0 => self.search(port),
+            _ => None,
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search(&self, port: u16) -> Option<Service> {
         self.all.iter().find(|(known, _)| *known == port).map(|(_, service)| *service)
     }
 
@@ -274,21 +293,66 @@ impl UdpPorts {
             && (is_piece || self.get(read_u16(packet, at + offset::DESTINATION)).is_some())
     }
 
+    /// A bit for the last six bits of each port, by which most other ports can be told.
+    #[inline]
+    pub fn marks(&self) -> u64 {
+        self.taken
+    }
+
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.marks == 0
+        self.taken == 0
     }
 
     /// Opens a port, or closes it.
     pub fn put(&mut self, port: u16, service: Option<Service>) {
         self.all.retain(|(known, _)| *known != port);
         self.all.extend(service.map(|service| (port, service)));
-        self.marks = self.all.iter().fold(0, |marks, (port, _)| marks | mark(*port));
+        (self.first, self.taken, self.shared) = ([None; PLACES], 0, 0);
+        for &(port, service) in &self.all {
+            let place = place(port);
+            if self.first[place].is_some() {
+                self.shared |= 1 << place;
+            } else {
+                self.first[place] = Some((port, service));
+                self.taken |= 1 << place;
+            }
+        }
     }
 }
 
 /// See [`UdpPorts`].
-const fn mark(port: u16) -> u64 {
-    1 << (port & 63)
+const fn place(port: u16) -> usize {
+    port as usize % PLACES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// All ports are among a few places, so that most share one.
+        #[test]
+        fn ports_are_known_until_they_are_closed(
+            changes in proptest::collection::vec((0_u16..8, 0_u16..3, any::<bool>()), 0..40),
+        ) {
+            let mut ports = UdpPorts::default();
+            let mut reference = std::collections::BTreeMap::new();
+            for (number, (high, low, opens)) in (0_u8..).zip(changes) {
+                let port = high * 64 + low;
+                let service = opens.then_some(Service::Fou { carries: number });
+                ports.put(port, service);
+                reference.remove(&port);
+                reference.extend(service.map(|service| (port, service)));
+            }
+            for port in 0..8 * 64 {
+                prop_assert_eq!(ports.get(port), reference.get(&port).copied(), "port {}", port);
+                let has_mark = ports.marks() >> (port & 63) & 1 != 0;
+                prop_assert_eq!(has_mark, reference.keys().any(|known| known % 64 == port % 64));
+            }
+            prop_assert_eq!(ports.is_empty(), reference.is_empty());
+        }
+    }
 }

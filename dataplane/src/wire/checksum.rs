@@ -7,25 +7,56 @@ pub fn sum(start: u64, bytes: &[u8]) -> u64 {
     start + u64::from(sum_as_stored(0, bytes).swap_bytes())
 }
 
-/// The ones-complement sum of `bytes`, added to `start`, folded: eight bytes at a time, as they stand in
+/// The ones-complement sum of `bytes`, added to `start`, folded: in large words, as they stand in
 /// memory. Its bytes, and those of `start`, are in memory's order too: the sum does not care (RFC 1071 §2).
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "both halves of the total are added")]
 pub fn sum_as_stored(start: u128, bytes: &[u8]) -> u16 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let add = |total, word: &[u8; 8]| total + u128::from(u64::from_le_bytes(*word));
-    let total = words.iter().fold(start, add);
-    // What is left are the last bytes of the last eight, if there are so many.
-    let last = match bytes.last_chunk() {
-        Some(last) => {
-            let counted = 64 - 8 * (bytes.len() as u32 % 8);
-            u64::from_le_bytes(*last).checked_shr(counted).unwrap_or(0)
+    let mut sum = WideSum { total: start, carries: 0 };
+    let mut rest = bytes;
+    while let Some((block, behind)) = rest.split_first_chunk::<32>() {
+        let (words, _) = block.as_chunks::<16>();
+        for word in words {
+            sum.add(u128::from_le_bytes(*word));
         }
-        None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
-    };
-    let total = total + u128::from(last);
-    let (sum, carry) = (total as u64).overflowing_add((total >> 64) as u64);
-    fold_as_stored(sum.wrapping_add(carry.into()))
+        rest = behind;
+    }
+    if let Some((word, behind)) = rest.split_first_chunk::<16>() {
+        sum.add(u128::from_le_bytes(*word));
+        rest = behind;
+    }
+    if let Some((word, behind)) = rest.split_first_chunk::<8>() {
+        sum.add(u64::from_le_bytes(*word).into());
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        // What is left are the last bytes of the last eight, if there are so many; often just four.
+        let last = match (<&[u8; 4]>::try_from(rest), bytes.last_chunk()) {
+            (Ok(four), _) => u32::from_le_bytes(*four).into(),
+            (_, Some(last)) => u64::from_le_bytes(*last).wrapping_shr(64 - 8 * rest.len() as u32),
+            (_, None) => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+        };
+        sum.add(last.into());
+    }
+    let (low, carry) = (sum.total as u64).overflowing_add((sum.total >> 64) as u64);
+    let (low, more) = low.overflowing_add(sum.carries + u64::from(carry));
+    fold_as_stored(low.wrapping_add(more.into()))
+}
+
+/// A sum of large words.
+struct WideSum {
+    total: u128,
+    /// Those out of the total: a slice has fewer words than this can count.
+    carries: u64,
+}
+
+impl WideSum {
+    #[inline]
+    fn add(&mut self, word: u128) {
+        let (total, carry) = self.total.overflowing_add(word);
+        self.total = total;
+        self.carries += u64::from(carry);
+    }
 }
 
 /// Folds a sum into 16 bits.

@@ -93,9 +93,15 @@ impl Gre {
 
     /// Whether the checksum over the header and all that follows is right, if there is one. `bytes` begin
     /// at the header.
+    #[inline]
     pub fn is_right(&self, bytes: &[u8]) -> bool {
-        !self.has_checksum || checksum::checksum(bytes) == 0
+        !self.has_checksum || has_right_sum(bytes)
     }
+}
+
+#[inline(never)]
+fn has_right_sum(bytes: &[u8]) -> bool {
+    checksum::checksum(bytes) == 0
 }
 
 /// How many bytes a header with these flags has.

@@ -192,7 +192,13 @@ fn ends() -> impl Strategy<Value = (&'static str, &'static str)> {
 fn ordinary_frame(of_shims: f64, service: Service) -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let padding = prop_oneof![3 => Just(0_usize), 1 => 1_usize..30];
     let sent =
-        ordinary(&HERE, &THERE).prop_map(|packet| (L, frame(L_MAC, H_MAC, &packet.packet())));
+        (ordinary(&HERE, &THERE), prop::bool::weighted(0.2)).prop_map(move |(packet, is_alike)| {
+            let mut packet = packet.packet();
+            if is_alike {
+                to_port(&mut packet, service.0 ^ 64);
+            }
+            (L, frame(L_MAC, H_MAC, &packet))
+        });
     let tos_alike = any::<bool>();
     let outer_ttl = prop_oneof![Just(64_u8), any::<u8>()];
     let piece = prop::option::weighted(0.1, (0_u16..4, any::<bool>()));
@@ -219,6 +225,14 @@ fn ordinary_frame(of_shims: f64, service: Service) -> impl Strategy<Value = (Por
         bytes.resize(bytes.len() + padding, 0xaa);
         (port, bytes)
     })
+}
+
+/// Sends a packet to another port, if it has ports. One with the same last bits as that of a tunnel looks like the tunnel's.
+fn to_port(packet: &mut [u8], port: u16) {
+    let (protocol, at) = if packet[0] >> 4 == 4 { (packet[9], 20) } else { (packet[6], 40) };
+    if let (17, Some(place)) = (protocol, packet.get_mut(at + 2..at + 4)) {
+        place.copy_from_slice(&port.to_be_bytes());
+    }
 }
 
 /// An ICMP error to this node, about a packet of a tunnel or about something else.

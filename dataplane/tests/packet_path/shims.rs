@@ -111,7 +111,10 @@ pub(crate) fn between(service: Service) -> impl Strategy<Value = Between> {
     let sum = prop_oneof![5 => Just(Sum::Right), 3 => Just(Sum::Absent), 1 => Just(Sum::Wrong)];
     let longer = prop_oneof![8 => Just(0_i8), 1 => -9_i8..9];
     let other = prop::sample::select(SERVICES.to_vec());
-    let udp = prop::option::weighted(0.85, prop_oneof![9 => Just(service), 1 => other]);
+    // With the same last bits.
+    let alike = Just((service.0 ^ 64, service.1));
+    let udp = prop_oneof![9 => Just(service), 1 => other, 1 => alike];
+    let udp = prop::option::weighted(0.85, udp);
     let bit = prop::option::weighted(0.1, 0_usize..32);
     let is_gre = service.1 == UdpHeader::Fou { carries: 47 };
     let behind = prop_oneof![8 => Just(0_usize), 1 => 1_usize..9];
