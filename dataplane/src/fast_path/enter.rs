@@ -2,16 +2,16 @@
 
 use super::Outcome;
 use super::counting::{NEAR_TUNNELS, prefetch_counters};
-use super::cover::{GRE, GRE_IN_UDP, Inner, NOTHING, UDP, cover_ipv4, cover_ipv6};
+use super::cover::{cover_ipv4, cover_ipv6};
 use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::link::{LastLink, Link};
-use super::list::{List, see_to_each};
+use super::list::List;
 use crate::interface::TunnelId;
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
 use crate::tunnel::Tunnel;
-use crate::tunnel::plain::Facts;
-use crate::wire::{ipv4, ipv6, protocol};
+use crate::tunnel::plain::{Behind, Facts};
+use crate::wire::{ipv4, ipv6};
 
 /// Puts the IPv4 packets that were sorted as such into their tunnels.
 #[inline(never)]
@@ -21,26 +21,7 @@ pub(super) fn enter_ipv4(
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) {
-    if round.tables.limits.nested_encaps == 0 {
-        return;
-    }
-    if round.tables.tunnels.len() > NEAR_TUNNELS {
-        prefetch_counters(entries.items().iter().map(|&(_, id)| id), round);
-    }
-    let (tunnels, asks_paths) = (&round.tables.tunnels, round.tables.soft_state.knows_something());
-    see_to_each(
-        burst,
-        entries.items(),
-        |&(at, _)| at,
-        |packet, &(_, id)| {
-            let tunnel = tunnels.get(id.index())?;
-            if tunnel.plain.facts.has_some(Facts::ANY_SHIM) {
-                enter_one_behind_ipv4(packet, tunnel, asks_paths, last, round)
-            } else {
-                enter_one_ipv4::<NOTHING>(packet, tunnel, asks_paths, last, round)
-            }
-        },
-    );
+    enter::<{ ipv4::HEADER_LEN }>(burst, entries, last, round);
 }
 
 /// The same for IPv6.
@@ -51,48 +32,93 @@ pub(super) fn enter_ipv6(
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) {
+    enter::<{ ipv6::HEADER_LEN }>(burst, entries, last, round);
+}
+
+/// The same for packets whose headers have `INNER` bytes. Tunnels with the same behind the outer header come in runs,
+/// as nearly all of a node are alike, and each kind has a loop of its own.
+#[inline]
+fn enter<const INNER: usize>(
+    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    entries: &List<(u16, TunnelId)>,
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) {
     if round.tables.limits.nested_encaps == 0 {
         return;
     }
     if round.tables.tunnels.len() > NEAR_TUNNELS {
         prefetch_counters(entries.items().iter().map(|&(_, id)| id), round);
     }
-    let (tunnels, asks_paths) = (&round.tables.tunnels, round.tables.soft_state.knows_something());
-    see_to_each(
-        burst,
-        entries.items(),
-        |&(at, _)| at,
-        |packet, &(_, id)| {
-            let tunnel = tunnels.get(id.index())?;
-            if tunnel.plain.facts.has_some(Facts::ANY_SHIM) {
-                enter_one_behind_ipv6(packet, tunnel, asks_paths, last, round)
-            } else {
-                enter_one_ipv6::<NOTHING>(packet, tunnel, asks_paths, last, round)
+    let mut rest = entries.items();
+    while let Some((&(_, id), others)) = rest.split_first() {
+        let burst = (&mut *packets, &mut *outcomes);
+        let behind = round.tables.tunnel(id).map(|tunnel| tunnel.plain.facts.behind());
+        rest = match behind {
+            Some(Behind::NOTHING) => run::<INNER, { Behind::NOTHING }>(burst, rest, last, round),
+            Some(Behind::GRE) => enter_run::<INNER, { Behind::GRE }>(burst, rest, last, round),
+            Some(Behind::GRE_WITH_KEY) => {
+                enter_run::<INNER, { Behind::GRE_WITH_KEY }>(burst, rest, last, round)
             }
-        },
-    );
-}
-
-/// One whose tunnel has something behind the outer header.
-#[inline(never)]
-fn enter_one_behind_ipv4(
-    packet: &mut Packet,
-    tunnel: &Tunnel,
-    asks_paths: bool,
-    last: &mut LastLink,
-    round: &mut Round<'_>,
-) -> Option<Outcome> {
-    if tunnel.plain.facts.has(Facts::IP_IN_UDP) {
-        enter_one_ipv4::<UDP>(packet, tunnel, asks_paths, last, round)
-    } else if tunnel.plain.facts.has(Facts::IN_UDP) {
-        enter_one_ipv4::<GRE_IN_UDP>(packet, tunnel, asks_paths, last, round)
-    } else {
-        enter_one_ipv4::<GRE>(packet, tunnel, asks_paths, last, round)
+            Some(Behind::UDP) => enter_run::<INNER, { Behind::UDP }>(burst, rest, last, round),
+            Some(Behind::GUE) => enter_run::<INNER, { Behind::GUE }>(burst, rest, last, round),
+            Some(Behind::GRE_IN_UDP) => {
+                enter_run::<INNER, { Behind::GRE_IN_UDP }>(burst, rest, last, round)
+            }
+            _ => others,
+        };
     }
 }
 
+/// As [`run`], out of the way of those that have nothing behind the outer header.
+#[inline(never)]
+fn enter_run<'i, const INNER: usize, const BEHIND: u16>(
+    burst: (&mut [Packet], &mut [Outcome]),
+    items: &'i [(u16, TunnelId)],
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) -> &'i [(u16, TunnelId)] {
+    run::<INNER, BEHIND>(burst, items, last, round)
+}
+
+/// Puts packets into their tunnels until one has something else than `BEHIND`; returns those that are left.
 #[inline]
-fn enter_one_ipv4<const BEHIND: u8>(
+fn run<'i, const INNER: usize, const BEHIND: u16>(
+    (packets, outcomes): (&mut [Packet], &mut [Outcome]),
+    items: &'i [(u16, TunnelId)],
+    last: &mut LastLink,
+    round: &mut Round<'_>,
+) -> &'i [(u16, TunnelId)] {
+    let (tunnels, asks_paths) = (&round.tables.tunnels, round.tables.soft_state.knows_something());
+    // With one length, one look at it is enough.
+    let count = packets.len().min(outcomes.len());
+    let (packets, outcomes) = (&mut packets[..count], &mut outcomes[..count]);
+    let mut rest = items;
+    while let Some((&(at, id), others)) = rest.split_first() {
+        let (tunnel, at) = (tunnels.get(id.index()), usize::from(at));
+        if let (Some(tunnel), Some(packet), Some(outcome)) =
+            (tunnel, packets.get_mut(at), outcomes.get_mut(at))
+        {
+            if tunnel.plain.facts.behind() != BEHIND {
+                return rest;
+            }
+            let entered = if INNER == ipv4::HEADER_LEN {
+                enter_one_ipv4::<BEHIND>(packet, tunnel, asks_paths, last, round)
+            } else {
+                enter_one_ipv6::<BEHIND>(packet, tunnel, asks_paths, last, round)
+            };
+            if let Some(entered) = entered {
+                *outcome = entered;
+            }
+        }
+        rest = others;
+    }
+    rest
+}
+
+/// Puts a packet into a tunnel with `BEHIND`, if both are plain.
+#[inline]
+fn enter_one_ipv4<const BEHIND: u16>(
     packet: &mut Packet,
     tunnel: &Tunnel,
     asks_paths: bool,
@@ -105,45 +131,21 @@ fn enter_one_ipv4<const BEHIND: u8>(
         return None;
     }
     let link = way(tunnel, Facts::ENCAP_IPV4, plain.total_len(), asks_paths, last, round)?;
-    let inner = Inner {
-        total_len: plain.total_len(),
-        protocol: protocol::IPV4,
-        tos: plain.tos(),
-        ttl: plain.ttl() - 1,
-        fragment: tunnel.plain.fragment.apply(plain.fragment()),
-    };
     if tunnel.plain.facts.has(Facts::IPV6_OUTSIDE) {
-        cover_ipv6::<{ ipv4::HEADER_LEN }, BEHIND>(packet, tunnel, inner, link, round)?;
+        cover_ipv6::<{ ipv4::HEADER_LEN }, BEHIND>(packet, tunnel, plain.total_len(), link, round)?;
     } else {
         let remote = tunnel.rewrite.remote_ipv4();
         if (plain.source() == remote) | (plain.destination() == remote) {
             return None;
         }
-        cover_ipv4::<{ ipv4::HEADER_LEN }, BEHIND>(packet, tunnel, inner, link, round)?;
+        cover_ipv4::<{ ipv4::HEADER_LEN }, BEHIND>(packet, tunnel, plain.total_len(), link, round)?;
     }
-    Some(entered(inner, tunnel, link, round))
+    Some(entered(plain.total_len(), tunnel, link, round))
 }
 
 /// The same for IPv6.
-#[inline(never)]
-fn enter_one_behind_ipv6(
-    packet: &mut Packet,
-    tunnel: &Tunnel,
-    asks_paths: bool,
-    last: &mut LastLink,
-    round: &mut Round<'_>,
-) -> Option<Outcome> {
-    if tunnel.plain.facts.has(Facts::IP_IN_UDP) {
-        enter_one_ipv6::<UDP>(packet, tunnel, asks_paths, last, round)
-    } else if tunnel.plain.facts.has(Facts::IN_UDP) {
-        enter_one_ipv6::<GRE_IN_UDP>(packet, tunnel, asks_paths, last, round)
-    } else {
-        enter_one_ipv6::<GRE>(packet, tunnel, asks_paths, last, round)
-    }
-}
-
 #[inline]
-fn enter_one_ipv6<const BEHIND: u8>(
+fn enter_one_ipv6<const BEHIND: u16>(
     packet: &mut Packet,
     tunnel: &Tunnel,
     asks_paths: bool,
@@ -156,23 +158,16 @@ fn enter_one_ipv6<const BEHIND: u8>(
         return None;
     }
     let link = way(tunnel, Facts::ENCAP_IPV6, plain.total_len(), asks_paths, last, round)?;
-    let inner = Inner {
-        total_len: plain.total_len(),
-        protocol: protocol::IPV6,
-        tos: plain.traffic_class(),
-        ttl: plain.hop_limit() - 1,
-        fragment: tunnel.plain.fragment_ipv6,
-    };
     if tunnel.plain.facts.has(Facts::IPV6_OUTSIDE) {
         let remote = tunnel.rewrite.remote_ipv6();
         if (plain.source() == remote) | (plain.destination() == remote) {
             return None;
         }
-        cover_ipv6::<{ ipv6::HEADER_LEN }, BEHIND>(packet, tunnel, inner, link, round)?;
+        cover_ipv6::<{ ipv6::HEADER_LEN }, BEHIND>(packet, tunnel, plain.total_len(), link, round)?;
     } else {
-        cover_ipv4::<{ ipv6::HEADER_LEN }, BEHIND>(packet, tunnel, inner, link, round)?;
+        cover_ipv4::<{ ipv6::HEADER_LEN }, BEHIND>(packet, tunnel, plain.total_len(), link, round)?;
     }
-    Some(entered(inner, tunnel, link, round))
+    Some(entered(plain.total_len(), tunnel, link, round))
 }
 
 /// How an inner packet of some size leaves once it is in the tunnel, if it may enter as it is. `asks_paths`: something is
@@ -206,8 +201,7 @@ fn is_held_up(tunnel: &Tunnel, total_len: u16, round: &Round<'_>) -> bool {
 
 /// Counts a packet that entered a tunnel.
 #[inline]
-fn entered(inner: Inner, tunnel: &Tunnel, link: &Link, round: &mut Round<'_>) -> Outcome {
-    let inner_len = usize::from(inner.total_len);
-    round.count_tx(tunnel.plain.slot, tunnel.measured_as(), inner_len);
+fn entered(total_len: u16, tunnel: &Tunnel, link: &Link, round: &mut Round<'_>) -> Outcome {
+    round.count_tx(tunnel.plain.slot, tunnel.measured_as(), usize::from(total_len));
     Outcome::taken(Path::Encap, link.port)
 }

@@ -109,7 +109,7 @@ pub(super) fn opens_connection(frame: &[u8], at: usize, ip_protocol: u8, tunnel:
 }
 
 /// A plain IPv4 header: its bytes in three words, from which fields are cut when they are wanted.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct PlainIpv4 {
     first: u64,
     second: u64,
@@ -238,7 +238,7 @@ static HOST_NETS: [bool; 256] = {
 
 /// An IPv6 header that an upper layer follows: its bytes in words, from which fields are cut when
 /// they are wanted.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct PlainIpv6 {
     first: u64,
     source: [u64; 2],

@@ -7,7 +7,7 @@
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::mpls::{self, Entry};
-use crate::wire::{protocol, read_u32};
+use crate::wire::{protocol, read_u16, read_u32};
 
 use super::options::{Extensions, is_extension};
 
@@ -106,10 +106,29 @@ impl FlowKey {
         self.mix_ipv4(ip, ports)
     }
 
+    /// The same of one without options, which is as long as its header at least.
+    #[inline]
+    pub fn hash_plain_ipv4(&self, packet: &[u8]) -> u64 {
+        let Some(header) = packet.first_chunk::<{ ipv4::HEADER_LEN }>() else {
+            return self.finish(0, 0);
+        };
+        let (protocol, addresses) = (header[ipv4::offset::PROTOCOL], header.last_chunk());
+        let fragment = read_u16(header, ipv4::offset::FRAGMENT);
+        let is_whole = fragment & (ipv4::MORE_FRAGMENTS | ipv4::OFFSET_MASK) == 0;
+        let counts_ports = has_ports(protocol) && is_whole;
+        let ports = if counts_ports { read_u32(packet, ipv4::HEADER_LEN) } else { 0 };
+        self.mix_words(addresses.map_or(0, |bytes| u64::from_be_bytes(*bytes)), protocol, ports)
+    }
+
     #[inline]
     fn mix_ipv4(&self, ip: Ipv4<'_>, ports: u32) -> u64 {
         let addresses = u64::from(ip.source()) << 32 | u64::from(ip.destination());
-        let upper = u64::from(ip.protocol()) << 32 | u64::from(ports);
+        self.mix_words(addresses, ip.protocol(), ports)
+    }
+
+    #[inline]
+    fn mix_words(&self, addresses: u64, protocol: u8, ports: u32) -> u64 {
+        let upper = u64::from(protocol) << 32 | u64::from(ports);
         self.finish(fold_multiply(addresses ^ self.words[0], upper ^ self.words[1]), 0)
     }
 

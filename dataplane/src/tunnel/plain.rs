@@ -13,7 +13,7 @@ use crate::counters::CounterSlot;
 use crate::tables::NextHop;
 use crate::tables::neighbor::AdjacencyId;
 use crate::tables::soft_state::TunnelPath;
-use crate::wire::{Family, ipv4, ipv6, protocol};
+use crate::wire::{Family, gre, ipv4, ipv6, protocol, udp};
 
 /// One-bit facts about a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,28 +42,10 @@ impl Facts {
     /// Packets that open TCP connections are not plain.
     pub const CLAMPS_MSS: Self = Self(256);
 
-    /// Behind the outer header are four bytes that every packet has: see [`Shim::plain`](super::shim::Shim::plain).
-    pub const SHIM_OF_4: Self = Self(512);
+    /// Three bits that say what a plain packet has [behind](Behind) the outer header.
+    const BEHIND: u16 = 7 << 9;
 
-    /// The same, eight bytes.
-    pub const SHIM_OF_8: Self = Self(1024);
-
-    /// The same, twelve bytes.
-    pub const SHIM_OF_12: Self = Self(512 | 1024);
-
-    /// Any of these.
-    pub const ANY_SHIM: Self = Self::SHIM_OF_12;
-
-    /// Those bytes begin with a UDP header.
-    pub const IN_UDP: Self = Self(2048);
-
-    /// And it carries IP, perhaps in GUE. GRE in UDP has that flag and [`GRE`](Self::GRE), however many bytes it has.
-    pub const IP_IN_UDP: Self = Self(2048 | 1024);
-
-    /// See [`IP_IN_UDP`](Self::IP_IN_UDP).
-    pub const GRE: Self = Self::SHIM_OF_4;
-
-    /// That has a checksum.
+    /// What is behind the outer header begins with UDP that has a checksum.
     pub const UDP_CHECKSUM: Self = Self(4096);
 
     /// UDP that arrives in IPv6 needs no checksum.
@@ -87,8 +69,44 @@ impl Facts {
         self.0 & other.0 == other.0
     }
 
+    /// What is behind the outer header, to be compared with the numbers of [`Behind`].
+    #[inline]
+    pub const fn behind(self) -> u16 {
+        self.0 & Self::BEHIND
+    }
+
     const fn with(self, other: Self, is_so: bool) -> Self {
         if is_so { Self(self.0 | other.0) } else { self }
+    }
+}
+
+/// What plain packets of a tunnel have behind the outer header: see [`Shim::plain`](super::shim::Shim::plain).
+pub struct Behind;
+
+impl Behind {
+    /// The packet inside.
+    pub const NOTHING: u16 = 0;
+    /// Four bytes of GRE.
+    pub const GRE: u16 = 1 << 9;
+    /// The same with a key.
+    pub const GRE_WITH_KEY: u16 = 2 << 9;
+    /// UDP.
+    pub const UDP: u16 = 3 << 9;
+    /// UDP, and four bytes of GUE.
+    pub const GUE: u16 = 4 << 9;
+    /// UDP, and what makes it GRE in UDP.
+    pub const GRE_IN_UDP: u16 = 5 << 9;
+
+    /// What a tunnel has whose packets have `len` bytes there.
+    fn of(setup: &TunnelSetup, len: usize) -> u16 {
+        match (setup.shim.udp.is_some(), &setup.shim.kind) {
+            _ if len == 0 => Self::NOTHING,
+            (true, Kind::Gre(_)) => Self::GRE_IN_UDP,
+            (true, _) if len == udp::HEADER_LEN => Self::UDP,
+            (true, _) => Self::GUE,
+            (false, _) if len == gre::HEADER_LEN => Self::GRE,
+            (false, _) => Self::GRE_WITH_KEY,
+        }
     }
 }
 
@@ -300,8 +318,7 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         SourceFilter::Off | SourceFilter::Loose => false,
     };
     let udp = setup.shim.udp.as_ref();
-    let is_gre_in_udp = udp.is_some() && matches!(setup.shim.kind, Kind::Gre(_));
-    Facts(0)
+    Facts(Behind::of(setup, shim_len.unwrap_or(0)))
         .with(Facts::ENCAP_IPV4, sends && carries(protocol::IPV4))
         .with(Facts::ENCAP_IPV6, sends && carries(protocol::IPV6))
         .with(Facts::DECAP_IPV4, receives && carries(protocol::IPV4))
@@ -311,11 +328,6 @@ fn facts(setup: &TunnelSetup, underlay: AdjacencyId, overhead: usize) -> Facts {
         .with(Facts::ROUTED_SOURCE, routed)
         .with(Facts::SOURCE_NET_IPV6, source_net_ipv6(setup).is_some())
         .with(Facts::MEASURED, setup.latency.is_some())
-        .with(Facts::GRE, shim_len.is_some() && is_gre_in_udp)
-        .with(Facts::SHIM_OF_4, shim_len == Some(4))
-        .with(Facts::SHIM_OF_8, shim_len == Some(8))
-        .with(Facts::SHIM_OF_12, shim_len == Some(12) && !is_gre_in_udp)
-        .with(Facts::IN_UDP, udp.is_some())
         .with(Facts::UDP_CHECKSUM, udp.is_some_and(|udp| udp.has_checksum))
         .with(Facts::NEEDS_NO_CHECKSUM, udp.is_some_and(|udp| udp.needs_no_checksum))
         .with(Facts::CLAMPS_MSS, setup.mss != MssClamp::Off)

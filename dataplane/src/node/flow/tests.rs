@@ -212,6 +212,29 @@ fn ports_are_found_behind_ipv4_options() {
 }
 
 #[test]
+fn a_plain_header_has_the_hash_that_the_full_parser_finds() {
+    let whole = udp4(0x0a01_0203, 0xc633_6401, (3, 4), &[7; 8]);
+    let changed = |at: usize, value: u8| {
+        let mut packet = whole.clone();
+        packet[at] = value;
+        packet
+    };
+    let with_protocol = |protocol| changed(9, protocol);
+    for packet in [
+        whole.clone(),
+        with_protocol(1),
+        with_protocol(6),
+        with_protocol(132),
+        changed(6, 0x20),
+        changed(7, 1),
+        changed(6, 0x40),
+        whole[..22].to_vec(),
+    ] {
+        assert_eq!(KEY.hash_plain_ipv4(&packet), KEY.hash(&packet), "{packet:?}");
+    }
+}
+
+#[test]
 fn a_flow_label_is_never_zero_and_covers_its_range() {
     assert_eq!(flow_label(0), 1);
     assert_eq!(flow_label(0xf_fffe), 0xf_ffff);
