@@ -76,6 +76,12 @@ impl Attack {
             all.extend(arriving.map(|flood| beside(Verb::Decap, families, flood)));
             all.push(beside(Verb::Encap, families, Flood::Expired));
         }
+        // What labels make dearer to know.
+        for flood in [Flood::UnknownPeer, Flood::Pieces, Flood::PiecesOfUnknown, Flood::Errors] {
+            let mut attack = beside(Verb::Decap, v4, flood);
+            attack.case.between = Between::Gre;
+            all.push(attack);
+        }
         all
     }
 
@@ -93,7 +99,8 @@ impl Attack {
             Flood::Expired => "TTL 1 out",
             Flood::ExpiredTransit => "TTL 1 transit",
         };
-        format!("{flood} {}", if self.is_ipv4() { "v4" } else { "v6" })
+        let between = self.case.between.name();
+        format!("{flood} {between}{}", if self.is_ipv4() { "v4" } else { "v6" })
     }
 
     fn is_ipv4(&self) -> bool {
@@ -129,8 +136,8 @@ impl Attack {
 
     fn ordinary(&self, number: u32) -> Vec<u8> {
         let make = |families, number| match self.case.verb {
-            Verb::Encap => inward(families, Between::Nothing, number),
-            _ => outward(families, Between::Nothing, number),
+            Verb::Encap => inward(families, self.case.between, number),
+            _ => outward(families, self.case.between, number),
         };
         make(self.case.families, number % TUNNELS)
     }
@@ -144,7 +151,7 @@ impl Attack {
             Flood::PiecesOfOne => piece(&self.ordinary(0), number),
             Flood::PiecesOfUnknown => from_stranger(piece(&ordinary, number), numbers),
             Flood::PiecesOfPings => from_stranger(piece_of_ping(&ordinary, number), numbers),
-            Flood::Errors => error(self.is_ipv4(), len, numbers),
+            Flood::Errors => error(self.is_ipv4(), self.case.between, len, numbers),
             Flood::Expired if self.case.verb == Verb::Encap => expired(ordinary, 0),
             Flood::Expired => expired(ordinary, if self.is_ipv4() { 20 } else { 40 }),
             Flood::ExpiredTransit => expired(transit(self.is_ipv4(), len, numbers), 0),
@@ -236,11 +243,13 @@ fn transit(is_ipv4: bool, len: usize, numbers: &mut Numbers) -> Vec<u8> {
 }
 
 /// From a router on the way: a tunnel packet of ours to nobody's far end did not arrive.
-fn error(is_ipv4: bool, len: usize, numbers: &mut Numbers) -> Vec<u8> {
+fn error(is_ipv4: bool, between: Between, len: usize, numbers: &mut Numbers) -> Vec<u8> {
     if is_ipv4 {
         let quoted_len = len - 2 * ipv4::HEADER_LEN - 8;
         let inside = vec![0; quoted_len];
-        let quoted = packet4(LOCAL4, stranger4(numbers).into(), protocol::IPV4, &inside);
+        // Zeros are a GRE header, too, of a packet of no known kind: none of it is looked at.
+        let carried = if between == Between::Gre { protocol::GRE } else { protocol::IPV4 };
+        let quoted = packet4(LOCAL4, stranger4(numbers).into(), carried, &inside);
         let mut message = [&[3, 1, 0, 0, 0, 0, 0, 0], &quoted[..]].concat();
         let sum = checksum(&message).to_be_bytes();
         message[2..4].copy_from_slice(&sum);

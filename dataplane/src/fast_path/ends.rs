@@ -1,5 +1,6 @@
-//! Plain packets that end here, in the number that floods come in: those of nobody's tunnel, and with `errors`, `expire`
-//! and `pieces` those of which nothing comes for other reasons. Who ends a packet counts it, as the stages would.
+//! Plain packets that end here, in the number that floods come in: those of nobody's tunnel with IP directly in IP, with
+//! `strangers` those of others, and with `errors`, `expire` and `pieces` those of which nothing comes for other reasons.
+//! Who ends a packet counts it, as the stages would.
 
 use super::Outcome;
 use super::errors::{LastTold, end_icmp4, end_icmp6};
@@ -181,7 +182,7 @@ pub(super) fn end_ipv4(
     );
 }
 
-/// What becomes of a packet to an address of ours that is no tunnel's.
+/// What becomes of a packet to an address of ours that is not known to be a tunnel's.
 #[inline(never)]
 fn to_us_ipv4(
     packet: &Packet,
@@ -215,11 +216,11 @@ fn from_host_ipv4(
     told: &mut LastTold,
     round: &Round<'_>,
 ) -> Outcome {
-    if plain.protocol() != protocol::ICMP {
-        return Outcome::TO_US;
-    }
     if plain.is_fragment() {
         return end_own_ipv4(plain, round);
+    }
+    if plain.protocol() != protocol::ICMP {
+        return Outcome::TO_US;
     }
     end_icmp4(packet, plain, told, round)
 }

@@ -8,7 +8,8 @@ use super::list::List;
 use super::outside::Outside;
 use super::shim::{go_on, is_right, needs_no_checksum, words};
 use super::sort::Sorted;
-use crate::interface::{PortId, TunnelId};
+use super::strangers::{LastOwn, Stranger, see_to_stranger};
+use crate::interface::{Interface, PortId, TunnelId};
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
 use crate::tables::Tables;
@@ -28,6 +29,7 @@ pub(super) fn leave_frames<F: Outside, const END: usize>(
     round: &mut Round<'_>,
 ) {
     let tables = round.tables;
+    let mut own = LastOwn::default();
     for &at in all.items() {
         let index = usize::from(at);
         let (Some(packet), Some(outcome)) = (packets.get_mut(index), outcomes.get_mut(index))
@@ -41,9 +43,20 @@ pub(super) fn leave_frames<F: Outside, const END: usize>(
             let lookup = F::lookup(tables);
             (shim, lookup.find_from(lookup.ask(pair), pair, Protocols::ETHERNET, Some(port)))
         });
-        let Some((shim, Found::Tunnel(id))) = found else {
-            go_on(at, outer, (sorted, odd), tables);
-            continue;
+        let (shim, id) = match found {
+            Some((shim, Found::Tunnel(id))) => (shim, id),
+            Some((shim, _)) => {
+                let (on, shim_len) =
+                    ((&mut *sorted, &mut *odd), u16::try_from(shim.len).unwrap_or(u16::MAX));
+                let stranger = Stranger { at, shim_len, label: shim.label };
+                let from = (outer, Interface::port(port));
+                *outcome = see_to_stranger(stranger, from, on, (&mut own, round));
+                continue;
+            }
+            None => {
+                go_on(at, outer, (sorted, odd), tables);
+                continue;
+            }
         };
         if shim.has_no_checksum && !needs_no_checksum(id, tables) {
             continue;

@@ -35,6 +35,7 @@ mod outside;
 mod pieces;
 mod shim;
 mod sort;
+mod strangers;
 
 use crate::interface::{PORTS_MAX, PortId, TunnelId};
 use crate::packet::{BURST_MAX, Burst, Flags, Packet, Path};

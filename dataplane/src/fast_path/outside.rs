@@ -1,11 +1,13 @@
 //! What differs by the family of an outer header that has more than the packet inside behind it. The loops of `shim.rs` and
 //! `leave_frames.rs` are made for each.
 
+use super::ends::{is_from_host, is_from_host_ipv4};
 use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use super::sort::{may_pass_ipv4, may_pass_ipv6};
 use crate::fib::NextHopId;
+use crate::stage::Round;
 use crate::tables::Tables;
-use crate::tunnel::lookup::{LabelledTunnels, OuterAddress};
+use crate::tunnel::lookup::{LabelledTunnels, OuterAddress, TunnelLookup};
 use crate::wire::ipv4;
 
 /// What differs by the family outside.
@@ -29,6 +31,15 @@ pub(super) trait Outside: Copy {
     fn ends(self) -> (Self::Address, Self::Address);
 
     fn lookup(tables: &Tables) -> &LabelledTunnels<Self::Address>;
+
+    /// The tunnels with IP directly in IP.
+    fn bare(tables: &Tables) -> &TunnelLookup<Self::Address>;
+
+    /// Whether it is from a host elsewhere.
+    fn is_from_host(self, round: &Round<'_>) -> bool;
+
+    /// Whether its destination is ours.
+    fn is_to_us(self, tables: &Tables) -> bool;
 
     /// Where it goes if it is no tunnel's; `None`: nowhere.
     fn passes(self, tables: &Tables) -> Option<NextHopId>;
@@ -69,6 +80,21 @@ impl Outside for PlainIpv4 {
         &tables.labelled_by_ipv4
     }
 
+    #[inline]
+    fn bare(tables: &Tables) -> &TunnelLookup<u32> {
+        &tables.tunnels_by_ipv4
+    }
+
+    #[inline]
+    fn is_from_host(self, round: &Round<'_>) -> bool {
+        is_from_host_ipv4(self, round)
+    }
+
+    #[inline]
+    fn is_to_us(self, tables: &Tables) -> bool {
+        tables.fib4.lookup(self.destination()).is_local()
+    }
+
     fn passes(self, tables: &Tables) -> Option<NextHopId> {
         may_pass_ipv4(self, tables).then(|| tables.fib4.lookup(self.destination()))
     }
@@ -107,6 +133,21 @@ impl Outside for PlainIpv6 {
     #[inline]
     fn lookup(tables: &Tables) -> &LabelledTunnels<u128> {
         &tables.labelled_by_ipv6
+    }
+
+    #[inline]
+    fn bare(tables: &Tables) -> &TunnelLookup<u128> {
+        &tables.tunnels_by_ipv6
+    }
+
+    #[inline]
+    fn is_from_host(self, round: &Round<'_>) -> bool {
+        is_from_host(self, round)
+    }
+
+    #[inline]
+    fn is_to_us(self, tables: &Tables) -> bool {
+        tables.fib6.lookup(self.destination()).is_local()
     }
 
     fn passes(self, tables: &Tables) -> Option<NextHopId> {

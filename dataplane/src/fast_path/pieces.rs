@@ -12,7 +12,7 @@ use crate::packet::Packet;
 use crate::reassembly::{Key, Refusals, is_sound};
 use crate::stage::Round;
 use crate::tables::Tables;
-use crate::tunnel::lookup::{Found, Protocols};
+use crate::tunnel::lookup::{Found, LabelledTunnels, OuterAddress, Protocols};
 use crate::tunnel::peers::Peers;
 use crate::tunnel::{Tunnel, TunnelSetup};
 use crate::wire::{ethernet, ipv4, protocol, read_u16, read_u32};
@@ -82,12 +82,53 @@ fn patience_of(setup: &TunnelSetup, may_be: impl Fn(&Peers) -> bool) -> Option<u
     setup.reassembly_seconds.filter(|_| is_peers)
 }
 
-/// What becomes of a piece from a host of an ICMP message to an address of ours.
+/// What becomes of a piece from a host to an address of ours, which is none of IP in IP.
+#[inline(never)]
 pub(super) fn end_own_ipv4(plain: PlainIpv4, round: &Round<'_>) -> Outcome {
-    if is_refused_ipv4(plain, true, round.reassembler.refusals(round.now).as_ref()) {
-        round.end(Counter::ReasmRefused)
-    } else {
-        Outcome::TO_US
+    let refusals = round.reassembler.refusals(round.now);
+    let refused = |is_own| is_refused_ipv4(plain, is_own, refusals.as_ref());
+    if plain.protocol() != protocol::ICMP {
+        let ends = (plain.destination(), plain.source());
+        let labelled = &round.tables.labelled_by_ipv4;
+        return piece_behind_shim(plain.protocol(), ends, labelled, || refused(false), round);
+    }
+    if refused(true) { round.end(Counter::ReasmRefused) } else { Outcome::TO_US }
+}
+
+/// What becomes of a piece of a packet of GRE or UDP, which doesn't show by its label whose it is; others are to this
+/// node.
+#[inline(never)]
+fn piece_behind_shim<A: OuterAddress>(
+    outer: u8,
+    ends: (A, A),
+    labelled: &LabelledTunnels<A>,
+    is_refused: impl Fn() -> bool,
+    round: &Round<'_>,
+) -> Outcome {
+    let tables = round.tables;
+    let nobodys = match outer {
+        protocol::GRE => Counter::ReasmNoTunnel,
+        // It may be for the node itself, which takes none.
+        protocol::UDP if !tables.udp_ports.is_empty() => Counter::IpFragmentToUs,
+        _ => return Outcome::TO_US,
+    };
+    let (mut patience, mut has_peers) = (None, false);
+    labelled.see_most_patient(ends, Some(outer), |id| {
+        let Some(Tunnel { plain, setup, .. }) = tables.tunnel(id) else { return };
+        let seconds = if plain.piece_seconds != 0 {
+            Some(plain.piece_seconds)
+        } else {
+            has_peers |= setup.peers.is_some();
+            setup.reassembly_seconds
+        };
+        patience = patience.max(Some(seconds));
+    });
+    match patience {
+        _ if has_peers => Outcome::TO_US,
+        None => round.end(nobodys),
+        Some(None) => round.end(Counter::ReasmNoTunnel),
+        Some(Some(_)) if is_refused() => round.end(Counter::ReasmRefused),
+        Some(Some(seconds)) => Outcome::piece(seconds),
     }
 }
 
@@ -173,8 +214,13 @@ fn piece_ipv6(
     if !is_from_host(piece.plain, round) {
         return Outcome::TO_US;
     }
+    let is_to_group = local >> 120 == 0xff;
+    if matches!(carried, protocol::GRE | protocol::UDP) && !is_to_group {
+        let (labelled, ends) = (&round.tables.labelled_by_ipv6, (local, remote));
+        let refused = || is_refused_ipv6(piece, false, refusals);
+        return piece_behind_shim(carried, ends, labelled, refused, round);
+    }
     if !header::is_tunnels(carried) {
-        let is_to_group = local >> 120 == 0xff;
         let may_be_refused = carried == protocol::ICMPV6 && !is_to_group;
         return if may_be_refused && is_refused_ipv6(piece, true, refusals) {
             round.end(Counter::ReasmRefused)

@@ -11,6 +11,7 @@ use super::link::LastLink;
 use super::list::List;
 use super::outside::Outside;
 use super::sort::Sorted;
+use super::strangers::{Stranger, see_to_strangers};
 use crate::interface::{PortId, TunnelId};
 use crate::packet::Packet;
 use crate::stage::Round;
@@ -217,6 +218,8 @@ pub(super) struct ShimArrivals<A> {
     /// Those of the other [such](TunnelProtocols) protocols.
     gre: List<u16>,
     plain: List<PlainArrival<A>>,
+    /// Those whose tunnel was not found.
+    strangers: List<Stranger>,
     /// What is left over.
     others: List<u16>,
 }
@@ -234,7 +237,8 @@ impl<A: OuterAddress> Default for ShimArrivals<A> {
             has_no_checksum: false,
         };
         let places = || List::new(0);
-        Self { udp: places(), gre: places(), plain: List::new(nothing), others: places() }
+        let (plain, strangers) = (List::new(nothing), List::new(Stranger::NONE));
+        Self { udp: places(), gre: places(), plain, strangers, others: places() }
     }
 }
 
@@ -272,8 +276,11 @@ impl FastPath {
         let Self { ipv4, ipv6, shims4, shims6, odd4, odd6, insides, outcomes, .. } = self;
         if !shims4.is_empty() {
             insides.clear();
-            let on = (&mut *ipv4, &mut *odd4);
-            arrive::<PlainIpv4>(packets, port, shims4, on, insides, round.tables);
+            arrive::<PlainIpv4>(packets, port, shims4, insides, round.tables);
+            if !shims4.strangers.is_empty() {
+                let on = (&mut *ipv4, &mut *odd4);
+                see_to_strangers::<PlainIpv4>((packets, outcomes), &shims4.strangers, on, round);
+            }
             leave_ipv4::<IPV4_END, true>((packets, outcomes), insides, last, round);
             leave_ipv6::<IPV4_END, true>((packets, outcomes), insides, last, round);
             if !shims4.others.is_empty() {
@@ -283,8 +290,11 @@ impl FastPath {
         }
         if !shims6.is_empty() {
             insides.clear();
-            let on = (&mut *ipv6, &mut *odd6);
-            arrive::<PlainIpv6>(packets, port, shims6, on, insides, round.tables);
+            arrive::<PlainIpv6>(packets, port, shims6, insides, round.tables);
+            if !shims6.strangers.is_empty() {
+                let on = (&mut *ipv6, &mut *odd6);
+                see_to_strangers::<PlainIpv6>((packets, outcomes), &shims6.strangers, on, round);
+            }
             leave_ipv4::<IPV6_END, true>((packets, outcomes), insides, last, round);
             leave_ipv6::<IPV6_END, true>((packets, outcomes), insides, last, round);
             if !shims6.others.is_empty() {
@@ -301,20 +311,21 @@ fn arrive<F: Outside>(
     packets: &[Packet],
     port: PortId,
     arrivals: &mut ShimArrivals<F::Address>,
-    (sorted, odd): (&mut Sorted, &mut List<u16>),
     insides: &mut Insides,
     tables: &Tables,
 ) {
     arrivals.plain.clear();
+    arrivals.strangers.clear();
     arrivals.others.clear();
     ask_of_gre::<F>(packets, arrivals, tables);
     ask_of_udp::<F>(packets, arrivals, tables);
     let lookup = F::lookup(tables);
-    for arrival in arrivals.plain.items() {
+    let ShimArrivals { plain, strangers, .. } = arrivals;
+    for arrival in plain.items() {
         let &PlainArrival { pair, home, destination, at, shim_len, is_ipv4, .. } = arrival;
         let protocols = if is_ipv4 { Protocols::IPV4 } else { Protocols::IPV6 };
         let Found::Tunnel(id) = lookup.find_from(home, pair, protocols, Some(port)) else {
-            go_on_with::<F>(at, packets, (sorted, odd), tables);
+            strangers.push(Stranger { at, shim_len, label: pair.label });
             continue;
         };
         if arrival.has_no_checksum && !needs_no_checksum(id, tables) {
@@ -372,20 +383,7 @@ fn read<F: Outside>(at: u16, packets: &[Packet]) -> Option<(F, &[u8])> {
     F::read(packets.get(usize::from(at))?.data())
 }
 
-/// As [`go_on`], for one whose header is not at hand any more.
-#[inline(never)]
-fn go_on_with<F: Outside>(
-    at: u16,
-    packets: &[Packet],
-    on: (&mut Sorted, &mut List<u16>),
-    tables: &Tables,
-) {
-    if let Some((outer, _)) = read::<F>(at, packets) {
-        go_on(at, outer, on, tables);
-    }
-}
-
-/// Sorts a packet that is nobody's tunnel's like any other.
+/// Sorts a packet whose tunnel is not known here, which may have one, like any other.
 #[inline]
 pub(super) fn go_on<F: Outside>(
     at: u16,

@@ -233,6 +233,9 @@ fn search<'t, A: OuterAddress>(
         let Found::Tunnel(id) = bare.find(local, remote, carries, port) else { return None };
         return sends_so(id);
     }
+    if labelled.is_without(local, remote) {
+        return None;
+    }
     // By the label that arrives, which mostly is the one that is sent; else one after the other.
     if let Some(label) = quoted_label(quote.protocol, quote.inner, ports)
         && let Some(id) = labelled.any_with(Pair { local, remote, label }, port)

@@ -107,11 +107,16 @@ fn whose_piece<A: OuterAddress>(
         Found::Tunnel(id) => Some(id),
         Found::WrongProtocol | Found::Nothing => None,
     };
-    let is_any = outer == protocol::DESTINATION_OPTIONS;
-    let classes = Class::ALL.into_iter().filter(|class| is_any || class.outer_protocol() == outer);
-    let others = classes.flat_map(|class| labelled.most_patient(local, remote, class));
-    let patience = |id: &TunnelId| tables.tunnel(*id).and_then(|t| t.setup.reassembly_seconds);
-    found.into_iter().chain(others).max_by_key(patience)
+    let named = (outer != protocol::DESTINATION_OPTIONS).then_some(outer);
+    let patience = |id: TunnelId| tables.tunnel(id).and_then(|t| t.setup.reassembly_seconds);
+    let mut best = found.map(|id| (patience(id), id));
+    labelled.see_most_patient((local, remote), named, |id| {
+        let other = (patience(id), id);
+        if best.is_none_or(|(patience, _)| other.0 >= patience) {
+            best = Some(other);
+        }
+    });
+    best.map(|(_, id)| id)
 }
 
 /// Whether the source of an outer packet is one that a tunnel can have packets from.

@@ -36,4 +36,5 @@ mod sessions;
 mod shims;
 mod six_rd;
 mod specimens;
+mod strangers;
 mod twins;

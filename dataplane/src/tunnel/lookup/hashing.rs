@@ -1,6 +1,6 @@
 //! How outer addresses and labels are mixed into hashes.
 
-use core::hash::Hash;
+use core::hash::{BuildHasher, Hash, Hasher};
 
 use super::label::Label;
 
@@ -58,6 +58,46 @@ impl OuterAddress for u128 {
     fn scatter(self) -> u64 {
         let high = ((self >> 64) as u64).wrapping_mul(ODD);
         (self as u64 ^ high.rotate_left(32)).wrapping_mul(ODD)
+    }
+}
+
+/// Makes hashes of addresses that begin with this number: a secret where others choose what is looked up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seed(pub(super) u64);
+
+impl BuildHasher for Seed {
+    type Hasher = AddressHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> AddressHasher {
+        AddressHasher(self.0)
+    }
+}
+
+/// Hashes addresses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(byte.into());
+        }
+    }
+
+    #[inline]
+    fn write_u32(&mut self, address: u32) {
+        self.0 = address.mix(self.0);
+    }
+
+    #[inline]
+    fn write_u128(&mut self, address: u128) {
+        self.0 = address.mix(self.0);
     }
 }
 

@@ -50,7 +50,7 @@ pub struct LabelledTunnels<A> {
 impl<A: OuterAddress> LabelledTunnels<A> {
     /// Without tunnels; `seed` is the secret of the hash.
     pub fn new(seed: u64) -> Self {
-        Self { lookup: TunnelLookup::new(seed), kin: Kin::new(), networks: HashMap::new() }
+        Self { lookup: TunnelLookup::new(seed), kin: Kin::new(seed), networks: HashMap::new() }
     }
 
     /// Whether there are none.
@@ -134,20 +134,23 @@ impl<A: OuterAddress> LabelledTunnels<A> {
         }
     }
 
+    /// Whether none has these addresses, whatever its label.
+    #[inline]
+    pub fn is_without(&self, local: A, remote: A) -> bool {
+        self.kin.is_without(local, remote)
+    }
+
     /// The tunnels of a class that a packet may belong to, of whose label nothing is known: most specific
     /// first, and then by how long they wait for pieces.
     pub fn candidates(&self, local: A, remote: A, class: Class) -> impl Iterator<Item = TunnelId> {
         self.kin.of(local, remote, class)
     }
 
-    /// Some of those: the one that waits longest for pieces is among them.
-    pub fn most_patient(
-        &self,
-        local: A,
-        remote: A,
-        class: Class,
-    ) -> impl Iterator<Item = TunnelId> {
-        self.kin.most_patient(local, remote, class)
+    /// Shows some of those whose packets have this outer protocol, or any: the one that waits longest for pieces is among
+    /// them.
+    #[inline]
+    pub fn see_most_patient(&self, ends: (A, A), outer: Option<u8>, see: impl FnMut(TunnelId)) {
+        self.kin.see_most_patient(ends, outer, see);
     }
 
     /// Whether packets of this label belong to a network of VXLAN that is known, whoever they are from.

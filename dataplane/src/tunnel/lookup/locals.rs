@@ -1,40 +1,16 @@
 //! Which outer addresses of ours have one tunnel alone: what is told to such an address is told to it.
 
-use core::hash::{BuildHasherDefault, Hash, Hasher};
+use core::hash::Hash;
 use std::collections::HashMap;
 
-use super::OuterAddress;
+use super::hashing::Seed;
 use crate::interface::TunnelId;
 
 /// Tunnels by their local addresses, as far as an address has just one.
+///
+/// Own addresses are the operator's choice: nobody can make them collide, so that there is no secret in the hash.
 #[derive(Clone, Debug)]
-pub(super) struct Locals<A>(HashMap<A, Holders, BuildHasherDefault<AddressHasher>>);
-
-/// Own addresses are the operator's choice: nobody can make them collide.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(byte.into());
-        }
-    }
-
-    #[inline]
-    fn write_u32(&mut self, address: u32) {
-        self.0 = address.mix(self.0);
-    }
-
-    #[inline]
-    fn write_u128(&mut self, address: u128) {
-        self.0 = address.mix(self.0);
-    }
-}
+pub(super) struct Locals<A>(HashMap<A, Holders, Seed>);
 
 /// Who has an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

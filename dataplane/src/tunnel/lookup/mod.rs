@@ -166,7 +166,7 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         if slot.is_empty() {
             self.slots[at] = Slot { pair, first: candidate };
             self.pairs += 1;
-            if let Some(step) = Self::wildcard_step(pair) {
+            if let Some(step) = wildcard_step(&pair) {
                 self.wildcards[step] += 1;
             }
             self.locals.insert(pair.local, tunnel);
@@ -240,23 +240,12 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
     /// Empties the slot of a pair that no tunnel has any more.
     fn remove_pair(&mut self, at: usize, pair: Pair<A, L>) {
         self.pairs -= 1;
-        if let Some(step) = Self::wildcard_step(pair) {
+        if let Some(step) = wildcard_step(&pair) {
             self.wildcards[step] -= 1;
         }
         let seed = self.seed;
         let home = |slot: &Slot<A, L>| (!slot.is_empty()).then(|| Self::home(seed, slot.pair));
         probing::remove(&mut self.slots, at, Slot::empty(), home);
-    }
-
-    /// Which of the steps with a wildcard finds a pair.
-    fn wildcard_step(pair: Pair<A, L>) -> Option<usize> {
-        let any = A::default();
-        match (pair.local == any, pair.remote == any) {
-            (true, false) => Some(0),
-            (false, true) => Some(1),
-            (true, true) => Some(2),
-            (false, false) => None,
-        }
     }
 
     fn grow(&mut self) {
@@ -450,6 +439,17 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
     }
 }
 
+/// Which of the steps with a wildcard finds a pair.
+fn wildcard_step<A: OuterAddress, L>(pair: &Pair<A, L>) -> Option<usize> {
+    let any = A::default();
+    match (pair.local == any, pair.remote == any) {
+        (true, false) => Some(0),
+        (false, true) => Some(1),
+        (true, true) => Some(2),
+        (false, false) => None,
+    }
+}
+
 impl<A: OuterAddress> TunnelLookup<A> {
     /// The tunnel of a packet to `local` from `remote` with one protocol, received on `ingress`.
     #[inline]
@@ -457,9 +457,10 @@ impl<A: OuterAddress> TunnelLookup<A> {
         self.find_pair(Pair::new(local, remote), protocol, ingress)
     }
 
-    /// Whether no tunnel has these addresses, where a glance shows that: of strangers' addresses it nearly always does.
+    /// Whether a glance shows that no tunnel has these addresses, as it nearly always does of strangers'; false says
+    /// nothing.
     #[inline]
-    pub fn is_without(&self, local: A, remote: A) -> bool {
+    pub fn is_plainly_without(&self, local: A, remote: A) -> bool {
         let pair = Pair::new(local, remote);
         self.is_nowhere(Self::home(self.seed, pair) & (self.slots.len() - 1), pair)
     }

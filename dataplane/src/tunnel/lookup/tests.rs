@@ -102,7 +102,40 @@ proptest! {
             let port = Some(PortId(port));
             let found = by_hand(&present, (local, remote), protocol, port);
             prop_assert_eq!(table.find(local, remote, Protocols(protocol), port), found);
-            prop_assert!(!table.is_without(local, remote) || found == Found::Nothing);
+            prop_assert!(!table.is_plainly_without(local, remote) || found == Found::Nothing);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn addresses_are_without_a_tunnel_exactly_if_none_is_found_by_them_whatever_its_label(
+        changes in proptest::collection::vec(
+            (any::<bool>(), 0_u32..4, 0_u32..4, 0_u32..3, any::<prop::sample::Index>()), 0..80,
+        ),
+    ) {
+        let mut table = LabelledTunnels::new(7);
+        let mut present: Vec<Entry<u32>> = Vec::new();
+        for (number, (inserts, local, remote, key, which)) in (0..).zip(changes) {
+            if !inserts && !present.is_empty() {
+                let entry = present.swap_remove(which.index(present.len()));
+                prop_assert!(table.remove(&entry));
+                continue;
+            }
+            let label = Label::new(Class::Gre, 0, Some(key));
+            let pair = Pair { local, remote, label };
+            let (protocols, tunnel) = (Protocols::IPV4, TunnelId(number));
+            let entry = Entry { pair, protocols, link: None, tunnel, patience: Some(15) };
+            if table.insert(&entry).is_ok() {
+                present.push(entry);
+            }
+        }
+        for (local, remote) in (1..5).flat_map(|local| (1..5).map(move |remote| (local, remote))) {
+            let has = |entry: &Entry<u32>| {
+                let Pair { local: l, remote: r, .. } = entry.pair;
+                (l == 0 || l == local) && (r == 0 || r == remote)
+            };
+            prop_assert_eq!(table.is_without(local, remote), !present.iter().any(has));
         }
     }
 }
