@@ -19,9 +19,9 @@ pub(super) struct Mbuf(NonNull<sys::rte_mbuf>);
 // SAFETY: an mbuf has no thread of its own; whoever holds it owns it.
 unsafe impl Send for Mbuf {}
 
-/// Set in the handle of every packet over an mbuf. Handles of memory pools don't have it and user
-/// space has no addresses there, so a packet of ordinary memory is recognised without a read.
-const HANDLE_TAG: usize = 1 << (usize::BITS - 1);
+/// Set in the handle of every packet over an mbuf. Handles of memory pools are even and mbufs begin at a
+/// cache line, so a packet of ordinary memory is recognised without a read.
+const HANDLE_TAG: usize = 1;
 
 /// Whether a device was asked to check the IPv4 header checksum of what it receives.
 #[derive(Clone, Copy)]
@@ -30,6 +30,27 @@ pub(super) enum Checksums<'a> {
     Unasked,
     /// It was; what it calls wrong is counted here.
     Asked(&'a AtomicU64),
+}
+
+/// How many segments mbufs have: the bits of all their numbers, none of which is 0.
+#[derive(Clone, Copy)]
+pub(super) struct Segments(u16);
+
+impl Segments {
+    /// Of no mbuf.
+    pub(super) const NONE: Self = Self(0);
+
+    /// Of one more mbuf.
+    #[inline]
+    pub(super) fn with(self, mbuf: Mbuf) -> Self {
+        Self(self.0 | mbuf.segments())
+    }
+
+    /// Whether each has one.
+    #[inline]
+    pub(super) fn are_single(self) -> bool {
+        self.0 <= 1
+    }
 }
 
 impl Mbuf {
@@ -64,7 +85,12 @@ impl Mbuf {
     /// Whether all of the packet is in this mbuf.
     #[inline]
     pub(super) fn is_linear(self) -> bool {
-        self.read::<u16>(sys::SHIM_MBUF_NB_SEGS) == 1
+        self.segments() == 1
+    }
+
+    #[inline]
+    fn segments(self) -> u16 {
+        self.read(sys::SHIM_MBUF_NB_SEGS)
     }
 
     /// The packet in a linear mbuf, which owns it from now on.
@@ -115,8 +141,9 @@ impl Mbuf {
         if handle & HANDLE_TAG == 0 {
             return None;
         }
-        let pointer = core::ptr::with_exposed_provenance_mut(handle & !HANDLE_TAG);
-        NonNull::new(pointer).map(Self)
+        let pointer = core::ptr::with_exposed_provenance_mut(handle - HANDLE_TAG);
+        // SAFETY: a handle with the tag is one of `into_packet`, which made it of an mbuf's address.
+        Some(Self(unsafe { NonNull::new_unchecked(pointer) }))
     }
 
     /// Writes where the packet now starts and how long it is into its mbuf.

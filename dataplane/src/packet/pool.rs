@@ -21,8 +21,10 @@ pub struct MemoryPool {
 // itself never reads them.
 unsafe impl Send for MemoryPool {}
 
-/// Slots are told apart by the low half of the handle, pools by the high half.
+/// Slots are told apart by the low half of the handle, pools by the high half. The lowest bit is 0: handles of other
+/// owners are odd.
 const SLOT_BITS: u32 = usize::BITS / 2;
+const SLOT_SHIFT: u32 = 1;
 
 impl MemoryPool {
     /// `count` buffers of `capacity` bytes each, headroom included.
@@ -42,7 +44,7 @@ impl MemoryPool {
         let start = slot * usize::from(self.capacity);
         let cells = self.storage.as_ref()?.get(start..start + usize::from(self.capacity))?;
         let base = NonNull::new(UnsafeCell::raw_get(cells.as_ptr()))?;
-        let handle = self.number << SLOT_BITS | slot;
+        let handle = self.number << SLOT_BITS | slot << SLOT_SHIFT;
         let offset = HEADROOM.min(self.capacity);
         // SAFETY: the slot was on the free list, so nobody else has it; the storage is
         // initialised, and stays allocated while a packet of it is outside (see `drop`).
@@ -70,7 +72,7 @@ impl MemoryPool {
     pub fn release(&mut self, packet: Packet) {
         let handle = packet.handle();
         assert_eq!(handle >> SLOT_BITS, self.number, "a packet was released to another pool");
-        let slot = handle & ((1 << SLOT_BITS) - 1);
+        let slot = (handle & ((1 << SLOT_BITS) - 1)) >> SLOT_SHIFT;
         self.free.push(u32::try_from(slot).unwrap_or(u32::MAX));
     }
 
