@@ -5,11 +5,12 @@ use super::Outcome;
 use super::frame::{PlainFrame, loses_padding};
 use super::leave::Outer;
 use super::list::List;
+use super::lookups::LastOwn;
 use super::outside::Outside;
 use super::shim::{go_on, is_right, needs_no_checksum, words};
 use super::sort::Sorted;
-use super::strangers::{LastOwn, Stranger, see_to_stranger};
-use crate::interface::{Interface, PortId, TunnelId};
+use super::strangers::{Stranger, see_to_stranger};
+use crate::interface::{PortId, TunnelId};
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
 use crate::tables::Tables;
@@ -46,10 +47,8 @@ pub(super) fn leave_frames<F: Outside, const END: usize>(
         let (shim, id) = match found {
             Some((shim, Found::Tunnel(id))) => (shim, id),
             Some((shim, _)) => {
-                let (on, shim_len) =
-                    ((&mut *sorted, &mut *odd), u16::try_from(shim.len).unwrap_or(u16::MAX));
-                let stranger = Stranger { at, shim_len, label: shim.label };
-                let from = (outer, Interface::port(port));
+                let stranger = Stranger { at, shim_len: shim.len, label: shim.label };
+                let (from, on) = ((outer, packet.meta.ingress), (&mut *sorted, &mut *odd));
                 *outcome = see_to_stranger(stranger, from, on, (&mut own, round));
                 continue;
             }
@@ -61,7 +60,7 @@ pub(super) fn leave_frames<F: Outside, const END: usize>(
         if shim.has_no_checksum && !needs_no_checksum(id, tables) {
             continue;
         }
-        if let Some(taken) = leave_one::<END>(packet, id, shim.len, round) {
+        if let Some(taken) = leave_one::<END>(packet, id, shim.len.into(), round) {
             *outcome = taken;
         }
     }
@@ -111,7 +110,7 @@ fn is_from_own_station(frame: &[u8], round: &Round<'_>) -> bool {
 #[derive(Clone, Copy)]
 struct FrameShim {
     label: Label,
-    len: usize,
+    len: u16,
     /// It is UDP in IPv6 without a checksum.
     has_no_checksum: bool,
 }
@@ -143,16 +142,16 @@ impl FrameShim {
     /// right or none.
     #[inline]
     fn of_udp<F: Outside>(outer: F, behind: &[u8], tables: &Tables) -> Option<Self> {
-        const LEN: usize = udp::HEADER_LEN + 8;
+        const LEN: u16 = udp::HEADER_LEN_U16 + 8;
         let [_, port, len, checksum] = words(u64::from_le_bytes(*behind.first_chunk()?));
-        let header = behind.first_chunk::<LEN>()?.last_chunk()?;
+        let header = behind.first_chunk::<{ LEN as usize }>()?.last_chunk()?;
         let (class, [a, b, c]) = match (tables.udp_ports.get(port)?, *header) {
             (Service::Vxlan, [8, 0, 0, 0, a, b, c, 0]) => (Class::Vxlan, [a, b, c]),
             (Service::Geneve, [0, 0, 0x65, 0x58, a, b, c, 0]) => (Class::Geneve, [a, b, c]),
             _ => return None,
         };
         let payload_len = outer.payload_len();
-        if len != payload_len || usize::from(len) < LEN {
+        if len != payload_len || len < LEN {
             return None;
         }
         //= RFC 768: a checksum of 0 says that none was computed.

@@ -1,9 +1,30 @@
-//! IPv6 addresses of a burst that are looked up together.
+//! Addresses of a burst that are looked up together, or once for several packets.
 
 use super::list::List;
 use crate::fib::{Fib6, NextHopId};
 use crate::packet::BURST_MAX;
+use crate::tunnel::lookup::OuterAddress;
 
+/// The last destination asked for, and whether it is ours.
+pub(super) struct LastOwn<A>(Option<(A, bool)>);
+
+impl<A> Default for LastOwn<A> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<A: OuterAddress> LastOwn<A> {
+    #[inline]
+    pub(super) fn is(&mut self, address: A, find: impl Fn() -> bool) -> bool {
+        match self.0 {
+            Some((last, is_own)) if last == address => is_own,
+            _ => self.0.insert((address, find())).1,
+        }
+    }
+}
+
+/// IPv6 destinations that are looked up together.
 pub(super) struct Lookups {
     addresses: List<u128>,
     next_hops: [NextHopId; BURST_MAX],

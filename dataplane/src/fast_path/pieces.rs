@@ -4,9 +4,10 @@
 use super::Outcome;
 use super::ends::{is_from_host, is_from_host_ipv4};
 use super::header::{self, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
-use super::list::List;
+use super::list::{List, see_to_others};
+use super::lookups::LastOwn;
 use crate::counters::Counter;
-use crate::fib::{LastFound, NextHopId};
+use crate::fib::LastFound;
 use crate::interface::PortId;
 use crate::packet::Packet;
 use crate::reassembly::{Key, Refusals, is_sound};
@@ -28,19 +29,20 @@ pub(super) fn end_pieces_ipv4(
 ) {
     let refusals = round.reassembler.refusals(round.now);
     let mut last = LastFound::default();
-    for &at in pieces.items() {
-        let index = usize::from(at);
-        let (Some(packet), Some(outcome)) = (packets.get(index), outcomes.get_mut(index)) else {
-            continue;
-        };
-        let Some(start) = packet.data().first_chunk::<IPV4_END>() else { continue };
-        let plain = PlainIpv4::of(header::behind_ethernet(start));
-        if round.tables.fib4.lookup_after(&mut last, plain.destination()).is_local() {
-            *outcome = piece_ipv4(plain, port, refusals.as_ref(), round);
-        } else {
-            odd.push(at);
-        }
-    }
+    see_to_others(
+        (packets, outcomes),
+        pieces.items(),
+        |&at| at,
+        |packet, &at| {
+            let start = packet.data().first_chunk::<IPV4_END>()?;
+            let plain = PlainIpv4::of(header::behind_ethernet(start));
+            if !round.tables.fib4.lookup_after(&mut last, plain.destination()).is_local() {
+                odd.push(at);
+                return None;
+            }
+            Some(piece_ipv4(plain, port, refusals.as_ref(), round))
+        },
+    );
 }
 
 /// What becomes of a piece to an address of ours.
@@ -57,8 +59,15 @@ fn piece_ipv4(
     let (local, remote) = (plain.destination(), plain.source());
     let protocols = Protocols::of(plain.protocol());
     let found = round.tables.tunnels_by_ipv4.find(local, remote, protocols, Some(port));
-    match patience(found, |peers| peers.may_be_peer(remote), round.tables) {
-        Some(_) if is_refused_ipv4(plain, false, refusals) => round.end(Counter::ReasmRefused),
+    let patience = patience(found, |peers| peers.may_be_peer(remote), round.tables);
+    wait(patience, || is_refused_ipv4(plain, false, refusals), round)
+}
+
+/// What becomes of a piece whose tunnel waits so long for the others, or wants none.
+#[inline]
+fn wait(patience: Option<u8>, is_refused: impl Fn() -> bool, round: &Round<'_>) -> Outcome {
+    match patience {
+        Some(_) if is_refused() => round.end(Counter::ReasmRefused),
         Some(seconds) => Outcome::piece(seconds),
         None => round.end(Counter::ReasmNoTunnel),
     }
@@ -126,9 +135,7 @@ fn piece_behind_shim<A: OuterAddress>(
     match patience {
         _ if has_peers => Outcome::TO_US,
         None => round.end(nobodys),
-        Some(None) => round.end(Counter::ReasmNoTunnel),
-        Some(Some(_)) if is_refused() => round.end(Counter::ReasmRefused),
-        Some(Some(seconds)) => Outcome::piece(seconds),
+        Some(patience) => wait(patience, is_refused, round),
     }
 }
 
@@ -184,21 +191,18 @@ pub(super) fn end_pieces_ipv6(
     round: &Round<'_>,
 ) {
     let refusals = round.reassembler.refusals(round.now);
-    let mut last = (0, NextHopId::NONE);
-    for &at in pieces.items() {
-        let index = usize::from(at);
-        let (Some(packet), Some(outcome)) = (packets.get(index), outcomes.get_mut(index)) else {
-            continue;
-        };
-        let Some(piece) = PieceIpv6::of(packet) else { continue };
-        let destination = piece.plain.destination();
-        if last.0 != destination {
-            last = (destination, round.tables.fib6.lookup(destination));
-        }
-        if last.1.is_local() {
-            *outcome = piece_ipv6(piece, port, refusals.as_ref(), round);
-        }
-    }
+    let mut own = LastOwn::default();
+    see_to_others(
+        (packets, outcomes),
+        pieces.items(),
+        |&at| at,
+        |packet, _| {
+            let piece = PieceIpv6::of(packet)?;
+            let destination = piece.plain.destination();
+            let is_own = own.is(destination, || round.tables.fib6.lookup(destination).is_local());
+            is_own.then(|| piece_ipv6(piece, port, refusals.as_ref(), round))
+        },
+    );
 }
 
 /// What becomes of a piece to an address of ours.
@@ -230,11 +234,8 @@ fn piece_ipv6(
     }
     let protocols = Protocols::of(carried);
     let found = round.tables.tunnels_by_ipv6.find(local, remote, protocols, Some(port));
-    match patience(found, |_| true, round.tables) {
-        Some(_) if is_refused_ipv6(piece, false, refusals) => round.end(Counter::ReasmRefused),
-        Some(seconds) => Outcome::piece(seconds),
-        None => round.end(Counter::ReasmNoTunnel),
-    }
+    let patience = patience(found, |_| true, round.tables);
+    wait(patience, || is_refused_ipv6(piece, false, refusals), round)
 }
 
 /// As [`is_refused_ipv4`].

@@ -82,7 +82,7 @@ struct PlainShim {
 }
 
 impl PlainShim {
-    /// The same where GRE follows, which `class` and `port` are those without; `header_len`: of UDP, and of what says so.
+    /// Reads GRE behind UDP, which `class` and `port` are those without; `header_len`: of UDP, and of what says so.
     #[inline(never)]
     fn of_gre_in_udp<F: Outside>(
         outer: F,

@@ -2,7 +2,8 @@
 //! addresses of no tunnel's far end, ends here; whatever else they may be is sorted like any other packet.
 
 use super::Outcome;
-use super::list::List;
+use super::list::{List, see_to_others};
+use super::lookups::LastOwn;
 use super::outside::Outside;
 use super::shim::go_on;
 use super::sort::Sorted;
@@ -10,26 +11,7 @@ use crate::counters::Counter;
 use crate::interface::Interface;
 use crate::packet::Packet;
 use crate::stage::Round;
-use crate::tunnel::lookup::{Found, Label, OuterAddress, Protocols};
-
-/// The last destination asked for, and whether it is ours.
-pub(super) struct LastOwn<A>(Option<(A, bool)>);
-
-impl<A> Default for LastOwn<A> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<A: OuterAddress> LastOwn<A> {
-    #[inline]
-    fn is(&mut self, address: A, find: impl Fn() -> bool) -> bool {
-        match self.0 {
-            Some((last, is_own)) if last == address => is_own,
-            _ => self.0.insert((address, find())).1,
-        }
-    }
-}
+use crate::tunnel::lookup::{Found, Label, Protocols};
 
 /// One of them.
 #[derive(Clone, Copy)]
@@ -53,32 +35,22 @@ pub(super) fn see_to_strangers<F: Outside>(
     round: &Round<'_>,
 ) {
     let mut own = LastOwn::default();
-    for &stranger in strangers.items() {
-        let index = usize::from(stranger.at);
-        let (Some(packet), Some(outcome)) = (packets.get(index), outcomes.get_mut(index)) else {
-            continue;
-        };
-        if let Some((outer, _)) = F::read(packet.data()) {
+    see_to_others(
+        (packets, outcomes),
+        strangers.items(),
+        |stranger| stranger.at,
+        |packet, &stranger| {
+            let (outer, _) = F::read(packet.data())?;
             let (from, on) = ((outer, packet.meta.ingress), (&mut *sorted, &mut *odd));
-            *outcome = outcome_of(stranger, from, on, (&mut own, round));
-        }
-    }
+            Some(see_to_stranger(stranger, from, on, (&mut own, round)))
+        },
+    );
 }
 
-/// Sees to one that arrived on `ingress`, and says what becomes of it.
+/// Sees to one that arrived on `ingress`, and says what becomes of it: if it is to us and no tunnel has its addresses,
+/// whatever the label, it ends here; otherwise it is sorted like any other.
 #[inline(never)]
 pub(super) fn see_to_stranger<F: Outside>(
-    stranger: Stranger,
-    from: (F, Interface),
-    on: (&mut Sorted, &mut List<u16>),
-    with: (&mut LastOwn<F::Address>, &Round<'_>),
-) -> Outcome {
-    outcome_of(stranger, from, on, with)
-}
-
-/// If it is to us and no tunnel has its addresses, whatever the label, it ends here; otherwise it is sorted like any other.
-#[inline]
-fn outcome_of<F: Outside>(
     stranger: Stranger,
     (outer, ingress): (F, Interface),
     on: (&mut Sorted, &mut List<u16>),

@@ -1,12 +1,12 @@
 //! What becomes of labelled packets, by their top label. Each interface has labels of its own: a tunnel, and a
 //! port that takes MPLS.
 
-use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::HashMap;
 
 use super::neighbor::AdjacencyId;
 use super::{NextHop, Tables};
 use crate::interface::{PortId, TunnelId};
+use crate::tunnel::lookup::Seed;
 use crate::wire::mpls::{ENTRY_LEN, MplsLabel};
 
 /// The most labels that one interface can have.
@@ -112,32 +112,10 @@ impl From<LabelHop> for NextHop {
     }
 }
 
-/// Labels are the operator's choice: nobody can make them collide.
-#[derive(Clone, Copy, Debug, Default)]
-struct LabelHasher(u64);
-
-impl Hasher for LabelHasher {
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(byte.into());
-        }
-    }
-
-    #[inline]
-    fn write_u32(&mut self, label: u32) {
-        let mixed = (self.0 ^ u64::from(label)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ mixed >> 32;
-    }
-}
-
-/// The labels of one interface.
+/// The labels of one interface. They are the operator's choice, so their hash needs no secret: nobody can make them
+/// collide.
 #[derive(Clone, Debug, Default)]
-pub struct LabelTable(HashMap<MplsLabel, LabelAction, BuildHasherDefault<LabelHasher>>);
+pub struct LabelTable(HashMap<MplsLabel, LabelAction, Seed>);
 
 impl LabelTable {
     /// What becomes of packets with this label on top; `None`: nobody gave it.

@@ -61,24 +61,24 @@ impl OuterAddress for u128 {
     }
 }
 
-/// Makes hashes of addresses that begin with this number: a secret where others choose what is looked up.
+/// Makes hashes of addresses and labels that begin with this number: a secret where others choose what is looked up.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seed(pub(super) u64);
+pub(crate) struct Seed(pub(super) u64);
 
 impl BuildHasher for Seed {
-    type Hasher = AddressHasher;
+    type Hasher = NumberHasher;
 
     #[inline]
-    fn build_hasher(&self) -> AddressHasher {
-        AddressHasher(self.0)
+    fn build_hasher(&self) -> NumberHasher {
+        NumberHasher(self.0)
     }
 }
 
-/// Hashes addresses.
+/// Hashes addresses and labels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AddressHasher(u64);
+pub(crate) struct NumberHasher(u64);
 
-impl Hasher for AddressHasher {
+impl Hasher for NumberHasher {
     #[inline]
     fn finish(&self) -> u64 {
         self.0
@@ -91,8 +91,8 @@ impl Hasher for AddressHasher {
     }
 
     #[inline]
-    fn write_u32(&mut self, address: u32) {
-        self.0 = address.mix(self.0);
+    fn write_u32(&mut self, number: u32) {
+        self.0 = number.mix(self.0);
     }
 
     #[inline]

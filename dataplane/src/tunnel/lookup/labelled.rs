@@ -159,11 +159,18 @@ impl<A: OuterAddress> LabelledTunnels<A> {
     }
 
     /// How the tunnels of these addresses stand to a packet of a class, or of IP directly in IP.
+    #[inline]
     pub fn kinship(&self, local: A, remote: A, class: Option<Class>) -> Kinship {
-        let mut kinship = Kinship::Strangers;
-        if self.kin.is_empty() {
-            return kinship;
+        // Strangers are many, and looked for once.
+        if self.is_empty() || self.is_without(local, remote) {
+            return Kinship::Strangers;
         }
+        self.kinship_of_some(local, remote, class)
+    }
+
+    #[inline(never)]
+    fn kinship_of_some(&self, local: A, remote: A, class: Option<Class>) -> Kinship {
+        let mut kinship = Kinship::Strangers;
         for other in self.kin.classes(local, remote) {
             if Some(other) == class {
                 return Kinship::SameClass;

@@ -19,6 +19,7 @@ use crate::packet::prefetch;
 use crate::probing;
 use locals::Locals;
 
+pub(crate) use hashing::Seed;
 pub use hashing::{OuterAddress, Tag};
 pub use label::{Class, Label};
 pub use labelled::{Entry, Kinship, LabelledTunnels};
