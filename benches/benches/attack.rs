@@ -2,6 +2,24 @@
 //! beside those in a run in which the other half is the tunnel's, too. One worker over memory that is never idle, 82- or
 //! 102-byte frames in bursts of 32, time going on at 10 million packets a second.
 //!
+//! Packets of two kinds in no order cost more than the two alone, whatever they are: nobody can foretell which comes
+//! next, and a burst ends more loops. So there is a control, in which all packets are useful and all are sent: half
+//! are the tunnel's, half plain ones of the same length, forwarded out of the same port without a tunnel. The columns,
+//! each a median over samples in which the four runs took turns:
+//!
+//! - `peaceful`, `attacked`, `plain`, `mixed`: clocks per packet where all are the tunnel's, half are the flood, all
+//!   are plain, half are plain.
+//! - `share`: peaceful / attacked, the part of its packets a second that the tunnel keeps; with both outer deciles.
+//! - `mixing`: mixed less the mean of peaceful and plain, the clocks that are neither kind's own.
+//! - `control`: peaceful / (peaceful + mixing), the part that the tunnel would keep beside useful packets of another
+//!   kind that cost what its own do. peaceful / mixed would say above all that plain packets are cheaper.
+//! - `fair`: share / control. From 100 % on a packet of the flood takes no more than such a useful one.
+//!
+//! `fair` rests on mixing that costs beside a flood what it costs beside plain packets. If a flood's costs more,
+//! because a burst is divided or the flood is of several kinds itself, that counts against the flood; if it costs
+//! less, because nothing of it is looked up or sent, `fair` is too kind. mixed / attacked supposes nothing, and holds
+//! a flood to plain packets.
+//!
 //! `cargo bench -p benches --no-default-features --bench attack`; `-- pieces v4` for the floods with those words in
 //! their name.
 
@@ -9,7 +27,7 @@ use std::hint::black_box;
 
 use adit_dataplane::clock::{Nanos, cycles};
 use adit_dataplane::worker::Worker;
-use benches::attack::Attack;
+use benches::attack::{Attack, Half};
 use benches::case::BURST;
 use benches::treadmill::Treadmill;
 
@@ -19,19 +37,48 @@ const ROUNDS_PER_SAMPLE: u32 = 4_000;
 /// Between bursts, in nanoseconds.
 const BURST_TIME: u64 = 100 * BURST as u64;
 
+/// Clocks per packet of runs that took turns.
+#[derive(Clone, Copy)]
+struct Sample {
+    peaceful: f64,
+    attacked: f64,
+    plain: f64,
+    mixed: f64,
+}
+
+impl Sample {
+    fn share(self) -> f64 {
+        self.peaceful / self.attacked
+    }
+
+    fn mixing(self) -> f64 {
+        self.mixed - f64::midpoint(self.peaceful, self.plain)
+    }
+
+    fn control(self) -> f64 {
+        self.peaceful / (self.peaceful + self.mixing())
+    }
+
+    fn fair(self) -> f64 {
+        self.share() / self.control()
+    }
+}
+
 struct Runner {
     worker: Worker<Treadmill>,
     now: u64,
+    sent_before: u64,
 }
 
 impl Runner {
-    fn new(worker: Worker<Treadmill>) -> Self {
-        let mut runner = Self { worker, now: 1 };
+    fn new(attack: Attack, halves: [Half; 2]) -> Self {
+        let mut runner = Self { worker: attack.worker(halves), now: 1, sent_before: 0 };
         // What is kept of past packets is as full as it gets, and who sends pieces in vain as deep in debt: the same pieces
         // come again and again here, and some of them wait.
         for _ in 0..WARMUP_SAMPLES {
             runner.sample();
         }
+        runner.sent_before = runner.sent();
         runner
     }
 
@@ -48,35 +95,51 @@ impl Runner {
         clocks / packets
     }
 
+    /// Frames since it was warm.
     fn sent(&mut self) -> u64 {
-        self.worker.device_mut().sent()
+        self.worker.device_mut().sent() - self.sent_before
     }
 }
 
-fn median(values: &mut [f64]) -> f64 {
+/// The values of `quantity` in order: the first decile, the median and the last one.
+fn deciles(samples: &[Sample], quantity: impl Fn(Sample) -> f64) -> [f64; 3] {
+    let mut values: Vec<f64> = samples.iter().copied().map(quantity).collect();
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    [SAMPLES / 10, SAMPLES / 2, SAMPLES - 1 - SAMPLES / 10].map(|at| values[at])
 }
 
 fn run(attack: Attack) {
-    let mut peaceful = Runner::new(attack.peaceful_worker());
-    let mut attacked = Runner::new(attack.worker());
-    let before = attacked.sent();
-    let samples: Vec<[f64; 2]> =
-        (0..SAMPLES).map(|_| [peaceful.sample(), attacked.sample()]).collect();
-    let sent = attacked.sent() - before;
-    let half = SAMPLES as u64 * u64::from(ROUNDS_PER_SAMPLE) * u64::from(BURST) / 2;
-    assert!(sent.abs_diff(half) < half / 20, "{}: {sent} of {half} were sent", attack.name());
-    let mut shares: Vec<f64> = samples.iter().map(|[peace, war]| peace / war).collect();
-    let [peace, war] =
-        [0, 1].map(|at| median(&mut samples.iter().map(|s| s[at]).collect::<Vec<_>>()));
-    let share = median(&mut shares);
+    let runner = |one, other| Runner::new(attack, [one, other]);
+    let mut peaceful = runner(Half::Tunnel, Half::Tunnel);
+    let mut attacked = runner(Half::Tunnel, Half::Flood);
+    let mut plain = runner(Half::Plain, Half::Plain);
+    let mut mixed = runner(Half::Tunnel, Half::Plain);
+    let in_turn = |_| Sample {
+        peaceful: peaceful.sample(),
+        attacked: attacked.sample(),
+        plain: plain.sample(),
+        mixed: mixed.sample(),
+    };
+    let samples: Vec<Sample> = (0..SAMPLES).map(in_turn).collect();
+    let name = attack.name();
+    let all = SAMPLES as u64 * u64::from(ROUNDS_PER_SAMPLE) * u64::from(BURST);
+    for useful in [&mut peaceful, &mut plain, &mut mixed] {
+        assert_eq!(useful.sent(), all, "{name}: useful packets were lost");
+    }
+    let (sent, half) = (attacked.sent(), all / 2);
+    assert!(sent.abs_diff(half) < half / 20, "{name}: {sent} of {half} were sent");
+    let median = |quantity: fn(Sample) -> f64| deciles(&samples, quantity)[1];
+    let [low, share, high] = deciles(&samples, Sample::share).map(|share| share * 100.0);
     println!(
-        "{:<24} {peace:>9.1} {war:>9.1} {:>8.1}% {:>7.1}% {:>7.1}%",
-        attack.name(),
-        share * 100.0,
-        shares[SAMPLES / 10] * 100.0,
-        shares[SAMPLES - 1 - SAMPLES / 10] * 100.0,
+        "{name:<24} {:>8.1} {:>8.1} {share:>6.1}% {low:>6.1}% {high:>6.1}% \
+         {:>6.1} {:>6.1} {:>6.1} {:>7.1}% {:>6.1}%",
+        median(|sample| sample.peaceful),
+        median(|sample| sample.attacked),
+        median(|sample| sample.plain),
+        median(|sample| sample.mixed),
+        median(Sample::mixing),
+        median(Sample::control) * 100.0,
+        median(Sample::fair) * 100.0,
     );
 }
 
@@ -84,10 +147,26 @@ fn main() {
     println!(
         "Clocks per packet without a flood and with it, {SAMPLES} samples of each in turn, and the part of the"
     );
-    println!("tunnel's packets that gets through: the median and the deciles");
     println!(
-        "{:<24} {:>9} {:>9} {:>9} {:>8} {:>8}",
-        "", "peaceful", "attacked", "share", "10 %", "90 %"
+        "tunnel's packets that gets through: the median and the deciles. The control: clocks of plain"
+    );
+    println!(
+        "packets, of half of them, and for mixing; the part that gets through beside useful packets of"
+    );
+    println!("another kind that cost as much as a tunnel's; the share as a part of that");
+    println!(
+        "{:<24} {:>8} {:>8} {:>7} {:>7} {:>7} {:>6} {:>6} {:>6} {:>8} {:>7}",
+        "",
+        "peaceful",
+        "attacked",
+        "share",
+        "10 %",
+        "90 %",
+        "plain",
+        "mixed",
+        "mixing",
+        "control",
+        "fair"
     );
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with('-')).collect();
     let is_wanted =

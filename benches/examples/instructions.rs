@@ -8,7 +8,7 @@ use core::hint::black_box;
 
 use adit_dataplane::clock::Nanos;
 use adit_dataplane::worker::Worker;
-use benches::attack::Attack;
+use benches::attack::{Attack, Half};
 use benches::case::{BURST, Case};
 use benches::treadmill::{Alone, Treadmill};
 
@@ -48,7 +48,7 @@ fn measure(case: Case) {
 
 /// Half of the packets are a flood, and no more than half are sent.
 fn measure_attack(attack: Attack) {
-    let mut worker = attack.worker();
+    let mut worker = attack.worker([Half::Tunnel, Half::Flood]);
     let polls = 2 * WARMUP_PACKETS / u32::from(BURST);
     for _ in 0..polls {
         worker.poll(Nanos(1));

@@ -1,5 +1,6 @@
 //! Floods that a worker meets beside its own traffic: half of the packets are a tunnel's, and half are such that
-//! nothing comes of them. The case of each flood is what its packets stand in place of, in the same length.
+//! nothing comes of them. The case of each flood is what its packets stand in place of, in the same length. Packets
+//! that are useful, but of another kind, can stand there, too.
 
 use adit_dataplane::reassembly;
 use adit_dataplane::wire::checksum::checksum;
@@ -43,6 +44,17 @@ pub enum Flood {
     ExpiredTransit,
 }
 
+/// Of what kind half of a worker's packets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// The case's: a tunnel's, to be sent.
+    Tunnel,
+    /// Plain ones of the outer family between the host and anybody, to be forwarded as the tunnel's are, without one.
+    Plain,
+    /// The flood's.
+    Flood,
+}
+
 /// A flood beside the traffic of tunnels.
 #[derive(Clone, Copy, Debug)]
 pub struct Attack {
@@ -67,8 +79,9 @@ impl Attack {
             Flood::ExpiredTransit,
         ];
         let beside = |verb, families, flood| {
-            let case =
-                Case { verb, families, tunnels: TUNNELS, between: Between::Nothing, routes: 0 };
+            // Without a route to anybody nothing from the host would be forwarded plain.
+            let routes = usize::from(verb == Verb::Encap);
+            let case = Case { verb, families, tunnels: TUNNELS, between: Between::Nothing, routes };
             Self { flood, case }
         };
         let mut all = Vec::new();
@@ -107,22 +120,13 @@ impl Attack {
         self.case.families.outer_is_ipv4
     }
 
-    /// A worker over a mixture of both halves, in no order.
-    pub fn worker(&self) -> Worker<Treadmill> {
+    /// A worker over a mixture of two halves, in no order.
+    pub fn worker(&self, halves: [Half; 2]) -> Worker<Treadmill> {
         let mut numbers = Numbers::new(SEED);
         let mut frames: Vec<Frame> = (0..PACKETS)
-            .flat_map(|number| [self.ordinary(number), self.hostile(number, &mut numbers)])
+            .flat_map(|number| halves.map(|half| self.packet(half, number, &mut numbers)))
             .map(|packet| frame(self.case.port(), &packet))
             .collect();
-        shuffle(&mut frames);
-        self.worker_over(frames)
-    }
-
-    /// The same worker with as many packets that are all its own.
-    pub fn peaceful_worker(&self) -> Worker<Treadmill> {
-        let packets = (0..2 * PACKETS).map(|number| self.ordinary(number));
-        let mut frames: Vec<Frame> =
-            packets.map(|packet| frame(self.case.port(), &packet)).collect();
         shuffle(&mut frames);
         self.worker_over(frames)
     }
@@ -134,12 +138,25 @@ impl Attack {
         self.case.worker_with(device, settings)
     }
 
+    fn packet(&self, half: Half, number: u32, numbers: &mut Numbers) -> Vec<u8> {
+        match half {
+            Half::Tunnel => self.ordinary(number),
+            Half::Plain => self.plain(self.ordinary(number).len(), numbers),
+            Half::Flood => self.hostile(number, numbers),
+        }
+    }
+
     fn ordinary(&self, number: u32) -> Vec<u8> {
         let make = |families, number| match self.case.verb {
             Verb::Encap => inward(families, self.case.between, number),
             _ => outward(families, self.case.between, number),
         };
         make(self.case.families, number % TUNNELS)
+    }
+
+    fn plain(&self, len: usize, numbers: &mut Numbers) -> Vec<u8> {
+        let arriving = transit(self.is_ipv4(), len, numbers);
+        if self.case.verb == Verb::Encap { turned_round(arriving) } else { arriving }
     }
 
     fn hostile(&self, number: u32, numbers: &mut Numbers) -> Vec<u8> {
@@ -182,6 +199,16 @@ fn from_stranger(mut packet: Vec<u8>, numbers: &mut Numbers) -> Vec<u8> {
         ipv4::write_checksum(&mut packet);
     } else {
         packet[ipv6::offset::SOURCE..][..16].copy_from_slice(&stranger6(numbers));
+    }
+    packet
+}
+
+/// From where it went to where it came from; sums stay what they are.
+fn turned_round(mut packet: Vec<u8>) -> Vec<u8> {
+    if is_ipv4(&packet) {
+        packet[ipv4::offset::SOURCE..][..8].rotate_left(4);
+    } else {
+        packet[ipv6::offset::SOURCE..][..32].rotate_left(16);
     }
     packet
 }
