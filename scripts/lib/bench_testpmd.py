@@ -73,6 +73,14 @@ class Program:
             return next(named, None)
         return self.wait_for(find) / 'schedstat'
 
+    def take_workers(self, patterns):
+        """The threads that see to packets, by their names; the first is the one whose time is read."""
+        self.workers = [self.find_thread(pattern) for pattern in patterns]
+        self.thread = self.workers[0]
+
+    def workers_cpu_ns(self):
+        return sum(int(worker.read_text().split()[0]) for worker in self.workers)
+
     def cpu_ns(self):
         return int(self.thread.read_text().split()[0])
 
@@ -114,18 +122,20 @@ class Testpmd(Program):
     """Answers on DPDK's telemetry socket."""
 
     def __init__(self, folder, capture, mbufs, cores):
-        prefix = f'adit-bench-{os.getpid()}'
+        prefix = f'adit-bench-{os.getpid()}-{len(cores)}'
+        count = len(cores) - 1
+        lcores = ','.join(f'{lcore}@{core}' for lcore, core in enumerate(cores))
         super().__init__('testpmd', [
             'dpdk-testpmd', '--in-memory', '--no-pci', '--file-prefix', prefix, '--log-level=lib.eal:debug',
-            '-l', ','.join(map(str, cores)), '--main-lcore', str(cores[0]), *vdev_options(devices(capture)),
-            '--', '--forward-mode=io', f'--burst={BURST}', '--nb-cores=1', '--no-lsc-interrupt',
-            f'--total-num-mbufs={mbufs}'], folder / 'testpmd.log')
+            '--lcores', lcores, '--main-lcore', '0', *vdev_options(devices(capture, count)),
+            '--', '--forward-mode=io', f'--burst={BURST}', f'--nb-cores={count}', f'--rxq={count}', f'--txq={count}',
+            '--no-lsc-interrupt', f'--total-num-mbufs={mbufs}'], folder / 'testpmd.log')
         self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         path = f'/var/run/dpdk/{prefix}/dpdk_telemetry.v2'
         self.wait_for(lambda: self.connection.connect_ex(path) == 0)
         self.connection.recv(4096)
         self.wait_for(lambda: self.has_port(1) and self.packets_sent() > 0)
-        self.thread = self.find_thread(rf'(lcore|rte)-worker-{cores[1]}')
+        self.take_workers(rf'(lcore|rte)-worker-{number}' for number in range(1, count + 1))
 
     def ask(self, question):
         self.connection.send(question.encode())
@@ -170,16 +180,14 @@ class Adit(Program):
     """Answers on its API."""
 
     def __init__(self, folder, case, capture, mbufs, cores):
-        self.worker_count = len(cores) - 1
         self.socket = folder / 'adit.sock'
         config = folder / 'adit.yaml'
         includes = write_includes(folder, case)
-        config.write_text(traffic.configuration(case, devices(capture, self.worker_count), cores, mbufs,
+        config.write_text(traffic.configuration(case, devices(capture, len(cores) - 1), cores, mbufs,
                                                self.socket, includes))
         super().__init__('adit', [ADIT, 'run', '-c', config], folder / 'adit.log')
         self.wait_for(lambda: re.search('^ready', pathlib.Path(self.log).read_text(), re.MULTILINE))
-        self.workers = [self.find_thread(f'adit-w{number}') for number in range(self.worker_count)]
-        self.thread = self.workers[0]
+        self.take_workers(f'adit-w{number}' for number in range(len(cores) - 1))
 
     def ask(self, what):
         connection = UnixConnection(str(self.socket), timeout=60)
@@ -190,9 +198,6 @@ class Adit(Program):
 
     def packets_sent(self):
         return sum(worker['tx_packets'] for worker in self.ask('workers')['workers'])
-
-    def workers_cpu_ns(self):
-        return sum(int(worker.read_text().split()[0]) for worker in self.workers)
 
     def check(self, case, mean_len):
         """That it has sent every packet, and not as it came."""

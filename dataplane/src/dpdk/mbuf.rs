@@ -32,27 +32,6 @@ pub(super) enum Checksums<'a> {
     Asked(&'a AtomicU64),
 }
 
-/// How many segments mbufs have: the bits of all their numbers, none of which is 0.
-#[derive(Clone, Copy)]
-pub(super) struct Segments(u16);
-
-impl Segments {
-    /// Of no mbuf.
-    pub(super) const NONE: Self = Self(0);
-
-    /// Of one more mbuf.
-    #[inline]
-    pub(super) fn with(self, mbuf: Mbuf) -> Self {
-        Self(self.0 | mbuf.segments())
-    }
-
-    /// Whether each has one.
-    #[inline]
-    pub(super) fn are_single(self) -> bool {
-        self.0 <= 1
-    }
-}
-
 impl Mbuf {
     /// # Safety
     /// `pointer` is an mbuf of the process's pool that the caller owns from now on.
@@ -85,12 +64,7 @@ impl Mbuf {
     /// Whether all of the packet is in this mbuf.
     #[inline]
     pub(super) fn is_linear(self) -> bool {
-        self.segments() == 1
-    }
-
-    #[inline]
-    fn segments(self) -> u16 {
-        self.read(sys::SHIM_MBUF_NB_SEGS)
+        self.read::<u16>(sys::SHIM_MBUF_NB_SEGS) == 1
     }
 
     /// The packet in a linear mbuf, which owns it from now on.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 use dpdk_sys as sys;
 
-use super::mbuf::{self, Checksums, Mbuf, Segments};
+use super::mbuf::{self, Checksums, Mbuf};
 use super::port::{Port, RimCounters};
 use super::rim::Shared;
 use crate::device::Device;
@@ -135,16 +135,10 @@ impl PortQueues {
             // SAFETY: the driver gives a received mbuf away.
             unsafe { Mbuf::from_raw(pointer) }
         });
+        let linear = mbufs.filter(|mbuf| mbuf.is_linear() || self.linearize(*mbuf));
         // There is room for `limit`, which bounds `count`.
         let checksums = self.checksums();
-        let into_packet = |mbuf: Mbuf| mbuf.into_packet(self.ingress, checksums);
-        // Nearly always all are: a look ahead costs less than one at each that may leave it out.
-        if mbufs.clone().fold(Segments::NONE, Segments::with).are_single() {
-            burst.extend(mbufs.map(into_packet));
-        } else {
-            let linear = mbufs.filter(|mbuf| mbuf.is_linear() || self.linearize(*mbuf));
-            burst.extend(linear.map(into_packet));
-        }
+        burst.extend(linear.map(|mbuf| mbuf.into_packet(self.ingress, checksums)));
         burst.len() - before
     }
 
