@@ -16,9 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / 'target/release/examples/instructions'
 RECORD = ROOT / 'benches/instructions.txt'
 GROWTH_MAX = 0.03
-# What a tunnel keeps of its share when half of the packets are a flood, at least; and what it keeps where that is not reached.
+# What a tunnel keeps of its share when half of the packets are a flood, at least.
 SHARE_MIN = 0.95
-SHARES_BELOW = {'half unknown peers gre v4': 0.93}
 HEADING = f"""# Instructions per packet of the packet path, device included: scripts/bench instructions --record
 # They hold for {platform.machine()} and the pinned Rust; scripts/test fails when one grows by more than {GROWTH_MAX:.0%}.
 """
@@ -85,7 +84,7 @@ def main():
     print('\nwhat a tunnel keeps of its share')
     for name, share in kept.items():
         print(f'{name:<24} {share:>8.0%}')
-    short = [name for name, share in kept.items() if share < SHARES_BELOW.get(name, SHARE_MIN)]
+    short = [name for name, share in kept.items() if share < SHARE_MIN]
     if option == '--record':
         RECORD.write_text(HEADING + ''.join(f'{name:<24} {figure:>8.1f}\n' for name, figure in now.items()))
     elif option == '--check' and grown:

@@ -463,7 +463,8 @@ impl<A: OuterAddress> TunnelLookup<A> {
     #[inline]
     pub fn is_plainly_without(&self, local: A, remote: A) -> bool {
         let pair = Pair::new(local, remote);
-        self.is_nowhere(Self::home(self.seed, pair) & (self.slots.len() - 1), pair)
+        self.pairs == 0
+            || self.is_nowhere(Self::home(self.seed, pair) & (self.slots.len() - 1), pair)
     }
 
     /// Asks for what [`find_from`](Self::find_from) looks at first, and says where that is.
