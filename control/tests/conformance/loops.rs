@@ -2,14 +2,14 @@
 
 use std::net::Ipv4Addr;
 
-use crate::addresses::{H, H6, L6, P, R, R6, U, X};
+use crate::addresses::{H, H6, L, L6, P, R, R6, U, X};
 use crate::bench::Bench;
 use crate::case::{Case, Expected, run_all};
 use crate::frames::{
     IPIP, IPV6, Ipv4Packet, Ipv6Packet, encap4, encap6, from_gateway, from_host, peer4, to_gateway,
     to_host, udp4, udp6,
 };
-use crate::icmp::{PARAMETER6, error6};
+use crate::icmp::{PARAMETER6, UNREACHABLE_ADDRESS6, UNREACHABLE_HOST, error4, error6};
 use crate::run::check;
 
 const OTHER: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 9);
@@ -59,6 +59,55 @@ fn an_encapsulation_limit_of_zero_ends_the_packet() {
     run_all([
         used_up("C-123", packet, 44),
         used_up("C-123 behind a hop-by-hop header", behind, 52),
+    ]);
+}
+
+/// The limit is in the header of the tunnel that the packet entered first, so its sender can't see it: it hears what it
+/// would hear if a router had found that.
+#[test]
+fn a_limit_of_zero_that_a_tunnel_of_ours_has_written_is_told_as_an_unreachable_host() {
+    let bench = || {
+        Bench::bare()
+            .tunnel("n6", "any", r#""2001:db8:100::1""#, r#""2001:db8:200::2""#)
+            .tunnel("n7", "any", r#""2001:db8:100::1""#, r#""2001:db8:9::9""#)
+            .set("tunnels.n7.encap-limit", "0")
+            .route("{ to: 10.2.0.0/16, tunnel: n7 }")
+            .route(r#"{ to: "2001:db8:2::/48", tunnel: n7 }"#)
+            .route(r#"{ to: "2001:db8:9::/48", tunnel: n6 }"#)
+    };
+    let four = udp4(H, R, 100).dont_fragment(true);
+    let six = udp6(H6, R6, 100);
+    let error4 = to_host(error4(L, H, UNREACHABLE_HOST, 0, four.clone()));
+    let error6 = to_host(error6(L6, H6, UNREACHABLE_ADDRESS6, 0, six.clone()));
+    run_all([
+        Case::new("C-109 of our own, IPv4", bench())
+            .input("l", from_host(four))
+            .expect("l", Expected::error4(error4, 14))
+            .tunnel_sends("n7", 100)
+            .tunnel_counts("n6", "tx_encap_limit")
+            .counts("icmp.tx"),
+        Case::new("C-109 of our own, IPv6", bench())
+            .input("l", from_host(six))
+            .expect("l", Expected::error6(error6, 14))
+            .tunnel_sends("n7", 100)
+            .tunnel_counts("n6", "tx_encap_limit")
+            .counts("icmp.tx"),
+    ]);
+}
+
+#[test]
+fn a_packet_from_a_broadcast_address_of_our_links_goes_nowhere() {
+    let broadcast = |source: [u8; 4]| udp4(source.into(), R, 84);
+    run_all([
+        Case::new("the broadcast address of its own link", Bench::ipip())
+            .input("l", from_host(broadcast([10, 1, 0, 255])))
+            .counts("ip4.martian_src"),
+        Case::new("the broadcast address of the underlay", Bench::ipip())
+            .input("l", from_host(broadcast([198, 51, 100, 255])))
+            .counts("ip4.martian_src"),
+        Case::new("the same at its last hop", Bench::ipip())
+            .input("l", from_host(broadcast([10, 1, 0, 255]).ttl(1)))
+            .counts("ip4.martian_src"),
     ]);
 }
 

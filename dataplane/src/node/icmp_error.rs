@@ -64,6 +64,8 @@ impl IcmpError {
     pub const fn without(self, len: u16) -> Self {
         match self {
             Self::TooBig { mtu } => Self::TooBig { mtu: mtu.saturating_sub(len) },
+            //= RFC 2473 §8.2, §8.3: a limit in the header of a tunnel is nothing that the sender wrote or can see.
+            Self::EncapLimit { .. } if len > 0 => Self::HostUnreachable,
             other => other,
         }
     }
@@ -92,7 +94,8 @@ pub fn may_answer(original: &[u8], error: IcmpError, flags: Flags) -> bool {
     let to_l2_group = flags.has(Flags::L2_GROUP);
     match original.first().map(|first| first >> 4) {
         Some(4) if original.len() >= ipv4::HEADER_LEN => {
-            !to_l2_group && may_answer_ipv4(Ipv4::trusted(original))
+            let is_known = message_ipv4(error).is_some();
+            is_known && !to_l2_group && may_answer_ipv4(Ipv4::trusted(original))
         }
         Some(6) if original.len() >= ipv6::HEADER_LEN => {
             let group_allowed = error.may_answer_group();

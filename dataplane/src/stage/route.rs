@@ -106,8 +106,12 @@ fn refused_transit_ipv4(
     round: &Round<'_, impl Witness>,
 ) -> Option<Counter> {
     let (source, destination) = (header.source(), header.destination());
+    let local = &round.tables.local;
+    //= RFC 1812 §5.3.7: nor may one whose source is a broadcast address.
     if flags.decap_depth() == 0
-        && (is_martian_ipv4(source) || round.tables.local.contains_ipv4(source))
+        && (is_martian_ipv4(source)
+            || local.contains_ipv4(source)
+            || local.is_no_source_ipv4(source))
     {
         return Some(Counter::Ip4MartianSrc);
     }

@@ -108,6 +108,15 @@ fn every_error_has_the_type_and_code_of_its_family() {
 }
 
 #[test]
+fn what_a_family_has_no_message_for_is_not_answered() {
+    let limit = IcmpError::EncapLimit { pointer: 44 };
+    assert!(!may_answer(&udp4(30), limit, Flags::NONE));
+    assert!(may_answer(&udp6(30), limit, Flags::NONE));
+    assert_eq!(limit.without(0), limit);
+    assert_eq!(limit.without(48), IcmpError::HostUnreachable);
+}
+
+#[test]
 fn protocol_unreachable_points_at_the_field_that_names_the_unknown_header() {
     let destination_options = [200, 0, 1, 4, 0, 0, 0, 0, 9, 9, 9, 9];
     let packet = ipv6_of(60, &destination_options);
