@@ -91,7 +91,7 @@ def main():
         sys.exit(f'more than {GROWTH_MAX:.0%} more instructions than {RECORD.relative_to(ROOT)} says: {", ".join(grown)}\n'
                  'If that is what the change costs: scripts/bench instructions --record')
     elif option == '--check' and short:
-        sys.exit(f'too little of its share is left to a tunnel beside: {", ".join(short)}')
+        sys.exit(f'less than {SHARE_MIN:.0%} of its share is left to a tunnel beside: {", ".join(short)}')
 
 
 if __name__ == '__main__':

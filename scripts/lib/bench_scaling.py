@@ -66,17 +66,17 @@ def show(case, cores):
             (name, lambda place, cores: bench.Adit(place, case, capture, mbufs, cores),
              lambda adit: adit.check(case, mean_len))]
         results = []
-        for number, (name, start, check) in enumerate(programs):
+        for number, (program, start, check) in enumerate(programs):
             place = folder / f'program-{number}'
             place.mkdir()
-            results.append(show_one(name, lambda cores: measure(start, check, place, cores), cores))
+            results.append(show_one(program, start, check, place, cores))
     return all(results)
 
 
-def show_one(name, measure, cores):
+def show_one(name, start, check, folder, cores):
     """Measures one program and prints its row; whether it succeeded."""
     try:
-        pairs = measure(cores)
+        pairs = measure(start, check, folder, cores)
     except bench.Failure as failure:
         print(f'{name}: FAILED: {failure}', flush=True)
         return False

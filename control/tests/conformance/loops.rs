@@ -79,19 +79,17 @@ fn a_limit_of_zero_that_a_tunnel_of_ours_has_written_is_told_as_an_unreachable_h
     let six = udp6(H6, R6, 100);
     let error4 = to_host(error4(L, H, UNREACHABLE_HOST, 0, four.clone()));
     let error6 = to_host(error6(L6, H6, UNREACHABLE_ADDRESS6, 0, six.clone()));
+    let told = |name: &str, frame: Vec<u8>, error: Expected| {
+        Case::new(name, bench())
+            .input("l", frame)
+            .expect("l", error)
+            .tunnel_sends("n7", 100)
+            .tunnel_counts("n6", "tx_encap_limit")
+            .counts("icmp.tx")
+    };
     run_all([
-        Case::new("C-109 of our own, IPv4", bench())
-            .input("l", from_host(four))
-            .expect("l", Expected::error4(error4, 14))
-            .tunnel_sends("n7", 100)
-            .tunnel_counts("n6", "tx_encap_limit")
-            .counts("icmp.tx"),
-        Case::new("C-109 of our own, IPv6", bench())
-            .input("l", from_host(six))
-            .expect("l", Expected::error6(error6, 14))
-            .tunnel_sends("n7", 100)
-            .tunnel_counts("n6", "tx_encap_limit")
-            .counts("icmp.tx"),
+        told("C-109 of our own, IPv4", from_host(four), Expected::error4(error4, 14)),
+        told("C-109 of our own, IPv6", from_host(six), Expected::error6(error6, 14)),
     ]);
 }
 

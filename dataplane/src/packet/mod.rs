@@ -189,7 +189,7 @@ impl Packet {
     ///
     /// # Safety
     /// `base` points to `capacity` initialised bytes that nobody else reads or writes until the
-    /// packet is given back to the owner of `handle`, and `offset + len <= capacity`.
+    /// packet is given back to the owner of `handle`, and `offset + len <= capacity`. An odd `handle` is an mbuf's.
     #[inline]
     pub unsafe fn from_raw_parts(
         base: NonNull<u8>,
@@ -202,7 +202,7 @@ impl Packet {
         Self { base, handle, offset, len, capacity, path: Path::Forward, meta: Metadata::NEW }
     }
 
-    /// What the owner of the buffer needs to take it back: the mbuf's address, or a pool's slot.
+    /// What the owner of the buffer needs to take it back: the mbuf's address, made odd, or a pool's slot, which is even.
     #[inline]
     pub fn handle(&self) -> usize {
         self.handle
