@@ -13,6 +13,7 @@
 mod appliance;
 mod capture;
 mod far_end;
+mod files;
 mod guest;
 mod minimal;
 mod network;

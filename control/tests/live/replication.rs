@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::appliance::Appliance;
+use crate::files::File;
 use crate::network::Namespace;
 use crate::traffic::{acquaint, iperf, ping};
 use crate::turn;
@@ -104,11 +105,13 @@ fn try_with(local: &str, sites: &[Site; 2], mtu: u16) {
         assert_eq!(remote_of(&appliance, station).as_deref(), Some(far.outer));
         assert_eq!(sent_for_ten_pings(&appliance, &host1, far.inner), 10, "{}", far.role);
     }
+    let file = File::new(2_000_000);
     for (namespace, far) in fars.iter().zip(sites) {
         for options in ["-t 1", "-t 1 -R"] {
             let megabits = iperf(&host1, namespace, far.inner, options).megabits_per_second;
             assert!(megabits > 1.0, "{} {options}: {megabits} Mbit/s", far.role);
         }
+        file.crosses(far.role, &host1, namespace, far.inner);
     }
     // A station moves: the address of the one is that of the other now.
     fars[0].ip("link set segment down");

@@ -1,14 +1,15 @@
 //! Mirror sessions with a Linux kernel's own `erspan` and `ip6erspan` devices at the far end. What the port `lan` receives is
 //! mirrored to the guest, and what the guest sends into its device leaves by the sink, onto the same wire: so a session
-//! each way is a segment, on which the kernels at both ends look at every byte of ARP, neighbor discovery and pings.
+//! each way is a segment, on which the kernels at both ends look at every byte of ARP, neighbor discovery, pings and TCP.
 //!
 //! What the guest sent at first is in `control/tests/captures/linux/sessions`.
 
 use crate::appliance::Appliance;
 use crate::far_end::{Kind, boot, kind, lay};
+use crate::files::File;
 use crate::guest::Guest;
 use crate::network::Namespace;
-use crate::traffic::{acquaint, ping};
+use crate::traffic::{acquaint, iperf_to_guest, ping};
 use crate::turn;
 
 /// adit's `erspan`, and the guest's `ip link add`.
@@ -22,6 +23,8 @@ const KINDS: [Kind; 5] = [
     kind("ip6erspan-2", "version: 2, session: 6, direction: ingress",
          "type ip6erspan seq key 6 erspan_ver 2 erspan_dir ingress erspan_hwid 63 encaplimit none", true, 74),
 ];
+
+const FILE_LEN: usize = 1_000_000;
 
 fn configuration(kind: &Kind) -> String {
     let (local, remote) = kind.ends();
@@ -40,7 +43,7 @@ tunnels:
     )
 }
 
-fn try_with(kind: &Kind, appliance: &Appliance, host1: &Namespace, guest: &mut Guest) {
+fn try_with(kind: &Kind, appliance: &Appliance, host1: &Namespace, guest: &mut Guest, file: &File) {
     host1.ip("neigh flush all");
     let largest = [("10.9.0.2", kind.mtu() - 28), ("fd00:9::2", kind.mtu() - 48)];
     let cut = || appliance.counter("/tunnels/session/tx_trunc");
@@ -58,6 +61,16 @@ fn try_with(kind: &Kind, appliance: &Appliance, host1: &Namespace, guest: &mut G
         let text = guest.run(&format!("ping -n -c 3 -i 0.2 -w 10 {near}"));
         assert!(text.contains(" 3 received"), "{}: {text}", kind.capture);
     }
+    // Both ends keep to what fits, so that nothing of the streams is cut.
+    host1.ip(&format!("link set eth0 mtu {}", kind.mtu()));
+    let before = cut();
+    let megabits = iperf_to_guest(host1, guest, "10.9.0.2");
+    assert!(megabits > 1.0, "{}: {megabits} Mbit/s", kind.capture);
+    for far in ["10.9.0.2", "fd00:9::2"] {
+        file.crosses_to_guest(kind.capture, host1, guest, far);
+    }
+    assert_eq!(cut(), before, "{}", kind.capture);
+    host1.ip("link set eth0 mtu 1500");
 }
 
 #[test]
@@ -74,6 +87,7 @@ fn a_session_of_every_type_is_understood_by_the_kernel_and_understands_it() {
     let appliance = Appliance::start(&site, &configuration(&KINDS[0]));
     let script = "ethtool -K eth0 gro off tx off; modprobe ip_gre; modprobe ip6_gre";
     let mut guest = boot(&site, &["guest"], script);
+    let file = File::new(FILE_LEN);
     for kind in &KINDS {
         kind.lay_segment(&mut guest);
         appliance.rewrite(&configuration(kind));
@@ -84,6 +98,6 @@ fn a_session_of_every_type_is_understood_by_the_kernel_and_understands_it() {
                 acquaint(&host1, far);
             }
         });
-        try_with(kind, &appliance, &host1, &mut guest);
+        try_with(kind, &appliance, &host1, &mut guest, &file);
     }
 }

@@ -170,6 +170,11 @@ pub(super) fn mode(capture: &str, inner_v6: bool) -> Mode {
     modes.find(|mode| mode.inner_v6 == inner_v6).expect("a kind that carries this family")
 }
 
+/// Of each kind, the modes that it makes.
+pub(super) fn modes() -> impl Iterator<Item = Vec<Mode>> {
+    GRE.into_iter().chain(UDP).map(Kind::modes)
+}
+
 /// What has to become of a request.
 #[derive(Clone, Copy, Debug)]
 struct Fate {
