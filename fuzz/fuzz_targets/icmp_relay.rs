@@ -1,7 +1,7 @@
 //! ICMP errors of the underlay, true and forged, between packets of hosts: what is learnt stays within its
 //! bounds, no packet is lost or doubled over it, and every buffer comes back.
 //!
-//! An input is a list of steps, each of a header of seven bytes and some more, see [`Step`]. Checksums of
+//! An input is a list of steps, each of a header of eight bytes and some more, see [`Step`]. Checksums of
 //! errors are made right, so that nearly all get as far as their quotes.
 #![no_main]
 #![expect(clippy::unwrap_used, reason = "what can't be is a find")]
@@ -13,15 +13,17 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use adit_dataplane::clock::Nanos;
+use adit_dataplane::interface::PortId;
 use adit_dataplane::tables::Tables;
 use adit_dataplane::tables::soft_state::TunnelPath;
 use adit_dataplane::wire::Family;
 use adit_dataplane::worker::exchange::{Handback, Punt};
 use libfuzzer_sys::fuzz_target;
 
-use bench::appliance::{Appliance, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
+use bench::appliance::{Appliance, G_MAC, H_MAC, L, L_MAC, SLOTS, U, U_MAC};
 use bench::frames::{frame, ip};
-use bench::specimens::{PEERS, crowded, host_behind};
+use bench::kinds::{KINDS, PEERS, crowded, ends, inside, port_into, wrapped};
+use bench::specimens::host_behind;
 use bench::{check_rest, play_control};
 
 /// Steps of an input, at most.
@@ -29,8 +31,9 @@ const STEPS_MAX: usize = 64;
 
 /// One step: a packet of a host, or an error about one.
 struct Step<'a> {
-    /// Two bits of what it is, one of the family inside, one of DF; four of the tunnel.
+    /// What it is, the family inside, DF, and whether a quote is cut; four bits that mean nothing.
     what: u8,
+    tunnel: usize,
     /// Type and code of an error, four bits each; else more of the length.
     kind: u8,
     /// MTU of an error, or the length of a packet.
@@ -44,31 +47,33 @@ struct Step<'a> {
 
 impl<'a> Step<'a> {
     fn split(data: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (&[what, kind, high, low, later, at, len], rest) = data.split_first_chunk::<7>()?;
+        let (&[what, tunnel, kind, high, low, later, at, len], rest) = data.split_first_chunk()?;
         let (bytes, rest) = rest.split_at(usize::from(len).min(rest.len()));
         let size = u16::from_be_bytes([high, low]);
-        Some((Self { what, kind, size, later, at, bytes }, rest))
+        let tunnel = usize::from(tunnel) % KINDS;
+        Some((Self { what, tunnel, kind, size, later, at, bytes }, rest))
     }
 
-    fn tunnel(&self) -> usize {
-        usize::from(self.what & 15) % PEERS.len()
-    }
-
-    /// A packet of the host on L, as it comes.
+    /// A packet of the host on L, or of a station, as it comes.
     fn packet(&self, len: usize) -> Vec<u8> {
         let family = usize::from(self.what >> 6 & 1);
         let from = ["10.1.0.5", "2001:db8:1::5"][family];
-        let header = ip(from, &host_behind(self.tunnel())[family]);
+        let header = ip(from, &host_behind(self.tunnel % PEERS.len())[family]);
         let header = if self.what & 0x20 == 0 { header } else { header.may_be_cut() };
         header.udp(len.clamp(48, 1500))
     }
 
-    fn frame(&self) -> (adit_dataplane::interface::PortId, Vec<u8>) {
+    fn frame(&self) -> (PortId, Vec<u8>) {
         if self.what & 0x80 == 0 {
-            return (L, frame(L_MAC, H_MAC, &self.packet(self.size.into())));
+            let packet = self.packet(self.size.into());
+            return match port_into(self.tunnel) {
+                Some(port) => (port, inside(self.tunnel, &packet)),
+                None => (L, frame(L_MAC, H_MAC, &packet)),
+            };
         }
-        let (local, remote, ..) = PEERS[self.tunnel()];
-        let mut quote = ip(local, remote).around(&self.packet(1400));
+        let (local, remote) = ends(self.tunnel);
+        let inner = inside(self.tunnel, &self.packet(1400));
+        let mut quote = wrapped(self.tunnel, ip(local, remote), &inner);
         // The bytes replace some of what was sent, or all of it from there on.
         let at = usize::from(self.at).min(quote.len());
         let end = (at + self.bytes.len()).min(quote.len());
@@ -132,7 +137,7 @@ fn play(appliance: &mut Appliance, data: &[u8]) {
     check_rest(appliance);
     // A day later nothing is known, and every rate is as at the start.
     appliance.now = Nanos(appliance.now.0 + 86_400_000_000_000);
-    for number in 0..u32::try_from(PEERS.len()).unwrap() {
+    for number in 0..SLOTS {
         assert_eq!(appliance.soft_state().report(TunnelPath(number), appliance.now), None);
     }
 }

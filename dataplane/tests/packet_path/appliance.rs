@@ -20,20 +20,23 @@ use adit_dataplane::tables::mirrors::Sessions;
 use adit_dataplane::tables::neighbor::{AdjacencyId, NeighborTable};
 use adit_dataplane::tables::soft_state::SoftState;
 use adit_dataplane::tables::{Limits, NextHop, NextHops, Operation, Port, Tables};
-use adit_dataplane::tunnel::lookup::{Entry, Pair, Protocols};
+use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::peers::isatap::Isatap;
 use adit_dataplane::tunnel::peers::six_rd::{SixRd, SixRdSetup};
 use adit_dataplane::tunnel::peers::{Kind as PeerKind, Peers};
 use adit_dataplane::tunnel::shim::{Kind, Shim};
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
-use adit_dataplane::wire::Family;
 use adit_dataplane::wire::ethernet::MacAddress;
 use adit_dataplane::worker::exchange::{Publication, Punt, Shared};
 use adit_dataplane::worker::{Worker, WorkerSettings};
 use ipnet::IpNet;
 
 use super::frames::Mac;
+
+#[path = "lookups.rs"]
+mod lookups;
+use lookups::lookups;
 
 pub(crate) const U: PortId = PortId(0);
 pub(crate) const L: PortId = PortId(1);
@@ -347,7 +350,7 @@ pub(crate) struct Appliance<D: Device = MemoryDevice> {
 }
 
 /// How many tunnels have counters.
-pub(crate) const SLOTS: u32 = 24;
+pub(crate) const SLOTS: u32 = 48;
 
 impl Appliance {
     pub(crate) fn new(tables: Arc<Tables>) -> Self {
@@ -480,29 +483,4 @@ impl<D: Device> Appliance<D> {
 /// An address as tests write it.
 pub(crate) fn v6(address: &str) -> Ipv6Addr {
     address.parse().unwrap()
-}
-
-/// The entries of a tunnel among those that are looked up by outer addresses.
-fn lookups(setup: &TunnelSetup, link: Option<PortId>, tunnel: TunnelId) -> Vec<Operation> {
-    let any = match setup.outer {
-        Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
-        Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let remote = setup.remote.unwrap_or(any);
-    let locals =
-        core::iter::once(setup.local.unwrap_or(any)).chain(setup.more_locals.iter().copied());
-    let (protocols, patience) = (setup.protocols, setup.reassembly_seconds);
-    let label = setup.shim.input_label();
-    let entry = |local| match (local, remote) {
-        (IpAddr::V4(local), IpAddr::V4(remote)) => {
-            let pair = Pair { local: local.into(), remote: remote.into(), label };
-            Operation::AddLookup4(Entry { pair, protocols, link, tunnel, patience })
-        }
-        (IpAddr::V6(local), IpAddr::V6(remote)) => {
-            let pair = Pair { local: local.into(), remote: remote.into(), label };
-            Operation::AddLookup6(Entry { pair, protocols, link, tunnel, patience })
-        }
-        _ => panic!("ends of two families"),
-    };
-    locals.map(entry).collect()
 }

@@ -13,8 +13,9 @@ use proptest::prelude::*;
 
 use super::appliance::{Appliance, BUFFERS, G_MAC, H_MAC, L, L_MAC, U, U_MAC, settings};
 use super::frames::{frame, ip};
+use super::kinds::crowded;
 use super::mutation::{SPECIMENS, mutation};
-use super::specimens::{crowded, specimens};
+use super::specimens::specimens;
 
 /// So many errors that no limit hides the work of making them.
 fn talkative() -> WorkerSettings {

@@ -18,11 +18,11 @@ use proptest::prelude::*;
 
 use super::appliance::{Appliance, Blueprint, G_MAC, H_MAC, L, L_MAC, U, U_MAC};
 use super::frames::{as_piece, frame, ip, with_extension};
+use super::kinds::{PEERS, crowded};
 use super::label_stack::labels;
 use super::mutation::{SPECIMENS, mutation};
 use super::ordinary::{HERE, THERE, ordinary};
 use super::shims::{Service, between, gre_in_udp, service, shim, with_gre_in_udp};
-use super::specimens::{PEERS, crowded};
 use super::twins::{
     Learnt, counted, dont_fragment, learnt, rates, run, twins, without_identification,
 };

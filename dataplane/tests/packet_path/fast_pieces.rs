@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::appliance::{Appliance, G_MAC, U, U_MAC, settings};
 use super::frames::{frame, in_pieces, ip, mend_ipv4};
-use super::specimens::{PEERS, crowded};
+use super::kinds::{PEERS, crowded};
 use super::twins::{counted, run};
 
 /// A piece: of a packet to which of the tunnels, or of an echo request, with which identification, and which piece.

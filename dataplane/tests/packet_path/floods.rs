@@ -6,7 +6,7 @@ use adit_dataplane::counters::Counter;
 
 use super::appliance::{Appliance, G_MAC, U, U_MAC};
 use super::frames::{frame, in_pieces, ip};
-use super::specimens::{PEERS, crowded};
+use super::kinds::{PEERS, crowded};
 
 /// Bursts of as many frames as one can have, for a second.
 const BURSTS: u32 = 1000;

@@ -18,6 +18,9 @@ mod floods;
 mod fragments;
 mod frame_tunnels;
 mod isatap;
+#[allow(dead_code, reason = "shared with fuzz targets, each of which uses a part")]
+mod kinds;
+mod kinds_taken;
 mod label_stack;
 mod labels;
 mod minimal;

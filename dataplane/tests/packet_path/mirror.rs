@@ -16,8 +16,9 @@ use proptest::prelude::*;
 
 use super::appliance::{Appliance, Blueprint, H_MAC, L, L_MAC, U, settings};
 use super::frames::{frame, ip};
+use super::kinds::crowded;
 use super::sessions::{add_session, version_two};
-use super::specimens::{crowded, specimens};
+use super::specimens::specimens;
 
 /// Which sessions have copies of what is received, and which of what is sent.
 type Which = (Vec<usize>, Vec<usize>);

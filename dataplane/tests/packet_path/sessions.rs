@@ -37,16 +37,52 @@ pub(crate) fn add_session(plan: &mut Blueprint, end: usize, version: Version) ->
     id
 }
 
-/// Adds a session of type II whose frames leave by A.
-pub(crate) fn put_session(plan: &mut Blueprint) {
-    add_session(plan, 0, version_two(100));
+/// The sessions beside tunnels of every other kind: the end of each, and what it sends.
+pub(crate) const ALL: [(usize, Version); 4] = [
+    (0, Version::Two { session: SESSION, index: 7 }),
+    (0, Version::Three { session: 103, hardware_id: 3, is_egress: None }),
+    (1, Version::Two { session: 104, index: 7 }),
+    (1, Version::One),
+];
+const SESSION: u16 = 100;
+
+/// Adds all of them; their frames leave by A.
+pub(crate) fn put_all(plan: &mut Blueprint) {
+    for (end, version) in ALL {
+        add_session(plan, end, version);
+    }
 }
 
-/// What the far end of that session sends, and ends that it has not.
+/// The outer addresses of one of them: ours, and the far end's.
+pub(crate) fn ends(number: usize) -> (&'static str, &'static str) {
+    ENDS[ALL[number].0]
+}
+
+/// What the far end of one of them puts in front of a frame.
+pub(crate) fn header(number: usize) -> Vec<u8> {
+    match ALL[number].1 {
+        Version::One => vec![0, 0, 0x88, 0xbe],
+        Version::Two { session, .. } => {
+            let [high, low] = session.to_be_bytes();
+            [numbered(0x88, 0xbe), [0x10, 0, high, low, 0, 0, 0, 7]].concat()
+        }
+        Version::Three { session, .. } => {
+            let [high, low] = session.to_be_bytes();
+            let header = [0x20, 0, high, low, 0, 0, 0, 0, 0, 0, 0x80, 0];
+            [&numbered(0x22, 0xeb)[..], &header].concat()
+        }
+    }
+}
+
+/// GRE with a number.
+fn numbered(high: u8, low: u8) -> [u8; 8] {
+    [0x10, 0, high, low, 0, 0, 0, 9]
+}
+
+/// What the far end of the first session sends, and ends that it has not.
 pub(crate) fn copies_in_sessions() -> Vec<(PortId, Vec<u8>)> {
     let (local, remote) = ENDS[0];
     let inner = frame([2; 6], [4; 6], &ip("10.1.0.5", "10.2.0.8").tos(2).udp(84));
-    let numbered = |high, low| [0x10, 0, high, low, 0, 0, 0, 9];
     let headers: [Vec<u8>; 6] = [
         vec![0, 0, 0x88, 0xbe],
         [&numbered(0x88, 0xbe)[..], &[0x10, 0, 0, 100, 0, 0, 0, 7]].concat(),

@@ -4,7 +4,7 @@ use adit_dataplane::node::rate_limit::Limits;
 
 use super::appliance::{Blueprint, G_MAC, U, U_MAC};
 use super::frames::{Ip, frame, ip, mend_ipv4};
-use super::specimens::{PEERS, crowded};
+use super::kinds::{PEERS, crowded};
 use super::twins::{counted, run, twins};
 
 const STRANGERS: [&str; 2] = ["203.0.113.77", "2001:db8:200::77"];

@@ -5,6 +5,8 @@
 pub(crate) mod appliance;
 #[path = "../../../dataplane/tests/packet_path/frames.rs"]
 pub(crate) mod frames;
+#[path = "../../../dataplane/tests/packet_path/kinds.rs"]
+pub(crate) mod kinds;
 #[path = "../../../dataplane/tests/packet_path/label_stack.rs"]
 pub(crate) mod label_stack;
 #[path = "../../../dataplane/tests/packet_path/sessions.rs"]
