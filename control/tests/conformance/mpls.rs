@@ -1,11 +1,11 @@
 //! MPLS in IPv4, IPv6, GRE, FOU and GUE, and on ports (E.2, E.4, E.6, E.11, A.5): labels popped, swapped and pushed, and
 //! what must be refused. Entries of label stacks are spelled out bit by bit (RFC 3032 §2.1).
 
-use crate::addresses::{G, G_MAC, H, H_MAC, H6, L, L_MAC, L6, P, R, R6, U, U_MAC};
+use crate::addresses::{G, G_MAC, H, H_MAC, H6, L, L_MAC, L6, P, P6, R, R6, U, U_MAC, U6};
 use crate::bench::Bench;
 use crate::case::{Case, Expected, run_all};
 use crate::frames::{
-    datagram, encap4, encap6, ethernet_of, from_gateway, from_host, peer4, peer6, to_gateway,
+    UDP, datagram, encap4, encap6, ethernet_of, from_gateway, from_host, peer4, peer6, to_gateway,
     to_host, udp4, udp6,
 };
 use crate::icmp::{
@@ -42,6 +42,14 @@ pub(crate) fn pushing(labels: &str) -> Bench {
         .set("tunnels.m0.addresses", r#"[192.168.50.1/30, "2001:db8:50::1/64"]"#)
         .route("{ to: 10.2.0.0/16, tunnel: m0 }")
         .route(r#"{ to: "2001:db8:2::/48", tunnel: m0 }"#)
+}
+
+/// The same over IPv6.
+pub(crate) fn over6(bench: Bench) -> Bench {
+    bench
+        .set("tunnels.m0.mode", "mplsip6")
+        .set("tunnels.m0.local", r#""2001:db8:100::1""#)
+        .set("tunnels.m0.remote", r#""2001:db8:200::2""#)
 }
 
 /// An entry: label, class, bottom, TTL.
@@ -149,15 +157,10 @@ fn explicit_null_is_popped_out_of_gre_ip_and_udp() {
             .input("u", from_peer(stack.clone()))
             .expect("l", forwarded())
             .tunnel_accepts("m0", 84),
-        Case::new("C-147 in IPv6", {
-            mplsip()
-                .set("tunnels.m0.mode", "mplsip6")
-                .set("tunnels.m0.local", r#""2001:db8:100::1""#)
-                .set("tunnels.m0.remote", r#""2001:db8:200::2""#)
-        })
-        .input("u", from_gateway(peer6(MPLS, stack)))
-        .expect("l", forwarded())
-        .tunnel_accepts("m0", 84),
+        Case::new("C-147 in IPv6", over6(mplsip()))
+            .input("u", from_gateway(peer6(MPLS, stack)))
+            .expect("l", forwarded())
+            .tunnel_accepts("m0", 84),
         Case::new("C-147 in GUE", gue)
             .input("u", from_gateway(peer4(17, in_gue)))
             .expect("l", forwarded())
@@ -241,10 +244,7 @@ fn ip_gets_labels_and_its_sender_hears_how_much_room_they_leave() {
     let stack = [entry(500, 0, 0, 255), entry(501, 0, 1, 255)];
     let sent = behind(&stack, udp4(H, R, 84).ttl(63));
     let six = behind(&stack, udp6(H6, R6, 100).hop_limit(63).bytes());
-    let in_six = pushing("[500, 501]")
-        .set("tunnels.m0.mode", "mplsip6")
-        .set("tunnels.m0.local", r#""2001:db8:100::1""#)
-        .set("tunnels.m0.remote", r#""2001:db8:200::2""#);
+    let in_six = over6(pushing("[500, 501]"));
     run_all([
         Case::new("A.5 push", pushing("[500, 501]"))
             .input("l", from_host(udp4(H, R, 84)))
@@ -281,6 +281,49 @@ fn ip_gets_labels_and_its_sender_hears_how_much_room_they_leave() {
             .tunnel_counts("m0", "tx_too_big")
             .counts("icmp.tx"),
     ]);
+}
+
+#[test]
+fn labels_are_pushed_and_swapped_in_fou_and_gue() {
+    let push = [entry(500, 0, 0, 255), entry(501, 0, 1, 255)];
+    let pushed = behind(&push, udp4(H, R, 84).ttl(63));
+    let swapped = behind(&[entry(400, 0, 1, 63)], udp4(H, R, 84));
+    let comes = behind(&[entry(102, 0, 1, 64)], inner());
+    // RFC 7510 has a port of its own; 0 is the variant of GUE, 137 what it carries.
+    let kinds = [
+        ("FOU", "{ type: fou, dport: 6635 }", 6635, vec![]),
+        ("GUE", "{ type: gue }", 6080, vec![0, MPLS, 0, 0]),
+    ];
+    run_all(kinds.into_iter().flat_map(|(name, encap, port, header)| {
+        let in_udp = |bench: Bench| bench.set("tunnels.m0.encap", encap);
+        let in_six = in_udp(over6(pushing("[500, 501]")));
+        let wrapped = |ends, labelled: &[u8]| {
+            datagram(ends, (50_000, port), &[&header[..], labelled].concat())
+        };
+        let sent = |labelled: &[u8]| {
+            let outer = encap4(UDP, wrapped((U.into(), P.into()), labelled));
+            Expected::any_source_port(to_gateway(outer), 34)
+        };
+        let outer6 = encap6(UDP, wrapped((U6.into(), P6.into()), &pushed));
+        [
+            Case::new(&format!("A.5 push in {name}"), in_udp(pushing("[500, 501]")))
+                .input("l", from_host(udp4(H, R, 84)))
+                .expect("u", sent(&pushed))
+                .tunnel_sends("m0", 84),
+            Case::new(&format!("A.5 push in {name}, IPv6 outside"), in_six)
+                .input("l", from_host(udp4(H, R, 84)))
+                .expect("u", Expected::any_source_port(to_gateway(outer6), 54))
+                .tunnel_sends("m0", 84),
+            Case::new(&format!("A.5 swap into {name}"), in_udp(with_port()))
+                .input("l", labels_from_host(behind(&[entry(201, 0, 1, 64)], udp4(H, R, 84))))
+                .expect("u", sent(&swapped))
+                .tunnel_sends("m0", 88),
+            Case::new(&format!("A.5 swap out of {name}"), in_udp(mplsip()))
+                .input("u", from_gateway(peer4(UDP, wrapped((P.into(), U.into()), &comes))))
+                .expect("l", labels_to_host(behind(&[entry(300, 0, 1, 63)], inner())))
+                .tunnel_accepts("m0", 88),
+        ]
+    }));
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(crate) fn geneve6() -> Bench {
 }
 
 /// GENEVE that carries packets.
-fn routed() -> Bench {
+pub(crate) fn routed() -> Bench {
     Bench::bare()
         .tunnel("v0", "geneve", "198.51.100.1", "203.0.113.2")
         .set("tunnels.v0.payload", "ip")
@@ -182,6 +182,49 @@ fn geneve_carries_packets_where_it_is_told_to() {
                 )),
             )
             .counts("gnv.proto_denied"),
+    ]);
+}
+
+#[test]
+fn geneve_carries_packets_over_ipv6_and_to_another_port() {
+    const MOVED: u16 = 6082;
+    let over6 = || {
+        let ends = routed().set("tunnels.v0.local", r#""2001:db8:100::1""#);
+        ends.set("tunnels.v0.remote", r#""2001:db8:200::2""#)
+    };
+    let moved = || routed().set("tunnels.v0.port", "6082");
+    let (out4, back4) = (udp4(H, R, 84).ttl(63), udp4(R, H, 84));
+    let (out6, back6) = (udp6(H6, R6, 100).hop_limit(63), udp6(R6, H6, 100));
+    let four = |inner| behind(&[0, 0, 8, 0, 0, 0, 7, 0], inner);
+    let six = |inner| behind(&[0, 0, 0x86, 0xdd, 0, 0, 7, 0], inner);
+    let into = |name: &str, bench, packet, len, sent| {
+        Case::new(name, bench).input("l", packet).expect("u", sent).tunnel_sends("v0", len)
+    };
+    let out = |name: &str, bench, outer, len, packet: Vec<u8>| {
+        Case::new(name, bench).input("u", outer).expect("l", packet).tunnel_accepts("v0", len)
+    };
+    let (from4, from6) = (from_host(udp4(H, R, 84)), from_host(udp6(H6, R6, 100)));
+    let (to4, to6) = (to_host(back4.clone().ttl(63)), to_host(back6.clone().hop_limit(63)));
+    let outer4 = sent6(ours6(GENEVE, &four(out4.bytes())));
+    let outer6 = sent6(ours6(GENEVE, &six(out6.bytes())));
+    let at_moved = sent4(ours4(MOVED, &four(out4.bytes())));
+    let from_moved = from_gateway(peers4(MOVED, &four(back4.bytes())));
+    run_all([
+        into("C-015(a) IPv4 over IPv6", over6(), from4.clone(), 84, outer4),
+        into("C-015(a) IPv6 over IPv6", over6(), from6, 100, outer6),
+        into("C-015(a) IPv4 to another port", moved(), from4, 84, at_moved),
+        out(
+            "C-015(a) IPv4 out of IPv6",
+            over6(),
+            peers6(GENEVE, &four(back4.bytes())),
+            84,
+            to4.clone(),
+        ),
+        out("C-015(a) IPv6 out of IPv6", over6(), peers6(GENEVE, &six(back6.bytes())), 100, to6),
+        out("C-015(a) IPv4 from another port", moved(), from_moved, 84, to4),
+        Case::new("C-015(a) at the port of others", moved())
+            .input("u", from_gateway(peers4(GENEVE, &four(back4.bytes()))))
+            .counts("udp.closed_port"),
     ]);
 }
 

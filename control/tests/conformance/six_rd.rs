@@ -12,14 +12,14 @@ use crate::frames::{
 use crate::icmp::{FRAG_NEEDED, TOO_BIG6, UNREACHABLE_ADDRESS6, error6, underlay4};
 
 /// Behind 203.0.113.66, and behind 10.0.0.1, by the letter of the list.
-const OF_X: Ipv6Addr = Ipv6Addr::new(0x3fff, 0xdb8, 0xcb00, 0x7142, 0, 0, 0, 1);
+pub(crate) const OF_X: Ipv6Addr = Ipv6Addr::new(0x3fff, 0xdb8, 0xcb00, 0x7142, 0, 0, 0, 1);
 const OF_TEN: Ipv6Addr = Ipv6Addr::new(0x3fff, 0xdb8, 0xa00, 1, 0, 0, 0, 1);
 /// Behind this node, 198.51.100.1.
 const OF_U: Ipv6Addr = Ipv6Addr::new(0x3fff, 0xdb8, 0xc633, 0x6401, 0, 0, 0, 5);
 const OUTSIDE: Ipv6Addr = R6;
 
 /// The border relay of the domain `3fff:db8::/32`, of all IPv4 addresses; P is another relay.
-fn relay() -> Bench {
+pub(crate) fn relay() -> Bench {
     Bench::bare()
         .tunnel("r0", "6rd", "198.51.100.1", "")
         .set(

@@ -136,7 +136,7 @@ fn tshark_finds_nothing_to_complain_about_in_any_mode() {
 }
 
 /// `bare` with both families through `far` of this mode, whose keys these are.
-fn far(mode: &str, keys: &[(&str, &str)]) -> Bench {
+pub(crate) fn far(mode: &str, keys: &[(&str, &str)]) -> Bench {
     let over6 = mode == "ip6gre" || mode == "any";
     let (local, remote) = if over6 {
         (r#""2001:db8:100::1""#, r#""2001:db8:200::2""#)
@@ -160,9 +160,15 @@ const GUE: (&str, &str) = ("encap", "{ type: gue }");
 fn tshark_finds_nothing_to_complain_about_in_gre_fou_and_gue() {
     let all_in_gue = [&ALL_OF_GRE[..], &[GUE]].concat();
     let variant = [("payload", "any"), ("encap", "{ type: gue, variant: 1 }")];
-    let kinds: [(&str, &[(&str, &str)]); 9] = [
+    let kinds: [(&str, &[(&str, &str)]); 15] = [
         ("gre", &[]),
+        ("gre", &ALL_OF_GRE[..1]),
+        ("gre", &ALL_OF_GRE[1..2]),
+        ("gre", &ALL_OF_GRE[2..]),
         ("gre", &ALL_OF_GRE),
+        ("ip6gre", &ALL_OF_GRE[..1]),
+        ("ip6gre", &ALL_OF_GRE[1..2]),
+        ("ip6gre", &ALL_OF_GRE[2..]),
         ("gre", &[FOU]),
         ("gre", &all_in_gue),
         ("sit", &[("payload", "any"), GUE]),

@@ -8,7 +8,7 @@ use crate::bench::Bench;
 use crate::frames::{from_host, udp4, udp6};
 use crate::gretap::{IPV4, attached, frame, tagged};
 use crate::run::Replay;
-use crate::tshark::{assert_no_complaint, read};
+use crate::tshark::{assert_no_complaint, far, read};
 use crate::{erspan, isatap, minimal, mpls, overlay, remotes, six_rd};
 
 /// In the 6rd domain, behind P.
@@ -39,6 +39,8 @@ fn reads(
 #[test]
 fn frames_are_read_in_every_kind_that_carries_them() {
     const FRAME: &str = "eth:ethertype:ip:udp:data";
+    // IEEE 802 local experimental EtherType 1.
+    const EXPERIMENTAL: u16 = 0x88b5;
     let plain = || ("a", frame(IPV4, udp4(H, R, 84)));
     let behind_tag = ("a", tagged(&[[0x81, 0, 0, 7]], IPV4, udp4(H, R, 84)));
     let gretap = attached("gretap", "198.51.100.1", "203.0.113.2").set("tunnels.e0.key", "7");
@@ -49,7 +51,9 @@ fn frames_are_read_in_every_kind_that_carries_them() {
     let tag = "ip:gre:eth:ethertype:vlan:ethertype:ip:udp:data";
     reads("gretap with a tag", summed, behind_tag, &sum, tag);
     let ip6gretap = attached("ip6gretap", r#""2001:db8:100::1""#, r#""2001:db8:200::2""#);
+    let keyed = ip6gretap.clone().set("tunnels.e0.key", "7");
     reads("ip6gretap", ip6gretap, plain(), &[], &format!("ipv6:gre:{FRAME}"));
+    reads("ip6gretap with a key", keyed, plain(), &key, &format!("ipv6:gre:{FRAME}"));
 
     // With a checksum, so that it is looked at.
     let summed = |bench: Bench| bench.set("tunnels.e0.udp-checksum", "yes");
@@ -68,16 +72,60 @@ fn frames_are_read_in_every_kind_that_carries_them() {
     reads("erspan III", three, plain(), &fields, &format!("ip:gre:erspan:{FRAME}"));
     let (six, fields) = session(erspan::source6(erspan::TWO));
     reads("ip6erspan", six, plain(), &fields, &format!("ipv6:gre:erspan:{FRAME}"));
+    let (six, fields) = session(erspan::source6(erspan::THREE));
+    reads("ip6erspan III", six, plain(), &fields, &format!("ipv6:gre:erspan:{FRAME}"));
+    let one = erspan::source(erspan::ONE);
+    reads("erspan I", one, plain(), &[("gre.proto", "0x88be")], &format!("ip:gre:erspan:{FRAME}"));
+    // A frame that does not say how long it is, and loses its end.
+    let cut = ("a", frame(EXPERIMENTAL, [5; 1500]));
+    let (two, _) = session(erspan::source(erspan::TWO));
+    let bit = [("erspan.truncated", "1"), ("ip.len", "1500")];
+    reads("truncated", two, cut, &bit, "ip:gre:erspan:eth:ethertype:data");
+}
+
+#[test]
+fn packets_in_udp_are_read_in_every_mode_and_in_geneve() {
+    let (four, six) = (|| ("l", from_host(udp4(H, R, 84))), || ("l", from_host(udp6(H6, R6, 100))));
+    let fou = |bench: Bench, name: &str, port: u16| {
+        let encap = format!("{{ type: fou, dport: {port} }}");
+        bench.set(&format!("tunnels.{name}.encap"), &encap)
+    };
+    let read_by = |destination: &'static str| [("udp.dstport", destination)];
+    let ipip = fou(Bench::ipip(), "t0", 5004);
+    reads("fou ipip", ipip, four(), &read_by("5004,40001"), "ip:udp:ip:udp:data");
+    let sit = fou(Bench::sit(), "s0", 5041);
+    reads("fou sit", sit, six(), &read_by("5041,40001"), "ip:udp:ipv6:udp:data");
+    let ipip6 = fou(Bench::ipip6(), "n6", 5004);
+    reads("fou ipip6", ipip6, four(), &read_by("5004,40001"), "ipv6:udp:ip:udp:data");
+    let six_in_six = fou(Bench::ip6ip6(), "n6", 5041);
+    reads("fou ip6ip6", six_in_six, six(), &read_by("5041,40001"), "ipv6:udp:ipv6:udp:data");
+    let vni = [("geneve.vni", "0x000007"), ("geneve.proto_type", "0x0800")];
+    reads("geneve", overlay::routed(), four(), &vni, "ip:udp:geneve:ip:udp:data");
+    let vni = [("geneve.vni", "0x000007"), ("geneve.proto_type", "0x86dd")];
+    reads("geneve, IPv6", overlay::routed(), six(), &vni, "ip:udp:geneve:ipv6:udp:data");
 }
 
 #[test]
 fn labels_and_packets_to_many_peers_are_read() {
     let four = || ("l", from_host(udp4(H, R, 84)));
     let stack = [("mpls.label", "500,600"), ("mpls.bottom", "0,1"), ("mpls.ttl", "255,255")];
-    reads("mplsip", mpls::pushing("[500, 600]"), four(), &stack, "ip:mpls:ip:udp:data");
+    let pushing = || mpls::pushing("[500, 600]");
+    reads("mplsip", pushing(), four(), &stack, "ip:mpls:ip:udp:data");
+    let fou = pushing().set("tunnels.m0.encap", "{ type: fou, dport: 6635 }");
+    reads("mplsip in fou", fou, four(), &stack, "ip:udp:mpls:ip:udp:data");
+    let gue = pushing().set("tunnels.m0.encap", "{ type: gue }");
+    reads("mplsip in gue", gue, four(), &stack, "ip:udp:gue:mpls:ip:udp:data");
+    let six = mpls::over6(pushing());
+    reads("mplsip6", six, four(), &stack, "ipv6:mpls:ip:udp:data");
+    let push = ("push", "[500, 600]");
+    reads("gre", far("gre", &[push]), four(), &stack, "ip:gre:mpls:ip:udp:data");
+    let keyed = far("ip6gre", &[("key", "7"), push]);
+    reads("ip6gre", keyed, four(), &stack, "ipv6:gre:mpls:ip:udp:data");
     let to = |to| ("l", from_host(udp6(H6, to, 100)));
     let ends = [("ip.dst", "203.0.113.2"), ("ipv6.hlim", "63")];
     reads("6rd", six_rd::customer(), to(BEHIND_P), &ends, "ip:ipv6:udp:data");
+    let of_x = [("ip.dst", "203.0.113.66"), ("ipv6.hlim", "63")];
+    reads("6rd relay", six_rd::relay(), to(six_rd::OF_X), &of_x, "ip:ipv6:udp:data");
     reads("isatap", isatap::link(), to(R6), &ends, "ip:ipv6:udp:data");
     let ends = [("ip.proto", "55"), ("ip.dst", "203.0.113.2"), ("ip.checksum.status", "1")];
     // tshark knows nothing of the header behind this one.
