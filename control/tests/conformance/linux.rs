@@ -1,4 +1,4 @@
-//! What a Linux kernel sent through its own GRE, FOU, GUE and 6rd, replayed: `captures/linux`, from Linux 6.1. Each packet has to
+//! What a Linux kernel sent through its own GRE, FOU, GUE, GENEVE without frames and 6rd, replayed: `captures/linux`, from Linux 6.1. Each packet has to
 //! come out as tshark shows it inside its frame, so neither its header nor what is in it is read by anything of ours.
 
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ const SUMMED: (&str, &str) = ("require-checksum", "yes");
 
 /// Each with the strictest settings that its packets meet.
 #[rustfmt::skip]
-const KINDS: [Kind; 36] = [
+const KINDS: [Kind; 40] = [
     kind("gre", "gre", &[]),
     kind("gre-key", "gre", &[("key", "7")]),
     kind("gre-key-0", "gre", &[("key", "0")]),
@@ -49,6 +49,7 @@ const KINDS: [Kind; 36] = [
     kind("ip6gre-seq", "ip6gre", &[NUMBERED, ALL_NUMBERED]),
     kind("ip6gre-all", "ip6gre", &[("key", "7"), SUMMED, NUMBERED, ALL_NUMBERED]),
     kind("ip6gre-ocsum-oseq", "ip6gre", &[SUMMED, NUMBERED, ALL_NUMBERED]),
+    kind("ip6gre-limit", "ip6gre", &[]),
     kind("fou-ipip", "ipip", &[("encap", "{ type: fou, dport: 5004 }")]),
     kind("fou-sit", "sit", &[("encap", "{ type: fou, dport: 5041 }")]),
     kind("fou-gre", "gre", &[("encap", "{ type: fou, dport: 5047 }")]),
@@ -56,6 +57,7 @@ const KINDS: [Kind; 36] = [
     kind("fou-ipip6", "ipip6", &[("encap", "{ type: fou, dport: 5004 }")]),
     kind("fou-ip6ip6", "ip6ip6", &[("encap", "{ type: fou, dport: 5041 }")]),
     kind("fou-ip6gre", "ip6gre", &[("key", "7"), ("encap", "{ type: fou, dport: 5047 }")]),
+    kind("fou-ip6ip6-limit", "ip6ip6", &[("encap", "{ type: fou, dport: 5041 }")]),
     kind("gue-ipip", "ipip", &[("encap", "{ type: gue }")]),
     kind("gue-sit", "sit", &[("encap", "{ type: gue }")]),
     kind("gue-any", "sit", &[("payload", "any"), ("encap", "{ type: gue }")]),
@@ -66,6 +68,8 @@ const KINDS: [Kind; 36] = [
     kind("gue-ip6tnl", "any", &[("encap", "{ type: gue }")]),
     kind("gue-ip6gre", "ip6gre", &[("encap", "{ type: gue }")]),
     kind("gue-ip6gre-all", "ip6gre", &[("key", "7"), SUMMED, NUMBERED, ALL_NUMBERED, ("encap", "{ type: gue }")]),
+    kind("geneve-ip", "geneve", &[("payload", "ip"), ("id", "7")]),
+    kind("geneve-ip-v6", "geneve", &[("payload", "ip"), ("id", "11259375")]),
     kind("6rd", "6rd", &[("6rd", r#"{ prefix: "fd00::/24", relay-prefix: 198.51.100.0/24, border-relays: [198.51.100.9] }"#)]),
 ];
 
@@ -74,10 +78,10 @@ impl Kind {
         folder().join(format!("{}.pcap", self.capture))
     }
 
-    /// The site that the captures were taken at, with only this tunnel; `mac` is that of its port.
-    fn bench(&self, mac: &[u8]) -> Bench {
-        let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-        let (local, remote) = if matches!(self.mode, "ipip6" | "ip6ip6" | "any" | "ip6gre") {
+    /// The site that the captures were taken at, with only this tunnel; `frame` is the first of the capture.
+    fn bench(&self, frame: &[u8]) -> Bench {
+        let mac: Vec<String> = frame[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        let (local, remote) = if frame[14] >> 4 == 6 {
             (r#""2001:db8:a::1""#, r#""2001:db8:b::2""#)
         } else if self.mode == "6rd" {
             ("198.51.100.1", "")
@@ -168,7 +172,7 @@ fn forwarded(frame: &[u8], mut cells: Vec<String>) -> Vec<String> {
 fn decapsulated(kind: &Kind, records: &[Record]) -> Vec<Vec<u8>> {
     let name = kind.capture;
     assert!(records.len() >= 3, "{name}: {} frames", records.len());
-    let mut replay = Replay::new(kind.bench(&records[0].frame[..6]));
+    let mut replay = Replay::new(kind.bench(&records[0].frame));
     for (at, record) in (1..).zip(records) {
         assert_eq!(record.frame.len(), record.wire_len, "{name}: whole frames");
         replay.input("u", at * MILLISECOND, record.frame.clone());

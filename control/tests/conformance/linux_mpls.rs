@@ -1,4 +1,4 @@
-//! What a Linux kernel sent through its own MPLS over IPv4, IPv6 and GRE, replayed: `captures/linux/mpls`, from Linux 6.1. Each
+//! What a Linux kernel sent through its own MPLS over IPv4, IPv6 and GRE and in FOU and GUE, replayed: `captures/linux/mpls`, from Linux 6.1. Each
 //! packet has two labels, and has to come out as it is in the capture behind them, one hop further.
 
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::bench::Bench;
 use crate::capture;
 use crate::frames::{ethernet, seal_ipv4};
+use crate::linux_segments::{LIMIT, V4, V6};
 use crate::run::{MILLISECOND, Replay};
 
 /// A capture, the mode and the keys that take it, and where its labels begin.
@@ -26,18 +27,20 @@ const fn kind(
     Kind { capture, mode, keys, at }
 }
 
-const V4: usize = 14 + 20;
-const V6: usize = 14 + 40;
 const LABELS_LEN: usize = 8;
 
 #[rustfmt::skip]
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 10] = [
     kind("mplsip", "mplsip", &[], V4),
     kind("mplsip-sit", "sit", &[("payload", "any")], V4),
     kind("mpls-gre", "gre", &[], V4 + 4),
     kind("mpls-gre-key-csum", "gre", &[("key", "7"), ("require-checksum", "yes")], V4 + 12),
     kind("mplsip6", "mplsip6", &[], V6),
     kind("mpls-ip6gre", "ip6gre", &[], V6 + 4),
+    kind("mplsip-fou", "mplsip", &[("encap", "{ type: fou, dport: 6635 }")], V4 + 8),
+    kind("mplsip-gue", "mplsip", &[("encap", "{ type: gue }")], V4 + 12),
+    kind("mplsip6-limit", "mplsip6", &[], V6 + LIMIT),
+    kind("mplsip6-gue", "mplsip6", &[("encap", "{ type: gue }")], V6 + 12),
 ];
 
 const HOST: [u8; 6] = [2, 0, 0, 0, 0, 5];

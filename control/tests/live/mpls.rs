@@ -1,5 +1,5 @@
 //! Labels between adit and the Linux kernel's own MPLS: IP that gets labels at one end and loses them at the other, in MPLS over
-//! IPv4 and IPv6 and over GRE, and a path of labels that crosses adit from a port to the tunnel and back.
+//! IPv4 and IPv6, over GRE and in FOU and GUE, and a path of labels that crosses adit from a port to the tunnel and back.
 //!
 //! `host1 ── lan [adit] wan ── Linux guest eth0`, and `[adit] core ── guest eth1`, a port that takes MPLS.
 //! What the kernel sent is in `control/tests/captures/linux/mpls`.
@@ -15,15 +15,22 @@ use crate::sites::address_host;
 use crate::traffic::{acquaint, iperf_to_guest, ping};
 use crate::turn;
 
-/// adit's mode with its keys, and the guest's `ip link add`.
+/// adit's mode with its keys, and the guest's `ip link add`; what takes less room first, as host1 remembers what it was told.
 #[rustfmt::skip]
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 10] = [
     kind("mplsip", "mplsip", "type ipip mode mplsip ttl 64", false, 24),
     kind("mplsip-sit", "sit, payload: any", "type sit mode any ttl 64", false, 24),
     kind("mpls-gre", "gre", "type gre ttl 64", false, 28),
+    kind("mplsip-fou", "mplsip, encap: { type: fou, dport: 6635 }",
+         "type ipip mode mplsip ttl 64 encap fou encap-sport auto encap-dport 6635 encap-csum", false, 32),
     kind("mpls-gre-key-csum", "gre, key: 7, checksum: yes", "type gre key 7 csum ttl 64", false, 36),
+    kind("mplsip-gue", "mplsip, encap: { type: gue, checksum: no }",
+         "type ipip mode mplsip ttl 64 encap gue encap-sport auto encap-dport 6080", false, 36),
     kind("mplsip6", "mplsip6", "type ip6tnl mode any encaplimit none", true, 44),
     kind("mpls-ip6gre", "ip6gre", "type ip6gre encaplimit none", true, 48),
+    kind("mplsip6-limit", "mplsip6, encap-limit: 4", "type ip6tnl mode any", true, 52),
+    kind("mplsip6-gue", "mplsip6, encap: { type: gue }",
+         "type ip6tnl mode any encaplimit none encap gue encap-sport auto encap-dport 6080 encap-udp6-csum", true, 56),
 ];
 
 const FILE_LEN: usize = 1_000_000;
@@ -118,7 +125,10 @@ fn boot_two(site: &Namespace) -> Guest {
          ip -6 addr add fd00:2::8/128 dev lo nodad
          ping -n -q -c 1 -w 30 198.18.0.1
          modprobe ipip; modprobe sit; modprobe ip_gre; modprobe ip6_tunnel; modprobe ip6_gre
-         modprobe mpls_router; modprobe mpls_gso; modprobe mpls_iptunnel
+         modprobe mpls_router; modprobe mpls_gso; modprobe mpls_iptunnel; modprobe fou; modprobe fou6
+         ip fou add port 6635 ipproto 137
+         ip fou add port 6080 gue
+         ip -6 fou add port 6080 gue
          echo 1000 > /proc/sys/net/mpls/platform_labels
          echo 1 > /proc/sys/net/mpls/conf/eth1/input
          ip -f mpls route replace 300 dev lo";

@@ -13,12 +13,13 @@ use crate::turn;
 
 /// adit's mode with its keys, and the guest's `ip link add`.
 #[rustfmt::skip]
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     kind("gretap", "gretap", "type gretap ttl 64", false, 38),
     kind("gretap-key-csum", "gretap, key: 7, checksum: yes", "type gretap key 7 csum ttl 64", false, 46),
     kind("gretap-seq", "gretap, sequence: yes, require-sequence: yes, dscp: 0", "type gretap seq ttl 64", false, 42),
     kind("ip6gretap", "ip6gretap", "type ip6gretap encaplimit none", true, 58),
     kind("ip6gretap-key", "ip6gretap, key: 7", "type ip6gretap key 7 encaplimit none", true, 62),
+    kind("ip6gretap-limit", "ip6gretap, encap-limit: 4", "type ip6gretap", true, 66),
     kind("vxlan", "vxlan, id: 42, vlan-tags: yes", "type vxlan id 42 dstport 4789", false, 50),
     kind("vxlan-8472-csum", "vxlan, id: 42, port: 8472, udp-checksum: yes, vlan-tags: yes",
          "type vxlan id 42 dstport 8472 udpcsum", false, 50),

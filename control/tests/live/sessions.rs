@@ -12,16 +12,17 @@ use crate::network::Namespace;
 use crate::traffic::{acquaint, iperf_to_guest, ping};
 use crate::turn;
 
-/// adit's `erspan`, and the guest's `ip link add`.
+/// adit's `erspan` with keys beside it, and the guest's `ip link add`.
 #[rustfmt::skip]
-const KINDS: [Kind; 5] = [
-    kind("erspan-1", "session: 100, index: 7", "type erspan seq key 100 erspan_ver 1 erspan 9", false, 50),
-    kind("erspan-2", "version: 2, session: 1023, hardware-id: 3",
+const KINDS: [Kind; 6] = [
+    kind("erspan-1", "erspan: { session: 100, index: 7 }", "type erspan seq key 100 erspan_ver 1 erspan 9", false, 50),
+    kind("erspan-2", "erspan: { version: 2, session: 1023, hardware-id: 3 }",
          "type erspan seq key 1023 erspan_ver 2 erspan_dir egress erspan_hwid 5", false, 54),
-    kind("erspan-0", "version: 0", "type erspan erspan_ver 0", false, 38),
-    kind("ip6erspan-1", "session: 5", "type ip6erspan seq key 5 erspan_ver 1 erspan 1048575 encaplimit none", true, 70),
-    kind("ip6erspan-2", "version: 2, session: 6, direction: ingress",
+    kind("erspan-0", "erspan: { version: 0 }", "type erspan erspan_ver 0", false, 38),
+    kind("ip6erspan-1", "erspan: { session: 5 }", "type ip6erspan seq key 5 erspan_ver 1 erspan 1048575 encaplimit none", true, 70),
+    kind("ip6erspan-2", "erspan: { version: 2, session: 6, direction: ingress }",
          "type ip6erspan seq key 6 erspan_ver 2 erspan_dir ingress erspan_hwid 63 encaplimit none", true, 74),
+    kind("ip6erspan-limit", "erspan: { session: 7 }, encap-limit: 4", "type ip6erspan seq key 7 erspan_ver 1", true, 78),
 ];
 
 const FILE_LEN: usize = 1_000_000;
@@ -36,7 +37,7 @@ fn configuration(kind: &Kind) -> String {
   sink: {{ device: \"net_tap2,iface=sink\" }}
 tunnels:
   session:
-    {{ mode: {mode}, local: \"{local}\", remote: \"{remote}\", erspan: {{ {} }},
+    {{ mode: {mode}, local: \"{local}\", remote: \"{remote}\", {},
       mirror: {{ ports: [lan], direction: ingress }}, attach: sink }}
 ",
         kind.words

@@ -104,12 +104,12 @@ pub(crate) const BOTH: Tunnel = Tunnel { mode: "sit", outer_v6: false, keys: ", 
 
 impl Tunnel {
     pub(crate) fn carries_v4(self) -> bool {
-        matches!(self.word(), "ipip" | "ipip6" | "any" | "gre" | "ip6gre")
+        matches!(self.word(), "ipip" | "ipip6" | "any" | "gre" | "ip6gre" | "geneve")
             || [self.mode, self.keys].iter().any(|text| text.contains("payload: any"))
     }
 
     pub(crate) fn carries_v6(self) -> bool {
-        matches!(self.word(), "sit" | "ip6ip6" | "any" | "gre" | "ip6gre")
+        matches!(self.word(), "sit" | "ip6ip6" | "any" | "gre" | "ip6gre" | "geneve")
     }
 
     /// The mode less its keys.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use etherparse::{Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice};
 
-use super::{FOU_PORTS, GUE_PORTS};
+use super::{FOU_PORTS, GENEVE_PORT, GUE_PORTS};
 
 const ETHERNET_LEN: usize = 14;
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
@@ -62,7 +62,7 @@ pub(crate) struct Echo {
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) layers: Vec<Layer>,
-    /// What is between the first two IP headers: UDP, GUE, GRE.
+    /// What is between the first two IP headers: destination options, UDP, GUE, GRE, GENEVE.
     pub(crate) shim: Vec<u8>,
     /// Whose it is; of a later piece, what the first one says.
     pub(crate) echo: Option<Echo>,
@@ -115,6 +115,7 @@ fn headers(bytes: &[u8]) -> Option<Frame> {
             DESTINATION_OPTIONS => {
                 protocol = *rest.first()?;
                 rest = rest.get(8 + 8 * usize::from(*rest.get(1)?)..)?;
+                frame.shim.extend(&before[..before.len() - rest.len()]);
             }
             UDP | GRE => {
                 let Some((carried, inside)) = shim(protocol, rest) else { break };
@@ -149,6 +150,10 @@ fn shim(protocol: u8, bytes: &[u8]) -> Option<(u8, &[u8])> {
         return Some((protocol_of(bytes.get(2..4)?)?, bytes.get(4 + 4 * count..)?));
     }
     let (port, inside) = (word(bytes, 2)?, bytes.get(8..)?);
+    if port == GENEVE_PORT {
+        let options_len = 4 * usize::from(*inside.first()? & 0x3f);
+        return Some((protocol_of(inside.get(2..4)?)?, inside.get(8 + options_len..)?));
+    }
     if !GUE_PORTS.contains(&port) {
         let (_, carried) = FOU_PORTS.into_iter().find(|(fou, _)| *fou == port)?;
         return Some((carried, inside));

@@ -29,6 +29,9 @@ const SMALL_UNDERLAY_MTU: u16 = 1290;
 const FOU_PORTS: [(u16, u8); 3] = [(5004, 4), (5041, 41), (5047, 47)];
 /// Those of GUE: IANA's, and one for an end that listens elsewhere.
 const GUE_PORTS: [u16; 2] = [6080, 7777];
+const GENEVE_PORT: u16 = 6081;
+/// Linux counts the header of a frame among what its GENEVE adds, also where packets are carried.
+const GENEVE_SPARE_LEN: u16 = 14;
 
 /// One mode as both ends call it.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +72,18 @@ impl Mode {
 
     /// Options of the guest's tunnel: alike in both families, though iproute2 names them differently.
     fn plain_link(self) -> &'static str {
-        if self.outer_v6 { "hoplimit 64 encaplimit none" } else { "ttl 64" }
+        if !self.outer_v6 || self.is_geneve() {
+            "ttl 64"
+        } else if self.name.contains("encap-limit") {
+            // The limit is the kernel's default.
+            "hoplimit 64"
+        } else {
+            "hoplimit 64 encaplimit none"
+        }
+    }
+
+    fn is_geneve(self) -> bool {
+        self.name.starts_with("geneve")
     }
 }
 
@@ -117,9 +131,10 @@ impl<'a> Ends<'a> {
         Self { adit, guest, network, underlay_mtu: LINK_MTU }
     }
 
-    /// Loads what GRE, FOU and GUE need in the guest, and opens their UDP ports.
+    /// Loads what GRE, FOU, GUE and GENEVE need in the guest, and opens their UDP ports.
     fn load_shims(&mut self) {
-        self.guest.run("modprobe ip_gre; modprobe ip6_gre; modprobe fou; modprobe fou6");
+        self.guest
+            .run("modprobe ip_gre; modprobe ip6_gre; modprobe fou; modprobe fou6; modprobe geneve");
         let fou = FOU_PORTS.map(|(port, carried)| format!("{port} ipproto {carried}"));
         for port in fou.into_iter().chain(GUE_PORTS.map(|port| format!("{port} gue"))) {
             self.guest.run(&format!("set -e; ip fou add port {port}; ip -6 fou add port {port}"));
@@ -144,11 +159,20 @@ impl<'a> Ends<'a> {
                 format!("ip addr add dev far {address}; ip route replace {route} dev far")
             })
             .collect();
+        // A device of GENEVE has no address of its own, and an MTU that is set.
+        let (own, mtu) = if mode.is_geneve() {
+            (
+                String::new(),
+                format!("mtu {}", self.underlay_mtu - mode.overhead() - GENEVE_SPARE_LEN),
+            )
+        } else {
+            (format!("local {remote}"), String::new())
+        };
         self.guest.run(&format!(
             "set -e
              ip link del far 2>/dev/null || true
-             ip link add far {} local {remote} remote {local} {link}
-             ip link set far up
+             ip link add far {} {own} remote {local} {link}
+             ip link set far {mtu} up
              {}",
             mode.link,
             addressing.join("\n"),

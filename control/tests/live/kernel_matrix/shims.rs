@@ -1,5 +1,5 @@
-//! What stands between the two IP headers, with the kernel's own at the far end: GRE with all its fields, FOU and GUE,
-//! over IPv4 and IPv6. Sizes around the MTU, congestion marked on the way, and source ports of flows.
+//! What stands between the two IP headers, with the kernel's own at the far end: GRE with all its fields, FOU, GUE and
+//! GENEVE without frames, over IPv4 and IPv6. Sizes around the MTU, congestion marked on the way, and source ports of flows.
 //!
 //! `ADIT_KEEP_CAPTURES=FOLDER` keeps what the kernel sent, one file a kind: `control/tests/captures/linux` are such.
 
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::frames::{self, Frame};
 use super::rows::{Captured, DIRECTIONS, Direction, Matrix, PROBE, Probe, Row, Seen, Wires};
-use super::{Ends, IP6IP6, IPIP, IPIP6, LINK_MTU, Mode, SIT};
+use super::{Ends, GENEVE_SPARE_LEN, IP6IP6, IPIP, IPIP6, LINK_MTU, Mode, SIT};
 use crate::capture;
 use crate::network::Namespace;
 use crate::sites::{HOST1, HOST1_V6, HOST2, HOST2_V6, Network};
@@ -66,14 +66,17 @@ impl Kind {
     }
 
     fn is_in_udp(self) -> bool {
-        self.mode.name.contains("encap:")
+        self.mode.name.contains("encap:") || self.mode.is_geneve()
     }
 
-    /// Bytes in front of the inner packet.
+    /// Bytes that the sender counts in front of the inner packet.
     fn overhead(self, direction: Direction) -> u16 {
         match direction {
             Direction::ToLinux => self.mode.overhead(),
-            Direction::FromLinux => self.mode.overhead() - self.mode.shim_len + self.linux_len,
+            Direction::FromLinux => {
+                let spare_len = if self.mode.is_geneve() { GENEVE_SPARE_LEN } else { 0 };
+                self.mode.overhead() - self.mode.shim_len + self.linux_len + spare_len
+            }
         }
     }
 
@@ -89,7 +92,7 @@ impl Kind {
 /// `icsum` says so, and no other; adit takes both. Linux insists on a sequence number where `iseq` is set, adit only with
 /// `require-sequence`.
 #[rustfmt::skip]
-const GRE: [Kind; 18] = [
+const GRE: [Kind; 19] = [
     Kind::new(IPIP, "gre", "gre", "type gre").len(4),
     Kind::new(IPIP, "gre-key", "gre, key: 7", "type gre key 7").len(8),
     Kind::new(IPIP, "gre-key-0", "gre, key: 0", "type gre key 0").len(8),
@@ -120,11 +123,12 @@ const GRE: [Kind; 18] = [
               sequence: yes, receive-sequence: drop-old, require-sequence: yes",
               "type ip6gre key 7 csum seq").len(16),
     Kind::new(IPIP6, "ip6gre-ocsum-oseq", "ip6gre", "type ip6gre ocsum oseq").lens(4, 12),
+    Kind::new(IPIP6, "ip6gre-limit", "ip6gre, encap-limit: 4", "type ip6gre").len(12),
 ];
 
-/// FOU and GUE. Linux computes no UDP checksum over IPv4 unless told, and over IPv6 is told here.
+/// FOU, GUE and GENEVE. Linux computes no UDP checksum over IPv4 unless told, and over IPv6 of FOU and GUE is told here.
 #[rustfmt::skip]
-const UDP: [Kind; 17] = [
+const UDP: [Kind; 20] = [
     Kind::new(IPIP, "fou-ipip", "ipip, encap: { type: fou, dport: 5004 }",
               "type ipip encap fou encap-sport auto encap-dport 5004").len(8),
     Kind::new(SIT, "fou-sit", "sit, encap: { type: fou, dport: 5041 }",
@@ -161,6 +165,12 @@ const UDP: [Kind; 17] = [
               "ip6gre, key: 7, checksum: yes, sequence: yes, encap: { type: gue }",
               "type ip6gre key 7 csum seq encap gue encap-sport auto encap-dport 6080 encap-udp6-csum")
         .len(28),
+    Kind::new(IP6IP6, "fou-ip6ip6-limit", "ip6ip6, encap-limit: 4, encap: { type: fou, dport: 5041 }",
+              "type ip6tnl mode ip6ip6 encap fou encap-sport auto encap-dport 5041 encap-udp6-csum").len(16),
+    Kind::new(IPIP, "geneve-ip", "geneve, payload: ip, id: 7, udp-checksum: no",
+              "type geneve id 7 innerprotoinherit df set").len(16),
+    Kind::new(IPIP6, "geneve-ip-v6", "geneve, payload: ip, id: 11259375",
+              "type geneve id 11259375 innerprotoinherit").len(16),
 ];
 
 /// The mode of the kind whose capture has this name.
@@ -281,7 +291,8 @@ fn send_flows(host: &Namespace, target: &str, port: u16) {
 }
 
 /// The outer source ports of the flows to `port`, of one direction.
-fn source_ports(seen: &Captured, direction: Direction, port: u16) -> BTreeSet<u16> {
+fn source_ports(seen: &Captured, kind: Kind, direction: Direction, port: u16) -> BTreeSet<u16> {
+    let options_len = if kind.mode.name.contains("encap-limit") { 8 } else { 0 };
     let from = match direction {
         Direction::ToLinux => ["198.51.100.1", "2001:db8:a::1"],
         Direction::FromLinux => ["203.0.113.2", "2001:db8:b::2"],
@@ -290,12 +301,12 @@ fn source_ports(seen: &Captured, direction: Direction, port: u16) -> BTreeSet<u1
         let source = frame.layers[0].source.to_string();
         frame.datagram_to == Some(port) && from.contains(&source.as_str())
     });
-    of_flows.filter_map(|frame| frames::word(&frame.shim, 0)).collect()
+    of_flows.filter_map(|frame| frames::word(&frame.shim, options_len)).collect()
 }
 
 fn judge_source_ports(seen: &Captured, kind: Kind, port: u16) {
     for direction in DIRECTIONS {
-        let ports = source_ports(seen, direction, port);
+        let ports = source_ports(seen, kind, direction, port);
         let name = kind.mode.name;
         if name.contains("sport:") {
             let fixed = if direction == Direction::ToLinux { 8888 } else { 9999 };
@@ -332,7 +343,8 @@ fn gre_fou_and_gue_with_all_their_fields_are_understood_both_ways() {
     let kinds: Vec<(u16, Kind)> = (FIRST_PORT..).zip(GRE.into_iter().chain(UDP)).collect();
     for &(port, kind) in &kinds {
         let modes = kind.modes();
-        let tos = if kind.mode.outer_v6 { "tclass inherit" } else { "tos inherit" };
+        let has_tclass = kind.mode.outer_v6 && !kind.mode.is_geneve();
+        let tos = if has_tclass { "tclass inherit" } else { "tos inherit" };
         let link = format!("{} {tos}", kind.mode.plain_link());
         ends.lay(modes[0], "", &link);
         for &mode in &modes {
