@@ -36,7 +36,12 @@ fn peers_that_are_found_in_addresses_are_explained() {
     let spoofed = six_rd::from(P, udp6(R6, H6, 100));
     holds("6rd", &explained(six_rd::customer(), &[("l", inside), ("u", spoofed)], &[]));
     let routed = from_host(udp6(H6, R6, 100));
-    holds("isatap", &explained(isatap::link(), &[("l", routed)], &[]));
+    // From and to a 6to4 router with this node's address.
+    let back: Ipv6Addr = "2002:c633:6401::1".parse().unwrap();
+    let entering = from_host(udp6(back, R6, 100));
+    let leaving = six_rd::from(P, udp6(R6, back, 100));
+    let inputs = [("l", routed), ("l", entering), ("u", leaving)];
+    holds("isatap", &explained(isatap::link(), &inputs, &[]));
 }
 
 #[test]

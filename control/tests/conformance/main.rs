@@ -56,6 +56,7 @@ mod relay;
 mod relayed;
 mod remotes;
 mod replay;
+mod routing_loops;
 mod run;
 mod security;
 mod six_rd;

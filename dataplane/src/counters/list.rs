@@ -81,7 +81,7 @@ counters! {
     IfRxNestedLimit: drop "if.rx_nested_limit", "decap: inner packet is a tunnel packet to this node again";
     IfRxLoopEncapsulator: drop "if.rx_loop_encapsulator", "decap: inner packet goes back to the encapsulator";
     IfRxHairpin: drop "if.rx_hairpin", "decap: inner packet would leave by the tunnel it came from";
-    IfTxLoopSrc: drop "if.tx_loop_src", "encap: inner source is the tunnel's remote";
+    IfTxLoopSrc: drop "if.tx_loop_src", "encap: inner source is the tunnel's remote, or has an address of ours in it that would bring it back";
     IfTxLoopDev: drop "if.tx_loop_dev", "encap: the way to the remote leads into the tunnel itself";
     IfTxLoopSamePair: drop "if.tx_loop_same_pair", "encap: inner addresses are the tunnel's own";
     IfTxRecursion: drop "if.tx_recursion", "encap: too many tunnels inside each other";

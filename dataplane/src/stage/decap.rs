@@ -4,6 +4,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::clamp::clamp;
+use super::embedded::{check_domain, check_embedded};
 use super::label::{self, Switched};
 use super::policy::{
     check_destination_ipv4, check_destination_ipv6, check_source_ipv4, check_source_ipv6,
@@ -421,17 +422,17 @@ fn check_ipv6(
     let (source, destination) = (header.source(), header.destination());
     if source != 0 || !is_duplicate_probe(header) {
         let checked = check_source_ipv6(tunnel, id, source, destination, round);
-        let checked = check_embedded(tunnel, source, outer.source_ipv4, checked);
+        let checked = check_embedded(tunnel, source, outer.source_ipv4, checked, round);
         note_source(tunnel, id, Ipv6Addr::from(source).into(), checked, round);
         checked?;
     } else {
-        check_embedded(tunnel, source, outer.source_ipv4, Ok(()))?;
+        check_embedded(tunnel, source, outer.source_ipv4, Ok(()), round)?;
     }
     let next_hop = round.tables.route_ipv6(destination);
     let checked = check_destination_ipv6(tunnel, destination, next_hop, round);
     note_destination(tunnel, Ipv6Addr::from(destination).into(), checked, round);
     checked?;
-    check_domain(tunnel, (source, destination), next_hop, round)?;
+    check_domain((tunnel, id), (source, destination), next_hop, round)?;
     let (mut at, mut is_piece) = ((next_header, ipv6::HEADER_LEN), false);
     if is_extension(next_header) {
         let upper = header.upper_layer();
@@ -452,42 +453,6 @@ fn check_ipv6(
         ipv6::set_traffic_class(packet.data_mut(), class);
     }
     Ok(next_hop)
-}
-
-/// Whether the outer source is the one that the inner source says, where a tunnel goes by that; `checked`:
-/// what the filters of all tunnels say.
-#[inline]
-fn check_embedded(
-    tunnel: &Tunnel,
-    source: u128,
-    remote: u32,
-    checked: Result<(), Counter>,
-) -> Result<(), Counter> {
-    match (&tunnel.setup.peers, checked) {
-        (Some(peers), Ok(()) | Err(Counter::IfRxInnerSrcFilter)) => {
-            peers.judge_source(source, remote).and(checked)
-        }
-        _ => checked,
-    }
-}
-
-/// Whether a packet is for this router, in a domain of many.
-#[inline]
-fn check_domain(
-    tunnel: &Tunnel,
-    (source, destination): (u128, u128),
-    next_hop: NextHop,
-    round: &Round<'_, impl Witness>,
-) -> Result<(), Counter> {
-    let Some(peers) = &tunnel.setup.peers else { return Ok(()) };
-    let is_local = next_hop == NextHop::Local;
-    let may_turn = tunnel.setup.hairpin;
-    let checked = peers.judge_destination((source, destination), is_local, may_turn);
-    round.note(|| Event::InDomain {
-        destination: Ipv6Addr::from(destination),
-        refused: checked.err(),
-    });
-    checked
 }
 
 /// Notes whether an inner source was believed, and what speaks for it.

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use super::aim::{Aim, aim, aim_at_remote, underlay};
 use super::clamp::{clamp, clamp_in_frame};
+use super::embedded::check_way_back;
 use super::fit::{Fit, fit};
 use super::inner::Inner;
 use super::{After, Round, Verdict, Verdicts, frame, minimal, remotes};
@@ -374,6 +375,9 @@ fn may_enter(
         let remote = tunnel.remote_ipv6();
         check_loop((source, destination), remote, is_own, packet.meta.flags)
             .map_err(|rule| refuse_loop(rule, id, round))?;
+    }
+    if let Some(peers) = &setup.peers {
+        check_way_back(source, (peers, id), round)?;
     }
     // What this node says to a group of the tunnel's link belongs to the tunnel itself.
     let is_group = destination >> 120 == 0xff;

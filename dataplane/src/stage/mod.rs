@@ -8,6 +8,7 @@ mod aim;
 mod clamp;
 pub mod classify;
 pub mod decap;
+mod embedded;
 pub mod encap;
 mod fit;
 mod frame;

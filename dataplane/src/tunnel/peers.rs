@@ -33,6 +33,15 @@ pub enum Kind {
     Isatap(Isatap),
 }
 
+/// An IPv4 address in an IPv6 address, by the format that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// 6to4.
+    SixToFour(u32),
+    /// The interface identifier of ISATAP.
+    Isatap(u32),
+}
+
 impl Peers {
     /// With routes through the tunnel: to each prefix the IPv6 address of a peer that is its next hop, or none.
     pub fn new(
@@ -93,17 +102,33 @@ impl Peers {
         }
     }
 
-    /// Judges the inner source of a packet that came from `remote`.
+    /// Judges the inner source of a packet that came from `remote`; `is_own`: whether an IPv4 address is this node's.
     ///
     /// # Errors
     /// The drop counter.
     #[inline]
-    pub fn judge_source(&self, source: u128, remote: u32) -> Result<(), Counter> {
+    pub fn judge_source(
+        &self,
+        source: u128,
+        remote: u32,
+        is_own: impl Fn(u32) -> bool,
+    ) -> Result<(), Counter> {
         let is_believed = match &self.kind {
-            Kind::SixRd(domain) => domain.believes(source, remote),
-            Kind::Isatap(link) => link.believes(source, remote),
+            Kind::SixRd(domain) => domain.believes(source, remote, is_own),
+            Kind::Isatap(link) => link.believes(source, remote, is_own),
         };
         if is_believed { Ok(()) } else { Err(Counter::IfRxSpoofEmbedded) }
+    }
+
+    /// The IPv4 address of the tunnel router that an IPv6 address outside of the tunnel's link leads to, in whatever
+    /// kind of tunnel; `None`: it names none.
+    #[inline]
+    pub fn router_named_by(&self, address: u128) -> Option<Named> {
+        if let Some(router) = six_rd::six_to_four(address) {
+            return Some(Named::SixToFour(router));
+        }
+        let router = isatap::embedded(address.into())?;
+        (!self.kind.is_on_link(address)).then_some(Named::Isatap(router))
     }
 
     /// Judges the inner destination of a packet with a source that is believed. `is_local`: it is this node;

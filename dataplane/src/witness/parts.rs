@@ -238,10 +238,14 @@ pub enum LoopRule {
     SamePair,
     /// It says itself that it may enter no further tunnel.
     EncapLimit,
+    /// Its source names a tunnel router with an IPv4 address of this node.
+    OwnInSource,
     /// The way to the remote leads into the tunnel itself.
     SameTunnel,
     /// Out of a tunnel: it is for whoever has put it inside.
     ToEncapsulator,
+    /// Its destination names a tunnel router with an IPv4 address of this node.
+    OwnInDestination,
     /// Its route leads into the tunnel that it came out of.
     Hairpin,
 }

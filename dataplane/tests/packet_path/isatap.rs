@@ -81,6 +81,53 @@ fn a_source_is_believed_of_the_node_that_is_in_it_or_of_a_router() {
     }
 }
 
+/// RFC 6324 §3.3: a 6to4 router with this node's address, and a host of another link with it, are this node in the eyes of
+/// others.
+#[test]
+fn what_another_tunnel_would_bring_back_neither_enters_nor_leaves() {
+    let of_link = "3fff:db8:5efe::5efe:203.0.113.66";
+    for (address, comes_back) in [
+        ("2002:c633:6401::1", true),
+        ("2002:c633:6402::1", false),
+        ("2001:db8:77::200:5efe:198.51.100.1", true),
+        ("2001:db8:77::5efe:198.51.100.1", true),
+        ("2001:db8:77::5efe:198.51.100.2", false),
+        // On the net of a port it is a neighbor's own.
+        ("2001:db8:1::5efe:198.51.100.1", false),
+    ] {
+        let mut node = node();
+        let sent = from_host(&mut node, &ip(address, of_link).udp(100));
+        assert_eq!(sent.len(), usize::from(!comes_back), "from {address} {:?}", node.moved());
+        if comes_back {
+            assert_eq!(node.moved(), [("if.tx_loop_src", 1)], "from {address}");
+        }
+        let mut node = self::node();
+        from_link(&mut node, &ip("203.0.113.66", OWN).around(&ip(of_link, address).udp(100)));
+        let denied = node.moved().contains(&("if.rx_inner_dst_denied", 1));
+        assert_eq!(denied, comes_back, "to {address} {:?}", node.moved());
+    }
+}
+
+#[test]
+fn a_router_speaks_for_nobody_with_an_address_of_this_node() {
+    for (source, counter) in [
+        ("3fff:db8:5efe::5efe:198.51.100.1", Some("if.rx_spoof_embedded")),
+        ("3fff:db8:5efe::200:5efe:198.51.100.1", Some("if.rx_spoof_embedded")),
+        ("fe80::200:5efe:198.51.100.1", Some("if.rx_inner_own_src")),
+        ("2002:c633:6401::1", Some("if.rx_spoof_embedded")),
+        ("3fff:db8:5efe::5efe:198.51.100.2", None),
+        ("2002:c633:6402::1", None),
+    ] {
+        let mut node = node();
+        let packet = ip("203.0.113.1", OWN).around(&ip(source, HOST).udp(100));
+        let sent = from_link(&mut node, &packet);
+        assert_eq!(sent.len(), usize::from(counter.is_none()), "{source} {:?}", node.moved());
+        if let Some(counter) = counter {
+            assert_eq!(node.moved(), [(counter, 1)], "{source}");
+        }
+    }
+}
+
 /// RFC 4213 §3.8: whoever is asked whether it is there answers, without a link-layer address.
 #[test]
 fn a_solicitation_to_the_links_own_address_is_answered_to_who_asked() {

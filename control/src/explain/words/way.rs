@@ -113,6 +113,20 @@ pub(super) fn turns(tunnel: TunnelId, rule: LoopRule, names: Names<'_>) -> Told 
                 "its encapsulation limit is 0: it may enter no tunnel over IPv6, so not {tunnel}"
             ),
         ),
+        LoopRule::OwnInSource => (
+            "own-in-source",
+            format!(
+                "an IPv4 address of this node is in its source: who gets it through {tunnel} would take that for \
+                 this node's, and send it back"
+            ),
+        ),
+        LoopRule::OwnInDestination => (
+            "own-in-destination",
+            format!(
+                "an IPv4 address of this node is in its destination: out of {tunnel} another tunnel would bring it \
+                 back here"
+            ),
+        ),
         LoopRule::SameTunnel => {
             ("same-tunnel", format!("the way to the remote of {tunnel} leads into {tunnel} itself"))
         }

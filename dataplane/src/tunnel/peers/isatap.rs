@@ -15,7 +15,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv6Net;
 
-use super::six_rd::is_not_global;
+use super::six_rd::{is_not_global, six_to_four};
 use crate::tunnel::policy::Ranges;
 
 /// An ISATAP link, as one of its nodes knows it.
@@ -69,11 +69,14 @@ impl Isatap {
         &self.routers
     }
 
-    /// Whether `remote` may send packets with an inner source.
-    pub(super) fn believes(&self, source: u128, remote: u32) -> bool {
+    /// Whether `remote` may send packets with an inner source; `is_own`: whether an IPv4 address is this node's.
+    pub(super) fn believes(&self, source: u128, remote: u32, is_own: impl Fn(u32) -> bool) -> bool {
         //= RFC 5214 §7.3: the source is an address of the link with the sender's in it, or the sender is a
         //= potential router.
-        self.embedded(source) == Some(remote) || self.routers.contains(&remote)
+        let embedded = self.embedded(source);
+        // A router speaks for others, and for nobody with an address of ours.
+        let named = || embedded.or_else(|| six_to_four(source));
+        embedded == Some(remote) || self.routers.contains(&remote) && !named().is_some_and(is_own)
     }
 }
 

@@ -116,17 +116,18 @@ impl SixRd {
     }
 
     fn is_six_to_four(&self) -> bool {
-        self.prefix == 0x2002 << 112 && self.prefix_len == 16 && self.common_len == 0
+        self.prefix == SIX_TO_FOUR && self.prefix_len == 16 && self.common_len == 0
     }
 
-    /// Whether `remote` may send packets with an inner source.
+    /// Whether `remote` may send packets with an inner source; `is_own`: whether an IPv4 address is this node's.
     #[inline]
-    pub(super) fn believes(&self, source: u128, remote: u32) -> bool {
+    pub(super) fn believes(&self, source: u128, remote: u32, is_own: impl Fn(u32) -> bool) -> bool {
         //= RFC 5969 §9.2: the source is of the customer that sent it; or it is of nobody in the domain, and a
         //= border relay sent it.
         match self.embedded(source) {
             Some(customer) => customer == remote && self.may_be_customer(customer),
-            None => self.relays.contains(&remote),
+            // For a 6to4 router with an address of ours nobody speaks.
+            None => self.relays.contains(&remote) && !six_to_four(source).is_some_and(is_own),
         }
     }
 
@@ -150,7 +151,7 @@ impl SixRd {
         if is_delegated || is_local || may_turn || self.embedded(destination).is_none() {
             return Ok(());
         }
-        //= RFC 6324 §3.1: what comes from the domain for the domain has no business at a relay: it would go
+        //= RFC 6324 §3.3: what comes from the domain for the domain has no business at a relay: it would go
         //= round, from one customer's address to the next.
         match self.embedded(source) {
             Some(_) => Err(Counter::IfRxHairpin),
@@ -165,6 +166,15 @@ impl SixRd {
         //= RFC 5969 §9.1: a relay may have an anycast address, whose fragments another relay can't tell.
         self.is_relay
     }
+}
+
+/// The prefix of 6to4.
+pub const SIX_TO_FOUR: u128 = 0x2002 << 112;
+
+/// The IPv4 address in a 6to4 address (RFC 3056 §2); `None`: it is none.
+#[inline]
+pub fn six_to_four(address: u128) -> Option<u32> {
+    ((address ^ SIX_TO_FOUR) >> 112 == 0).then_some(low_half(address >> 80))
 }
 
 /// The last 32 bits.
