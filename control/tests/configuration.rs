@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use adit_control::config::{self, Loaded, Mistake, Mistakes, Purpose};
@@ -85,6 +86,60 @@ fn a_script_gone_wrong_is_cut_short_and_counted() {
     assert_eq!(mistakes.mistakes.len() + mistakes.unlisted, 2000);
     assert!(mistakes.mistakes.len() <= 500);
     assert!(mistakes.to_string().ends_with("2000 mistakes, of which 1500 are not listed"));
+}
+
+#[test]
+fn lists_have_an_end() {
+    let hosts = |count: u32| {
+        let hosts = (0..count).map(|host| Ipv4Addr::from_bits(0xcb00_7101 + host).to_string());
+        hosts.collect::<Vec<_>>().join(", ")
+    };
+    let stations = |count: u32| {
+        let station =
+            |n: u32| format!("\"02:00:00:00:{:02x}:{:02x}\": 203.0.113.1", n >> 8, n & 255);
+        (0..count).map(station).collect::<Vec<_>>().join(", ")
+    };
+    let labels = |count: u32| {
+        (16..16 + count)
+            .map(|label| format!("{label}: {{ pop: ip }}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let written = |kind: &str, count| match kind {
+        "6rd" => format!("6rd: {{ prefix: \"2001:db8::/32\", border-relays: [{}] }}", hosts(count)),
+        "isatap" => format!("potential-routers: [{}]", hosts(count)),
+        "vxlan" => format!("id: 7, attach: one, remotes: [{}]", hosts(count)),
+        "vxlan, id: 7" => {
+            format!("attach: one, remotes: [203.0.113.1], fdb: {{ {} }}", stations(count))
+        }
+        _ => format!("remote: 203.0.113.1, labels: {{ {} }}", labels(count)),
+    };
+    let cases = [
+        ("6rd", 64, "tunnels.t.6rd.border-relays: a list of 65 routers"),
+        ("isatap", 64, "tunnels.t.potential-routers: a list of 65 routers"),
+        ("vxlan", 64, "tunnels.t.remotes: a list of 65 remotes"),
+        ("vxlan, id: 7", 4096, "tunnels.t.fdb: 4097 stations"),
+        ("mplsip", 65_536, "tunnels.t.labels: there are 65537 labels, and 65536 are the most"),
+    ];
+    for (kind, most, words) in cases {
+        let load = |count| {
+            let text = format!(
+                "ports: {{ wan: {{ device: net_tap0, addresses: [198.51.100.1/24] }}, one: {{ device: net_tap1 }} }}
+routes: [{{ to: default, via: 198.51.100.254 }}]
+tunnels: {{ t: {{ local: 198.51.100.1, mode: {kind}, {} }} }}
+",
+                written(kind, count)
+            );
+            config::load_str("text", &text, Purpose::Run)
+        };
+        let mistakes = load(most).map_err(|mistakes| mistakes.to_string());
+        assert_eq!(mistakes.map(|loaded| loaded.warnings), Ok(vec![]), "{words}");
+        let mistakes = load(most + 1).unwrap_err();
+        let kinds: Vec<_> = mistakes.mistakes.iter().map(|mistake| mistake.kind).collect();
+        assert_eq!(kinds, [config::MistakeKind::OutOfRange], "{mistakes}");
+        let text = mistakes.to_string();
+        assert!(text.contains(words) && text.contains("\n    write "), "{text}");
+    }
 }
 
 #[test]

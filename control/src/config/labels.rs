@@ -81,7 +81,9 @@ pub(super) fn read(report: &mut Report, field: Field<'_, '_>) -> Option<Box<[Lab
     }
     if labels.len() > LABELS_MAX {
         let message = format!("there are {} labels, and {LABELS_MAX} are the most", labels.len());
-        report.field(field, MistakeKind::OutOfRange, message);
+        report.field(field, MistakeKind::OutOfRange, message).advise(format!(
+            "write at most {LABELS_MAX}, and the others at another port or tunnel"
+        ));
         return None;
     }
     Some(labels.into())

@@ -64,7 +64,15 @@ impl WrittenRemotes {
 fn stations(report: &mut Report, field: Field<'_, '_>) -> Option<Box<[(MacAddress, IpAddr)]>> {
     let mut all: Vec<(MacAddress, IpAddr)> = Vec::new();
     let mut is_right = true;
-    for entry in distinct_entries(report, field) {
+    let entries = distinct_entries(report, field);
+    if entries.len() > FIXED_MAX {
+        let message = format!("{} stations", entries.len());
+        report
+            .field(field, MistakeKind::OutOfRange, message)
+            .advise(format!("write at most {FIXED_MAX}, and let the others be learnt"));
+        return None;
+    }
+    for entry in entries {
         let place = field.place.key(&entry.key);
         let remote = read::address(report, Field { place: &place, node: &entry.value });
         let station = entry.key.parse().ok().filter(|station: &MacAddress| station.is_station());
@@ -86,13 +94,6 @@ fn stations(report: &mut Report, field: Field<'_, '_>) -> Option<Box<[(MacAddres
             (Some(station), Some(remote)) if wrong.is_none() => all.push((station, remote)),
             _ => is_right = false,
         }
-    }
-    if all.len() > FIXED_MAX {
-        let message = format!("{} stations", all.len());
-        report
-            .field(field, MistakeKind::OutOfRange, message)
-            .advise(format!("write at most {FIXED_MAX}, and let the others be learnt"));
-        return None;
     }
     all.sort_unstable_by_key(|(station, _)| *station);
     is_right.then(|| all.into())

@@ -103,12 +103,12 @@ pub(super) fn relays(report: &mut Report, field: Field<'_, '_>) -> Option<Vec<Ip
         IpAddr::V6(address) => {
             report
                 .field(field, MistakeKind::WrongFamily, format!("{address} is not IPv4"))
-                .advise("write the IPv4 address of the relay");
+                .advise("write the IPv4 address of the router");
             None
         }
     })?;
     if relays.len() > RELAYS_MAX {
-        let message = format!("a list of {} relays", relays.len());
+        let message = format!("a list of {} routers", relays.len());
         report
             .field(field, MistakeKind::OutOfRange, message)
             .advise(format!("write at most {RELAYS_MAX}; packets are shared among them by flow"));

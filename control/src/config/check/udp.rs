@@ -13,6 +13,7 @@ use super::Drafts;
 pub(super) fn check(report: &mut Report, draft: &TunnelDraft<'_>) {
     let tunnel = &draft.tunnel;
     check_overlay(report, draft);
+    check_zero_rx(report, draft);
     warn_of_idle(report, draft);
     let Some(encap) = tunnel.encap.as_deref() else { return };
     let wrong = if encap.kind == UdpEncap::Fou && carries(tunnel).is_none() {
@@ -26,11 +27,6 @@ pub(super) fn check(report: &mut Report, draft: &TunnelDraft<'_>) {
         Some((
             "UDP over IPv6 has a checksum (RFC 8200 \u{a7}8.1)",
             "write checksum: yes, or udp6-zero-tx: yes where the peer accepts none (RFC 6935)",
-        ))
-    } else if tunnel.settings.udp6_zero_rx && tunnel.peers().next().is_none() {
-        Some((
-            "datagrams without a checksum are taken from known peers alone (RFC 6936 \u{a7}4)",
-            "write the peer's address, or leave udp6-zero-rx out",
         ))
     } else {
         None
@@ -54,6 +50,24 @@ fn check_overlay(report: &mut Report, draft: &TunnelDraft<'_>) {
         report.error(place, mark, MistakeKind::DoesNotApply, message).advise(
             "write udp-checksum: yes, or udp6-zero-tx: yes where the peer accepts none (RFC 6935)",
         );
+    });
+}
+
+/// Whether datagrams without a checksum would be taken from anybody.
+fn check_zero_rx(report: &mut Report, draft: &TunnelDraft<'_>) {
+    let tunnel = &draft.tunnel;
+    let is_in_udp = tunnel.encap.is_some() || tunnel.overlay.is_some();
+    let is_open = is_in_udp && tunnel.outer == Family::Ipv6 && tunnel.peers().next().is_none();
+    if !tunnel.settings.udp6_zero_rx || !is_open {
+        return;
+    }
+    draft.written.spot(report).at("udp6-zero-rx", |place, mark| {
+        //= RFC 6936 §4: such datagrams are taken between ends that are configured.
+        let message =
+            "datagrams without a checksum are taken from known peers alone (RFC 6936 \u{a7}4)";
+        report
+            .error(place, mark, MistakeKind::DoesNotApply, message)
+            .advise("write the peer's address, or leave udp6-zero-rx out");
     });
 }
 
