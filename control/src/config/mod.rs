@@ -21,6 +21,7 @@ mod overlay;
 mod pieces;
 mod ports;
 pub mod prefixes;
+mod profiles;
 pub mod propose;
 mod read;
 mod remotes;
