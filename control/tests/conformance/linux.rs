@@ -1,5 +1,6 @@
-//! What a Linux kernel sent through its own GRE, FOU, GUE, GENEVE without frames and 6rd, replayed: `captures/linux`, from Linux 6.1. Each packet has to
-//! come out as tshark shows it inside its frame, so neither its header nor what is in it is read by anything of ours.
+//! What a Linux kernel sent through its own GRE, FOU, GUE, GENEVE without frames, 6rd, 6to4 and ISATAP, replayed:
+//! `captures/linux`, from Linux 6.1. Each packet has to come out as tshark shows it inside its frame, so neither its header
+//! nor what is in it is read by anything of ours.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ const SUMMED: (&str, &str) = ("require-checksum", "yes");
 
 /// Each with the strictest settings that its packets meet.
 #[rustfmt::skip]
-const KINDS: [Kind; 40] = [
+const KINDS: [Kind; 42] = [
     kind("gre", "gre", &[]),
     kind("gre-key", "gre", &[("key", "7")]),
     kind("gre-key-0", "gre", &[("key", "0")]),
@@ -71,6 +72,8 @@ const KINDS: [Kind; 40] = [
     kind("geneve-ip", "geneve", &[("payload", "ip"), ("id", "7")]),
     kind("geneve-ip-v6", "geneve", &[("payload", "ip"), ("id", "11259375")]),
     kind("6rd", "6rd", &[("6rd", r#"{ prefix: "fd00::/24", relay-prefix: 198.51.100.0/24, border-relays: [198.51.100.9] }"#)]),
+    kind("6to4", "6rd", &[("6rd", r#"{ prefix: "2002::/16", border-relays: [192.88.99.1] }"#), ("routes", r#"["2001:db8:99::/48"]"#)]),
+    kind("isatap", "isatap", &[("addresses", r#"["fd00:50::200:5efe:198.51.100.1/64"]"#), ("potential-routers", "[198.51.100.9]"), ("routes", r#"["fd00:99::/64"]"#)]),
 ];
 
 impl Kind {
@@ -83,24 +86,25 @@ impl Kind {
         let mac: Vec<String> = frame[..6].iter().map(|byte| format!("{byte:02x}")).collect();
         let (local, remote) = if frame[14] >> 4 == 6 {
             (r#""2001:db8:a::1""#, r#""2001:db8:b::2""#)
-        } else if self.mode == "6rd" {
+        } else if matches!(self.mode, "6rd" | "isatap") {
             ("198.51.100.1", "")
         } else {
             ("198.51.100.1", "203.0.113.2")
         };
-        let neighbors = r#"{ 172.16.10.2: "02:00:00:00:00:05", "fd00:1::2": "02:00:00:00:00:05" }"#;
+        let hosts = ["172.16.10.2", "fd00:1::2", "2002:c633:6401::2"];
+        let neighbors = hosts.map(|host| format!(r#""{host}": "02:00:00:00:00:05""#)).join(", ");
         let bench = Bench::bare()
             .without_routes()
             .set("ports.u.macaddress", &format!("{:?}", mac.join(":")))
             .set("ports.u.addresses", r#"[198.51.100.1/24, "2001:db8:a::1/64"]"#)
             .unset("ports.u.neighbors")
-            .set("ports.l.addresses", r#"[172.16.10.1/24, "fd00:1::1/64"]"#)
-            .set("ports.l.neighbors", neighbors)
+            .set("ports.l.addresses", r#"[172.16.10.1/24, "fd00:1::1/64", "2002:c633:6401::1/64"]"#)
+            .set("ports.l.neighbors", &format!("{{ {neighbors} }}"))
             .tunnel("far", self.mode, local, remote)
             .route("{ to: default, via: 198.51.100.254 }")
             .route(r#"{ to: "::/0", via: "2001:db8:a::fe" }"#);
         let carried = match self.mode {
-            "6rd" => "[]",
+            "6rd" | "isatap" => "[]",
             "ipip" | "ipip6" => "[152.16.10.0/24]",
             "sit" | "ip6ip6" if !self.keys.contains(&("payload", "any")) => r#"["fd00:2::/64"]"#,
             _ => r#"[152.16.10.0/24, "fd00:2::/64"]"#,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::appliance::Appliance;
+use crate::files::File;
 use crate::network::{Namespace, Running, until};
 use crate::sites::{HOST1, address_host};
 use crate::traffic::{acquaint, iperf, ping};
@@ -90,4 +91,6 @@ fn a_peer_written_from_the_rfc_understands_minimal_encapsulation_and_is_understo
     let rate = iperf(&host1, &peer, FAR, "-t 1").megabits_per_second;
     let back = iperf(&host1, &peer, FAR, "-t 1 -R").megabits_per_second;
     assert!(rate > 1.0 && back > 1.0, "{rate} and {back} Mbit/s");
+    // TCP is that of the peer's kernel, above the peer's own encapsulation.
+    File::new(1_000_000).crosses("minimal", &host1, &peer, FAR);
 }
