@@ -53,11 +53,7 @@ impl File {
         guest: &mut Guest,
         address: &str,
     ) {
-        guest.run(&format!(
-            "busybox nc -l -p {PORT} -e sh -c '{}' &
-             while ! grep -q ':{PORT:04X} [0-9A-F]*:0000 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done",
-            returns("/tmp/there"),
-        ));
+        guest.run(&listens_in_guest());
         self.goes_and_comes(name, from, address);
     }
 
@@ -73,6 +69,27 @@ impl File {
             "{name}: a file of {sent_len} bytes to {address} comes back changed, with {len} bytes"
         );
     }
+}
+
+/// From a namespace of the guest to an address of the guest itself, and back.
+#[track_caller]
+pub(crate) fn crosses_in_guest(guest: &mut Guest, near: &str, len: usize, address: &str) {
+    guest.run(&format!(
+        "{}
+         head -c {len} /dev/urandom > /tmp/sent
+         ip netns exec {near} sh -c 'timeout 30 busybox nc {address} {PORT} < /tmp/sent > /tmp/received'
+         cmp /tmp/sent /tmp/there && cmp /tmp/sent /tmp/received",
+        listens_in_guest()
+    ));
+}
+
+/// A script that ends when the guest listens.
+fn listens_in_guest() -> String {
+    format!(
+        "busybox nc -l -p {PORT} -e sh -c '{}' &
+         while ! grep -q ':{PORT:04X} [0-9A-F]*:0000 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done",
+        returns("/tmp/there"),
+    )
 }
 
 /// What the other host does: it takes all that comes, and sends it back.

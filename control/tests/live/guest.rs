@@ -64,6 +64,25 @@ impl Guest {
         text
     }
 
+    /// Has it mark congestion on packets of this TOS or traffic class (`value/mask`), as they come to eth0 (`ingress`) or
+    /// as they leave it (`egress`).
+    pub(crate) fn mark_congestion(&mut self, hook: &str, tos: &str) {
+        for (protocol, bits, sum) in [("ip", 3, "pipe action csum iph"), ("ipv6", 3 << 4, "")] {
+            self.run(&format!(
+                "tc filter add dev eth0 {hook} protocol {protocol} flower ip_tos {tos} \
+                 action pedit munge offset 1 u8 set {bits:#x} retain {bits:#x} {sum}"
+            ));
+        }
+    }
+
+    /// Readies eth0 for marks.
+    pub(crate) fn load_marks(&mut self) {
+        self.run(
+            "modprobe sch_ingress; modprobe cls_flower; modprobe act_pedit; modprobe act_csum; set -e
+             tc qdisc add dev eth0 clsact",
+        );
+    }
+
     /// The lines before the one that begins with `mark`, and that one.
     fn read_until(&self, mark: &str, limit: Duration) -> (String, String) {
         let mut text = String::new();

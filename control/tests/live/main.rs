@@ -39,4 +39,5 @@ mod path_mtu;
 mod queues;
 mod segments;
 mod sessions;
+mod tags;
 mod tunnel;

@@ -31,7 +31,7 @@ const KINDS: [Kind; 12] = [
 
 const FILE_LEN: usize = 1_000_000;
 
-fn configuration(kind: &Kind) -> String {
+pub(crate) fn configuration(kind: &Kind) -> String {
     let (local, remote) = kind.ends();
     format!(
         "ports:

@@ -265,23 +265,6 @@ fn is_wrapped(frame: &Frame, mode: Mode, fate: Fate) -> Result<(), String> {
     if is_right { Ok(()) } else { Err(format!("expected {fate:?}, between: {:02x?}", frame.shim)) }
 }
 
-/// Has the guest mark congestion on outer packets of the class `ECT`, as they come and as they go.
-fn mark(ends: &mut Ends<'_>) {
-    ends.guest.run(
-        "modprobe sch_ingress; modprobe cls_flower; modprobe act_pedit; modprobe act_csum; set -e
-         tc qdisc add dev eth0 clsact",
-    );
-    for (protocol, shift, sum) in [("ip", 0, "pipe action csum iph"), ("ipv6", 4, "")] {
-        let (value, mask) = (3 << shift, 3 << shift);
-        for hook in ["ingress", "egress"] {
-            ends.guest.run(&format!(
-                "tc filter add dev eth0 {hook} protocol {protocol} flower ip_tos {ECT:#x}/0xff \
-                 action pedit munge offset 1 u8 set {value:#x} retain {mask:#x} {sum}"
-            ));
-        }
-    }
-}
-
 /// Sends a datagram each of several flows to `port`.
 fn send_flows(host: &Namespace, target: &str, port: u16) {
     let script =
@@ -337,7 +320,10 @@ fn gre_fou_and_gue_with_all_their_fields_are_understood_both_ways() {
     let folder = TempDir::with_prefix("adit-live-").expect("a temporary folder");
     let mut ends = Ends::up(&network);
     ends.load_shims();
-    mark(&mut ends);
+    ends.guest.load_marks();
+    for hook in ["ingress", "egress"] {
+        ends.guest.mark_congestion(hook, &format!("{ECT:#x}/0xff"));
+    }
     let wires = Wires::listen_at_port(&network, folder.path());
     let mut matrix = Matrix::new();
     let kinds: Vec<(u16, Kind)> = (FIRST_PORT..).zip(GRE.into_iter().chain(UDP)).collect();
