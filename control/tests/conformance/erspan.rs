@@ -6,8 +6,8 @@ use crate::addresses::{H, H6, L6, R, R6, U, X};
 use crate::bench::Bench;
 use crate::case::{Case, Expected, run_all};
 use crate::frames::{
-    Ipv4Packet, encap4, encap6, ethernet, from_gateway, from_host, peer4, peer6, poked, to_gateway,
-    to_host, udp4, udp6,
+    Ipv4Packet, changed, encap4, encap6, ethernet, from_gateway, from_host, peer4, peer6, poked,
+    to_gateway, to_host, udp4, udp6,
 };
 use crate::gretap::{IPV4, IPV6, arp, frame, tagged};
 use crate::icmp::{FRAG_NEEDED, underlay4};
@@ -33,7 +33,7 @@ pub(crate) fn sink(keys: &str) -> Bench {
     with_port("erspan", "198.51.100.1", "203.0.113.2", keys).set("tunnels.e0.attach", "a")
 }
 
-fn sink6(keys: &str) -> Bench {
+pub(crate) fn sink6(keys: &str) -> Bench {
     with_port("ip6erspan", r#""2001:db8:100::1""#, r#""2001:db8:200::2""#, keys)
         .set("tunnels.e0.attach", "a")
 }
@@ -62,7 +62,7 @@ pub(crate) fn two(number: u8, vlan: u16, third: u8, frame: &[u8]) -> Vec<u8> {
 }
 
 /// Type III of session 100, mirrored so many milliseconds after the start; `last`: what follows the time stamp.
-fn three(number: u8, after_ms: u64, third: u8, last: [u8; 4], frame: &[u8]) -> Vec<u8> {
+pub(crate) fn three(number: u8, after_ms: u64, third: u8, last: [u8; 4], frame: &[u8]) -> Vec<u8> {
     let gre = [0x10, 0, 0x22, 0xeb, 0, 0, 0, number];
     let hundreds_of_us = (START / 100_000 + 10 * after_ms) & 0xffff_ffff;
     let stamp = u32::try_from(hundreds_of_us).unwrap().to_be_bytes();
@@ -70,7 +70,7 @@ fn three(number: u8, after_ms: u64, third: u8, last: [u8; 4], frame: &[u8]) -> V
 }
 
 /// Direction egress, hardware 3.
-const LAST: [u8; 4] = [0, 0, 0x80, 0x38];
+pub(crate) const LAST: [u8; 4] = [0, 0, 0x80, 0x38];
 
 fn sent4(payload: Vec<u8>, tos: u8) -> Expected {
     to_gateway(encap4(GRE, payload).tos(tos)).into()
@@ -280,7 +280,7 @@ fn headers_that_can_not_be_are_refused() {
     };
     let right = two(0, 0, 0, &arp());
     let third = three(0, 0, 0, LAST, &arp());
-    let other = |at, value| poked(right.clone(), at, value);
+    let other = |at, value| changed(right.clone(), at, value);
     let keyed = [&[0x30, 0, 0x88, 0xbe, 0, 0, 0, 1, 0, 0, 0, 0][..], &right[8..]].concat();
     let unnumbered = [&[0, 0, 0x22, 0xeb][..], &third[8..]].concat();
     let of_others = |payload: Vec<u8>| {
@@ -291,8 +291,8 @@ fn headers_that_can_not_be_are_refused() {
     run_all([
         refused("C-155 88BE with version 2", other(8, 0x20), "erspan.bad_version"),
         refused("C-155 88BE with version 0", other(8, 0), "erspan.bad_version"),
-        refused("C-155 22EB with version 1", poked(third.clone(), 8, 0x10), "erspan.bad_version"),
-        refused("C-155 FT 3", poked(third.clone(), 18, 0x8c), "erspan.bad_ft"),
+        refused("C-155 22EB with version 1", changed(third.clone(), 8, 0x10), "erspan.bad_version"),
+        refused("C-155 FT 3", changed(third.clone(), 18, 0x8c), "erspan.bad_ft"),
         refused("C-155 a key", keyed, "gre.bad_flags"),
         of_others(other(11, 0x65)),
         of_others(one(&arp())),

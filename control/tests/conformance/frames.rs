@@ -318,6 +318,12 @@ pub(crate) fn seal_udp(frame: &mut [u8], at: usize) {
     frame[at + 6..at + 8].copy_from_slice(&sum.to_be_bytes());
 }
 
+/// Bytes with another one in its place, and no checksum made right.
+pub(crate) fn changed(mut bytes: Vec<u8>, at: usize, value: u8) -> Vec<u8> {
+    bytes[at] = value;
+    bytes
+}
+
 /// `packet` with one byte of its IPv4 header changed and the checksum made right again.
 pub(crate) fn poked(packet: impl Into<Vec<u8>>, at: usize, value: u8) -> Vec<u8> {
     let mut bytes = packet.into();

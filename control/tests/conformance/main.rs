@@ -31,6 +31,7 @@ mod frames;
 mod golden;
 mod gre;
 mod gretap;
+mod hostile;
 mod icmp;
 mod isatap;
 mod links;

@@ -17,7 +17,7 @@ const MPLS: u8 = 137;
 const ETHERTYPE: u16 = 0x8847;
 
 /// `m0`: labels 100 to 103 come through it, and IP does not enter.
-fn mplsip() -> Bench {
+pub(crate) fn mplsip() -> Bench {
     Bench::bare()
         .tunnel("m0", "mplsip", "198.51.100.1", "203.0.113.2")
         .set(

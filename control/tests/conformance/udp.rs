@@ -25,13 +25,18 @@ pub(crate) fn fou() -> Bench {
     Bench::ipip().set("tunnels.t0.encap", "{ type: fou, dport: 5555 }")
 }
 
+/// `n6`, which carries IPv4, in FOU.
+pub(crate) fn fou6() -> Bench {
+    Bench::ipip6().set("tunnels.n6.encap", "{ type: fou, dport: 5555 }")
+}
+
 /// `a4`, which carries both families, in GUE.
 pub(crate) fn gue() -> Bench {
     Bench::any4().set("tunnels.a4.encap", "{ type: gue }")
 }
 
 /// `n6`, the same over IPv6.
-fn gue6() -> Bench {
+pub(crate) fn gue6() -> Bench {
     Bench::any6().set("tunnels.n6.encap", "{ type: gue }")
 }
 
@@ -119,12 +124,7 @@ fn fou_puts_the_packet_behind_a_udp_header_and_gue_behind_four_bytes_more() {
             "a4",
             sent4(ours4(GUE, &out)),
         ),
-        sends(
-            "FOU over IPv6",
-            Bench::ipip6().set("tunnels.n6.encap", "{ type: fou, dport: 5555 }"),
-            "n6",
-            sent6(ours6(FOU, &out)),
-        ),
+        sends("FOU over IPv6", fou6(), "n6", sent6(ours6(FOU, &out))),
     ]);
 }
 
