@@ -197,7 +197,7 @@ fn outer_settings(tunnel: &Tunnel, settings: &Settings) -> Vec<(&'static str, Va
         list.push(("static-mtu", settings.mtu.into()));
     } else {
         list.push(("mtu", number_or("auto", settings.mtu)));
-        if outer == Family::Ipv4 && !tunnel.mode.is_mpls() {
+        if outer == Family::Ipv4 {
             list.push(("dont-fragment", settings.dont_fragment.as_str().into()));
         }
     }

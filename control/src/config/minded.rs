@@ -1,7 +1,7 @@
 //! Keys of tunnels that mean something for tunnels of some shapes alone.
 
 use super::tunnel::{Family, Tunnel};
-use super::words::Mode;
+use super::words::{Mode, Payload};
 
 /// Keys whose being there matters when the mode is known.
 pub(super) const MINDED: [&str; 45] = [
@@ -57,19 +57,20 @@ pub(super) const MINDED: [&str; 45] = [
 pub(super) struct Shape {
     pub(super) mode: Mode,
     pub(super) outer: Family,
-    pub(super) is_of_frames: bool,
+    pub(super) payload: Payload,
 }
 
 impl Shape {
     /// Of a tunnel.
     pub(super) fn of(tunnel: &Tunnel) -> Self {
-        Self { mode: tunnel.mode, outer: tunnel.outer, is_of_frames: tunnel.is_of_frames() }
+        Self { mode: tunnel.mode, outer: tunnel.outer, payload: tunnel.payload }
     }
 }
 
 /// Why a key means nothing for tunnels of a shape; `None`: it means something.
 pub(super) fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
-    let Shape { mode, outer, is_of_frames } = shape;
+    let Shape { mode, outer, payload } = shape;
+    let (is_of_frames, is_of_labels) = (payload == Payload::Ethernet, payload == Payload::Mplsip);
     let is_ipv4 = outer == Family::Ipv4;
     if let Some(why) = why_idle_in_session(key).filter(|_| mode.is_erspan()) {
         return Some(why);
@@ -78,7 +79,7 @@ pub(super) fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
         "encap-limit" | "flow-label" | "udp6-zero-tx" | "udp6-zero-rx" if is_ipv4 => {
             Some(": the outer header is IPv4")
         }
-        "dont-fragment" if mode.is_mpls() && is_ipv4 => {
+        "dont-fragment" if is_of_labels && is_ipv4 => {
             Some(": it is always set around labels (RFC 4023 \u{a7}5.1)")
         }
         "ttl" | "dscp" | "dscp-decap" | "ecn" | "dont-fragment" if mode == Mode::Minimal => {
@@ -90,6 +91,9 @@ pub(super) fn why_idle(key: &str, shape: Shape) -> Option<&'static str> {
         "encap" if mode == Mode::Minimal => Some(": it has no header of its own behind UDP"),
         "labels" | "push" if !mode.may_carry_mpls() => Some(": it carries no MPLS"),
         "dont-fragment" if !is_ipv4 => Some(": IPv6 has no such bit"),
+        "static-mtu" if is_of_labels && mode == Mode::Sit => {
+            Some(" with labels inside: it is about IPv6")
+        }
         "static-mtu" if !matches!(mode, Mode::Sit | Mode::SixRd | Mode::Isatap) => {
             Some(", only for sit, 6rd and isatap")
         }

@@ -18,6 +18,7 @@ mod minded;
 pub mod mistake;
 pub mod model;
 mod overlay;
+mod payload;
 mod pieces;
 mod ports;
 pub mod prefixes;

@@ -15,6 +15,7 @@ use super::minded::{MINDED, Shape, why_idle};
 use super::mistake::MistakeKind;
 use super::model::Name;
 use super::overlay::{self, WrittenOverlay};
+use super::payload;
 use super::pieces::Written;
 use super::read::{self, quoted};
 use super::remotes::{self, WrittenRemotes};
@@ -207,11 +208,10 @@ impl<'t> WrittenTunnel<'t> {
         if let Some(mode) = explicit_mode.filter(|_| said.minds_more_than_mode()) {
             let outer = said.outer(defaults, mode);
             let profile = said.profile.or(defaults.profile).unwrap_or(Profile::Native);
-            let payload = resolve_payload(mode, profile, said.payload.or(defaults.payload));
-            let is_of_frames = payload == Payload::Ethernet;
-            let shape = Shape { mode, outer, is_of_frames };
+            let payload = payload::resolve(mode, profile, said.payload.or(defaults.payload));
+            let shape = Shape { mode, outer, payload };
             refuse_keys_of_other_modes(report, &said, &written, shape);
-            refuse_payload(report, said.payload, &written, mode);
+            payload::check(report, said.payload, &written, mode);
             refuse_static_mtu_with_others(report, &said, &written);
             refuse_key_with_keys(report, &said, &written);
         }
@@ -359,8 +359,7 @@ impl Said {
         name: Name,
     ) -> Tunnel {
         let profile = self.profile.or(defaults.profile).unwrap_or(Profile::Native);
-        let payload = self.payload.or(defaults.payload);
-        let payload = resolve_payload(mode, profile, payload);
+        let payload = payload::resolve(mode, profile, self.payload.or(defaults.payload));
         let outer = self.outer(defaults, mode);
         let overlay = mode
             .is_overlay()
@@ -410,7 +409,10 @@ impl Said {
             enabled: self.enabled.or(defaults.enabled).unwrap_or(true),
             latency: self.latency.or(defaults.latency).unwrap_or(false),
             comment: self.comment.or_else(|| defaults.comment.clone()).unwrap_or_default(),
-            settings: shared.resolve(profile, (mode, outer), &self.settings),
+            settings: {
+                let rules = payload::rules(mode, outer, payload);
+                shared.resolve(profile, (rules, outer), &self.settings)
+            },
         }
     }
 }
@@ -427,31 +429,6 @@ fn read_locals(
     let all = read::addresses(report, field, LOCALS_MAX, words)?;
     let (first, others) = all.split_first()?;
     Some((Some(*first), others.into()))
-}
-
-/// What a tunnel carries: `payload` where the mode leaves a choice.
-fn resolve_payload(mode: Mode, profile: Profile, payload: Option<Payload>) -> Payload {
-    // Others are refused, and stand for nothing meanwhile.
-    let of_ip = payload.filter(|p| matches!(p, Payload::Ipip | Payload::Ip6ip | Payload::Any));
-    match (mode, profile) {
-        (Mode::Ipip | Mode::Minimal | Mode::Ipip6, _) => Payload::Ipip,
-        (Mode::Ip6ip6 | Mode::SixRd | Mode::Isatap, _) => Payload::Ip6ip,
-        (Mode::Mplsip | Mode::Mplsip6, _) => Payload::Mplsip,
-        // iproute2 creates sit tunnels that carry everything.
-        (Mode::Gre | Mode::Ip6gre, _) => Payload::Any,
-        (Mode::Geneve, _) if payload == Some(Payload::Ip) => Payload::Ip,
-        (
-            Mode::Gretap
-            | Mode::Ip6gretap
-            | Mode::Erspan
-            | Mode::Ip6erspan
-            | Mode::Vxlan
-            | Mode::Geneve,
-            _,
-        ) => Payload::Ethernet,
-        (Mode::Any, _) | (Mode::Sit, Profile::Linux) => of_ip.unwrap_or(Payload::Any),
-        (Mode::Sit, _) => of_ip.unwrap_or(Payload::Ip6ip),
-    }
 }
 
 fn comment(report: &mut Report, field: Field<'_, '_>) -> Option<Box<str>> {
@@ -486,37 +463,6 @@ fn refuse_keys_of_other_modes(
                 .advise("leave it out");
         });
     }
-}
-
-/// What a mode can't carry.
-fn refuse_payload(
-    report: &mut Report,
-    payload: Option<Payload>,
-    written: &Written<'_>,
-    mode: Mode,
-) {
-    let Some(payload) = payload else { return };
-    let (fits, advice) = match mode {
-        Mode::Sit | Mode::Any => (
-            matches!(payload, Payload::Ipip | Payload::Ip6ip | Payload::Mplsip | Payload::Any),
-            "write ip6ip, ipip, mplsip or any",
-        ),
-        Mode::Geneve => {
-            (matches!(payload, Payload::Ip | Payload::Ethernet), "write ethernet or ip")
-        }
-        Mode::Vxlan => {
-            (payload == Payload::Ethernet, "leave it out: VXLAN carries Ethernet frames")
-        }
-        // The key means nothing there, which is said elsewhere.
-        _ => (true, ""),
-    };
-    if fits {
-        return;
-    }
-    written.spot(report).at("payload", |place, mark| {
-        let message = format!("mode {mode} does not carry {payload:?}", payload = payload.as_str());
-        report.error(place, mark, MistakeKind::DoesNotApply, message).advise(advice);
-    });
 }
 
 /// Defaults for all are exempt here, too.

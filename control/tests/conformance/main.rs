@@ -48,6 +48,7 @@ mod mss;
 mod mtu;
 mod neighbor;
 mod node;
+mod mpls_payload;
 mod outer_fragments;
 mod overlay;
 mod path_mtu;

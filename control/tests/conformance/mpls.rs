@@ -11,9 +11,8 @@ use crate::frames::{
 use crate::icmp::{
     FRAG_NEEDED, NO_ROUTE6, UNREACHABLE_NET, echo_reply4, echo_request4, error4, error6, underlay4,
 };
-use crate::run::check;
 
-const MPLS: u8 = 137;
+pub(crate) const MPLS: u8 = 137;
 const ETHERTYPE: u16 = 0x8847;
 
 /// `m0`: labels 100 to 103 come through it, and IP does not enter.
@@ -74,11 +73,11 @@ pub(crate) fn from_peer(bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// A packet of 84 bytes from R, and as it leaves.
-fn inner() -> Vec<u8> {
+pub(crate) fn inner() -> Vec<u8> {
     udp4(R, H, 84).bytes()
 }
 
-fn forwarded() -> Vec<u8> {
+pub(crate) fn forwarded() -> Vec<u8> {
     to_host(udp4(R, H, 84).ttl(63))
 }
 
@@ -417,30 +416,4 @@ fn congestion_outside_is_counted_and_goes_no_further() {
         .tunnel_accepts("m0", 84)
         .tunnel_counts("m0", "rx_ecn_log")
         .run();
-}
-
-#[test]
-fn labels_are_of_their_tunnel_alone_and_ambiguous_tunnels_are_refused() {
-    let any = Bench::any4().set("tunnels.a4.labels", "{ 100: { pop: ip } }");
-    run_all([
-        Case::new("A.5 a tunnel of IP takes no labels", Bench::ipip())
-            .input("u", from_peer(behind(&[entry(0, 0, 1, 64)], inner())))
-            .counts("tun.proto_mismatch"),
-        Case::new("A.5 a tunnel of labels takes no IP", mplsip())
-            .input("u", from_gateway(peer4(4, inner())))
-            .counts("tun.proto_mismatch"),
-        Case::new("A.3 payload any takes labels", any)
-            .input("u", from_peer(behind(&[entry(100, 0, 1, 64)], inner())))
-            .expect("l", forwarded())
-            .tunnel_accepts("a4", 84),
-    ]);
-    let twin = mplsip()
-        .tunnel("twin", "sit", "198.51.100.1", "203.0.113.2")
-        .set("tunnels.twin.payload", "any");
-    let (code, said) = check(&twin.yaml());
-    assert_eq!(code, 2);
-    assert!(said.contains("can't be told from what belongs to tunnel"), "{said}");
-    let beside = mplsip().tunnel("beside", "ipip", "198.51.100.1", "203.0.113.2");
-    let (code, said) = check(&beside.yaml());
-    assert_eq!(code, 0, "{said}");
 }

@@ -7,7 +7,7 @@ use super::super::describe::{describe_route, describe_tunnel};
 use super::super::model::Route;
 use super::super::tunnel::{Settings, Tunnel};
 use super::super::words::{Mode, Word as _};
-use super::super::{erspan, overlay, remotes, udp_encap};
+use super::super::{erspan, overlay, payload, remotes, udp_encap};
 use std::sync::Arc;
 
 /// Keys, and those that are taken back by saying one of them.
@@ -27,17 +27,21 @@ const WAYS: [&str; 5] = ["via", "port", "tunnel", "type", "next-hops"];
 
 /// A tunnel with changes.
 ///
-/// Another mode or profile brings its own defaults: then only those keys stay that differ from the
+/// Another mode, profile or payload brings its own defaults: then only those keys stay that differ from the
 /// former profile's, or that the section `defaults` speaks of.
 pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Value {
     let Value::Object(changes) = changes else { return changes.clone() };
     let changes = &with_stations(with_keys(changes.clone()));
     let mut entry = with_keys(object(describe_tunnel(before)));
     let mode = changes.get("mode").and_then(Value::as_str).and_then(Mode::from_word);
-    if changes.contains_key("mode") || changes.contains_key("profile") {
-        let plain = Settings::of(before.settings.profile, before.mode, before.outer);
-        let plain = describe_tunnel(&Tunnel { settings: Arc::new(plain), ..before.clone() });
-        let plain = with_keys(object(plain));
+    if ["mode", "profile", "payload"].iter().any(|key| changes.contains_key(*key)) {
+        let profile = before.settings.profile;
+        let rules = payload::rules(before.mode, before.outer, before.payload);
+        let settings = Arc::new(Settings::of(profile, rules, before.outer));
+        let plain = describe_tunnel(&Tunnel { settings, ..before.clone() });
+        let mut plain = with_keys(object(plain));
+        let usual = payload::resolve(before.mode, profile, None);
+        plain.insert("payload".to_owned(), usual.as_str().into());
         let speaks = |key: &str| defaults.get("tunnels").is_some_and(|all| all.get(key).is_some());
         let stays = |key: &str| matches!(key, "mode" | "profile") || speaks(key);
         let own = describe_identity(before);
@@ -50,7 +54,10 @@ pub(super) fn tunnel(before: &Tunnel, defaults: &Value, changes: &Value) -> Valu
             let leaves_session =
                 erspan::KEYS.contains(&key.as_str()) && !mode.unwrap_or(before.mode).is_erspan();
             let leaves_domain = key == "6rd" && mode.is_some_and(|mode| mode != Mode::SixRd);
-            let is_idle = (leaves_gre && OF_GRE.contains(&key.as_str()))
+            // What a mode carries is the mode's to say.
+            let leaves_payload = key == "payload" && mode.is_some_and(|mode| mode != before.mode);
+            let is_idle = leaves_payload
+                || (leaves_gre && OF_GRE.contains(&key.as_str()))
                 || (leaves_overlay && overlay::KEYS.contains(&key.as_str()))
                 || (leaves_vxlan && remotes::KEYS.contains(&key.as_str()))
                 || leaves_domain
@@ -105,7 +112,7 @@ fn forget_usual_checksum(before: &Tunnel, entry: &mut Map<String, Value>) {
     }
 }
 
-/// Keys that no profile has a value for. What a mode carries is the mode's to say.
+/// Keys that no profile has a value for.
 fn describe_identity(tunnel: &Tunnel) -> Vec<&'static str> {
     let mut keys =
         vec!["addresses", "routes", "comment", "enabled", "latency", "keys", "encap", "6rd"];

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::super::{Config, Purpose, Touched, load_str};
+use super::super::{Config, DontFragment, Payload, Purpose, Touched, load_str};
 use super::*;
 
 const RUNNING_FILE: &str = r#"
@@ -18,6 +18,7 @@ tunnels:
   paris: { mode: ipip, local: 198.51.100.1, remote: 203.0.113.2, routes: [10.2.0.0/16], dscp: 12,
            ttl: 64, addresses: [192.168.50.1/30] }
   lyon: { mode: sit, local: 198.51.100.1, remote: 203.0.113.3, static-mtu: 1300 }
+  metz: { mode: sit, local: 198.51.100.1, remote: 203.0.113.33, dscp: 12 }
   bonn: { mode: gre, local: 198.51.100.1, remote: 203.0.113.4, keys: { input: 1, output: 2 }, checksum: yes }
   caen: { mode: ipip, local: 198.51.100.1, remote: 203.0.113.5, encap: { type: fou, dport: 5555, sport: 4000 } }
   alone: { mode: vxlan, id: 1, local: 198.51.100.1, remote: 203.0.113.6, attach: one }
@@ -81,6 +82,21 @@ fn another_mode_brings_its_own_defaults_and_leaves_what_was_set() {
     let [Edit::PutTunnel(tunnel)] = proposal.edits.as_slice() else { panic!("{proposal:?}") };
     assert_eq!((tunnel.settings.dscp, tunnel.settings.ttl.map(u8::from)), (Some(12), Some(64)));
     assert!(!tunnel.carries(Family::Ipv4), "sit carries IPv6 unless it says otherwise");
+}
+
+#[test]
+fn a_payload_of_labels_takes_the_rules_of_labels_and_outlives_another_profile() {
+    let labels = json!({ "payload": "mplsip" });
+    let metz = patched("metz", labels.clone());
+    assert_eq!((metz.payload, metz.settings.dscp), (Payload::Mplsip, Some(12)));
+    let change = Change { subject: Subject::Tunnel("metz".to_owned()), verb: Verb::Patch(labels) };
+    let mut store = running();
+    store.edit(propose(&store, &change).unwrap().edits, &mut Touched::default()).unwrap();
+    let verb = Verb::Patch(json!({ "profile": "routeros" }));
+    let again = propose(&store, &Change { subject: change.subject, verb }).unwrap();
+    let [Edit::PutTunnel(metz)] = again.edits.as_slice() else { panic!("{again:?}") };
+    assert_eq!((metz.payload, metz.settings.dscp), (Payload::Mplsip, Some(12)));
+    assert_eq!(metz.settings.dont_fragment, DontFragment::Pmtudisc, "around labels it is set");
 }
 
 #[test]
