@@ -27,7 +27,7 @@ pub(crate) fn mplsip() -> Bench {
 }
 
 /// The same with port L as part of the network of labels.
-fn with_port() -> Bench {
+pub(crate) fn with_port() -> Bench {
     let labels = "{ 200: { pop: ip }, 201: { swap: 400, tunnel: m0 }, \
                   202: { swap: 400, via: 198.51.100.254, port: u }, \
                   203: { swap: [400, 401], tunnel: m0 } }";
@@ -60,7 +60,7 @@ pub(crate) fn behind(stack: &[Vec<u8>], inner: impl Into<Vec<u8>>) -> Vec<u8> {
     [stack.concat(), inner.into()].concat()
 }
 
-fn labels_from_host(bytes: Vec<u8>) -> Vec<u8> {
+pub(crate) fn labels_from_host(bytes: Vec<u8>) -> Vec<u8> {
     ethernet_of(L_MAC, H_MAC, ETHERTYPE, bytes)
 }
 
@@ -323,6 +323,49 @@ fn labels_are_pushed_and_swapped_in_fou_and_gue() {
                 .tunnel_accepts("m0", 88),
         ]
     }));
+}
+
+#[test]
+fn ip_without_df_is_cut_before_it_gets_labels_and_nothing_else_is() {
+    // RFC 3032 §3.4; two labels leave 1472 bytes, of which 1448 behind a header are a multiple of 8.
+    let whole = udp4(H, R, 1500).dont_fragment(false).id(7);
+    let cut = whole.clone().ttl(63);
+    let pieces = [
+        cut.clone().fragment(0, true).payload(&whole.payload[..1448]),
+        cut.fragment(181, false).payload(&whole.payload[1448..]),
+    ];
+    let stack = [entry(500, 0, 0, 255), entry(501, 0, 1, 255)];
+    let outside = |piece: &crate::frames::Ipv4Packet| {
+        let outer = encap4(MPLS, behind(&stack, piece.bytes()));
+        assert_eq!(outer.bytes()[6] & 0x40, 0x40, "DF");
+        to_gateway(outer)
+    };
+    let cuts = |name: &str, bench: Bench| {
+        Case::new(name, bench)
+            .input("l", from_host(whole.clone()))
+            .expect("u", outside(&pieces[0]))
+            .expect("u", outside(&pieces[1]))
+            .tunnel_sends("m0", 1500)
+            .tunnel_counts("m0", "tx_inner_frag")
+            .counter("dataplane.ip4.frag_created", 2)
+    };
+    let outer = || pushing("[500, 501]").set("tunnels.m0.fragment", "outer");
+    let labels =
+        || pushing("[500, 501]").set("ports.l.labels", "{ 201: { swap: 400, tunnel: m0 } }");
+    let labelled = behind(&[entry(201, 0, 1, 64)], whole.bytes());
+    run_all([
+        cuts("B5.2 push", pushing("[500, 501]")),
+        cuts("B5.2 push, fragment: outer", outer()),
+        Case::new("B5.2 labels that come", labels())
+            .input("l", labels_from_host(labelled.clone()))
+            .tunnel_counts("m0", "tx_too_big"),
+        Case::new(
+            "B5.2 labels that come, fragment: outer",
+            labels().set("tunnels.m0.fragment", "outer"),
+        )
+        .input("l", labels_from_host(labelled))
+        .tunnel_counts("m0", "tx_too_big"),
+    ]);
 }
 
 #[test]
