@@ -1,12 +1,12 @@
-//! ERSPAN (E.1, E.5, E.6, E.11): copies of what ports and tunnels receive and send go out with the headers of their
-//! type, and what arrives leaves by the sink alone. Headers are spelled out (Linux's `include/net/erspan.h`,
+//! ERSPAN (E.1, E.5, E.6, E.11): copies of what ports receive and send go out with the headers of their type, and what
+//! arrives leaves by the sink alone. Copies of what tunnels receive and send are in `mirrored`. Headers are spelled out (Linux's `include/net/erspan.h`,
 //! draft-foschiano-erspan-03).
 
 use crate::addresses::{H, H6, L6, R, R6, U, X};
 use crate::bench::Bench;
 use crate::case::{Case, Expected, run_all};
 use crate::frames::{
-    Ipv4Packet, changed, encap4, encap6, ethernet, from_gateway, from_host, peer4, peer6, poked,
+    Ipv4Packet, changed, encap4, encap6, ethernet, from_gateway, from_host, peer4, peer6,
     to_gateway, to_host, udp4, udp6,
 };
 use crate::gretap::{IPV4, IPV6, arp, frame, tagged};
@@ -14,8 +14,8 @@ use crate::icmp::{FRAG_NEEDED, underlay4};
 use crate::mss::{mss, syn4};
 use crate::run::START;
 
-const GRE: u8 = 47;
-const IPV4_IN_IP: u8 = 4;
+pub(crate) const GRE: u8 = 47;
+pub(crate) const IPV4_IN_IP: u8 = 4;
 
 /// A session to P that mirrors what the port `a` receives.
 pub(crate) fn source(keys: &str) -> Bench {
@@ -364,73 +364,6 @@ fn marks_of_the_outer_header_reach_the_frame_and_its_ttl_is_the_tunnels() {
             })
             .tunnel_sends("e0", 98)
             .counts("l2.not_for_us"),
-    ]);
-}
-
-/// What has no link header of its own gets one without stations.
-fn bare(kind: u16, packet: &[u8]) -> Vec<u8> {
-    [&[0; 12][..], &kind.to_be_bytes(), packet].concat()
-}
-
-#[test]
-fn packets_of_a_tunnel_are_mirrored_as_they_come_out_and_as_they_go_in() {
-    let watched = |direction: &str| {
-        Bench::ipip()
-            .tunnel("e0", "erspan", "198.51.100.1", "203.0.113.66")
-            .set("tunnels.e0.erspan", TWO)
-            .set("tunnels.e0.mirror", &format!("{{ tunnels: [t0], direction: {direction} }}"))
-    };
-    let copy =
-        |number, frame: &[u8]| to_gateway(Ipv4Packet::new(U, X, GRE, two(number, 0, 0, frame)));
-    let in_t0 = udp4(H, R, 84).ttl(63);
-    let out_of_t0 = udp4(R, H, 84);
-    let enters = |name: &str, direction: &str| {
-        Case::new(name, watched(direction))
-            .input("l", from_host(udp4(H, R, 84)))
-            .expect("u", to_gateway(encap4(IPV4_IN_IP, in_t0.clone())))
-            .tunnel_sends("t0", 84)
-    };
-    let leaves = |name: &str, direction: &str| {
-        Case::new(name, watched(direction))
-            .input("u", from_gateway(peer4(IPV4_IN_IP, out_of_t0.clone())))
-            .expect("l", to_host(out_of_t0.clone().ttl(63)))
-            .tunnel_accepts("t0", 84)
-    };
-    let copies_in = bare(IPV4, &in_t0.bytes());
-    let copies_out = bare(IPV4, &out_of_t0.bytes());
-    let large = udp4(H, R, 1200).dont_fragment(false).id(7);
-    let cut = large.clone().ttl(63);
-    let pieces = [
-        cut.clone().fragment(0, true).payload(&large.payload[..976]),
-        cut.fragment(122, false).payload(&large.payload[976..]),
-    ];
-    let watched = |direction: &str| watched(direction).set("tunnels.t0.mtu", "1000");
-    run_all([
-        enters("C-016 what goes out is not what comes in", "ingress"),
-        leaves("C-016 what comes in is not what goes out", "egress"),
-        leaves("C-016 out of a tunnel", "ingress")
-            .expect("u", copy(0, &copies_out))
-            .tunnel_sends("e0", 98),
-        Case::new("C-016 into a tunnel", watched("both"))
-            .input("l", from_host(udp4(H, R, 84)))
-            .expect("u", copy(0, &copies_in))
-            .expect("u", to_gateway(encap4(IPV4_IN_IP, in_t0)))
-            .tunnel_sends("t0", 84)
-            .tunnel_sends("e0", 98),
-        Case::new("C-016 what is refused is not mirrored", watched("both"))
-            .input("u", from_gateway(peer4(IPV4_IN_IP, poked(udp4(R, H, 84), 8, 0))))
-            .tunnel_counts("t0", "rx_inner_ttl_zero"),
-        Case::new("C-016 pieces are mirrored as they go in", watched("egress"))
-            .input("l", from_host(large.clone()))
-            .expect("u", copy(0, &bare(IPV4, &pieces[0].bytes())))
-            .expect("u", to_gateway(encap4(IPV4_IN_IP, pieces[0].clone())))
-            .expect("u", copy(1, &bare(IPV4, &pieces[1].bytes())))
-            .expect("u", to_gateway(encap4(IPV4_IN_IP, pieces[1].clone())))
-            .tunnel_sends("t0", 1200)
-            .tunnel_counts("t0", "tx_inner_frag")
-            .counter("dataplane.ip4.frag_created", 2)
-            .tunnel_sends("e0", 996 + 14)
-            .tunnel_sends("e0", 224 + 14),
     ]);
 }
 

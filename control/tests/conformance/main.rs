@@ -46,6 +46,7 @@ mod minimal;
 mod mpls;
 mod mss;
 mod mtu;
+mod mirrored;
 mod neighbor;
 mod node;
 mod mpls_payload;

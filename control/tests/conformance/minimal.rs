@@ -8,7 +8,7 @@ use crate::frames::{Ipv4Packet, from_gateway, from_host, to_gateway, to_host, ud
 use crate::icmp::{FRAG_NEEDED, TTL_EXPIRED, echo_request4, error4, underlay4};
 use crate::run::check;
 
-const MINIMAL: u8 = 55;
+pub(crate) const MINIMAL: u8 = 55;
 
 /// `n0`, whose far end is P and behind which R is.
 pub(crate) fn minimal() -> Bench {
@@ -19,14 +19,14 @@ pub(crate) fn minimal() -> Bench {
 }
 
 /// UDP from H to R: 0x1180 + 0x0a02 + 0x0008 + 0x0a01 + 0x0005 = 0x2590, and its complement 0xda6f.
-const OF_H: [u8; 12] = [17, 0x80, 0xda, 0x6f, 10, 2, 0, 8, 10, 1, 0, 5];
+pub(crate) const OF_H: [u8; 12] = [17, 0x80, 0xda, 0x6f, 10, 2, 0, 8, 10, 1, 0, 5];
 /// UDP from R to H: the same words in another order.
 pub(crate) const OF_R: [u8; 12] = [17, 0x80, 0xda, 0x6f, 10, 1, 0, 5, 10, 2, 0, 8];
 /// UDP from the far end itself to H: 0x1100 + 0x0a01 + 0x0005 = 0x1b06.
 const OF_P: [u8; 8] = [17, 0, 0xe4, 0xf9, 10, 1, 0, 5];
 
 /// What a packet becomes between U and P, its forwarding header being this one.
-fn sent(packet: &Ipv4Packet, header: &[u8]) -> Ipv4Packet {
+pub(crate) fn sent(packet: &Ipv4Packet, header: &[u8]) -> Ipv4Packet {
     between(packet, U.octets(), P.octets(), header)
 }
 

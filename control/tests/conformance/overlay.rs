@@ -73,7 +73,13 @@ pub(crate) fn from_peer(frame: &[u8]) -> Vec<u8> {
     from_gateway(peers4(VXLAN, &behind(&VXLAN_HEADER, frame)))
 }
 
-fn peers6(port: u16, payload: &[u8]) -> Vec<u8> {
+/// A frame in VXLAN to the peer, by the tunnel `vxlan`.
+pub(crate) fn to_peer(frame: &[u8]) -> Vec<u8> {
+    let datagram = without_checksum(ours4(VXLAN, &behind(&VXLAN_HEADER, frame)));
+    to_gateway(encap4(UDP, datagram))
+}
+
+pub(crate) fn peers6(port: u16, payload: &[u8]) -> Vec<u8> {
     let datagram = datagram((IpAddr::V6(P6), IpAddr::V6(U6)), (SPORT, port), payload);
     from_gateway(peer6(UDP, datagram))
 }

@@ -13,10 +13,11 @@ use crate::clock::Nanos;
 use crate::counters::Counter;
 use crate::device::Device;
 use crate::interface::{Interface, PortId, TunnelId};
-use crate::packet::{Burst, Flags, Packet};
+use crate::packet::{Burst, Flags, Metadata, Packet};
 use crate::stage::Verdict;
 use crate::tables::Tables;
 use crate::wire::ethernet::{self, ether_type};
+use crate::wire::minimal::unfold;
 use crate::witness::{Event, Witness};
 
 /// What a worker needs to copy what ports send: their bursts are sent wherever they are full.
@@ -62,6 +63,8 @@ struct Original<'a> {
     packet: &'a Packet,
     /// Where they begin in it.
     at: usize,
+    /// Its header is folded into the one there (RFC 2004).
+    is_folded: bool,
     /// The type in the header that is put in front; `None`: it is a frame, and has one.
     kind: Option<u16>,
     /// Whose it is.
@@ -121,7 +124,7 @@ impl<D: Device, W: Witness> State<D, W> {
         now: Nanos,
     ) {
         for packet in burst.packets() {
-            let original = Original { packet, at: 0, kind: None, of, is_egress };
+            let original = Original { packet, at: 0, is_folded: false, kind: None, of, is_egress };
             self.copy_for(original, sessions, tables, now);
         }
     }
@@ -139,14 +142,15 @@ impl<D: Device, W: Witness> State<D, W> {
         if !tables.mirrors.has_tunnels() {
             return take_stage(packet, verdict, &mut self.round(tables, now));
         }
-        let (before, kind) = (packet.meta.encap_len, ether_type_of(packet));
+        let (before, kind) = (packet.meta, ether_type_of(packet));
         let next = take_stage(packet, verdict, &mut self.round(tables, now));
         match verdict {
             Verdict::Decap(tunnel) if !matches!(next, Verdict::Drop(_)) => {
                 let is_frame = matches!(next, Verdict::TransmitFrame(_));
                 let kind = (!is_frame).then(|| ether_type_of(packet));
                 let of = Interface::tunnel(tunnel);
-                let original = Original { packet, at: 0, kind, of, is_egress: false };
+                let original =
+                    Original { packet, at: 0, is_folded: false, kind, of, is_egress: false };
                 self.copy_for(original, tables.mirrors.of_tunnel(tunnel, false), tables, now);
             }
             Verdict::Encap(tunnel) => {
@@ -160,22 +164,23 @@ impl<D: Device, W: Witness> State<D, W> {
         next
     }
 
-    /// Copies what is inside a packet that has just entered a tunnel, if it did: it had `before` bytes of
-    /// encapsulation then.
+    /// Copies what is inside a packet that has just entered a tunnel, if it did: what was known of it is `before`.
     pub(super) fn mirror_entered(
         &mut self,
         packet: &Packet,
-        (tunnel, before): (TunnelId, u16),
+        (tunnel, before): (TunnelId, Metadata),
         kind: Option<u16>,
         tables: &Tables,
         now: Nanos,
     ) {
-        let added = packet.meta.encap_len - before;
-        if added == 0 {
+        if !has_entered(packet, before) {
             return;
         }
+        // What is folded begins where the packet does.
+        let is_folded = tables.tunnel(tunnel).is_some_and(|one| one.setup.shim.is_minimal());
+        let at = if is_folded { 0 } else { packet.meta.encap_len - before.encap_len };
         let of = Interface::tunnel(tunnel);
-        let original = Original { packet, at: added.into(), kind, of, is_egress: true };
+        let original = Original { packet, at: at.into(), is_folded, kind, of, is_egress: true };
         self.copy_for(original, tables.mirrors.of_tunnel(tunnel, true), tables, now);
     }
 
@@ -227,9 +232,19 @@ impl Original<'_> {
         let (header, rest) = room.split_first_chunk_mut::<{ ethernet::HEADER_LEN }>()?;
         *header = [0; ethernet::HEADER_LEN];
         header[12..].copy_from_slice(&kind.to_be_bytes());
+        if self.is_folded {
+            let (len, added) = unfold(bytes, rest)?;
+            let is_whole = len + usize::from(added) == bytes.len();
+            return is_whole.then_some(ethernet::HEADER_LEN + len);
+        }
         rest.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(ethernet::HEADER_LEN + bytes.len())
     }
+}
+
+/// Whether a packet has entered a tunnel since this was known of it.
+pub(super) fn has_entered(packet: &Packet, before: Metadata) -> bool {
+    packet.meta.flags.encap_depth() != before.flags.encap_depth()
 }
 
 /// What a packet is, in the words of an Ethernet header.

@@ -1,6 +1,7 @@
 //! Frames that go to several remotes: a copy to each.
 
 use super::State;
+use super::mirror::has_entered;
 use super::settle::copy;
 use crate::clock::Nanos;
 use crate::counters::Counter;
@@ -54,9 +55,9 @@ impl<D: Device, W: Witness> State<D, W> {
         now: Nanos,
     ) {
         self.witness.turn_to(&packet);
-        let before = packet.meta.encap_len;
+        let before = packet.meta;
         let next = encap_frame(&mut packet, id, Some(number), &mut self.round(tables, now));
-        let has_entered = packet.meta.encap_len != before;
+        let has_entered = has_entered(&packet, before);
         if has_entered && !*is_mirrored && tables.mirrors.has_tunnels() {
             self.mirror_entered(&packet, (id, before), None, tables, now);
         }

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 use super::appliance::{Appliance, Blueprint, H_MAC, L, L_MAC, U, settings};
 use super::frames::{frame, ip};
-use super::kinds::crowded;
+use super::kinds::{KINDS, crowded};
 use super::sessions::{add_session, version_two};
 use super::specimens::specimens;
 
@@ -36,7 +36,7 @@ struct Mirrored {
 
 fn mirrored() -> impl Strategy<Value = Mirrored> {
     let ports = vec((0_u8..3, sessions()), 0..3);
-    let tunnels = vec((0_u32..14, sessions()), 0..4);
+    let tunnels = vec((0..u32::try_from(KINDS).unwrap(), sessions()), 0..4);
     (ports, tunnels).prop_map(|(ports, tunnels)| Mirrored { ports, tunnels })
 }
 
