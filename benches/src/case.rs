@@ -24,6 +24,7 @@ use adit_dataplane::tunnel::peers::six_rd::{SixRd, SixRdSetup};
 use adit_dataplane::tunnel::peers::{Kind as PeerKind, Peers};
 use adit_dataplane::tunnel::policy::{AddressSet, SourceFilter};
 use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::source_port::{PortRange, SourcePort};
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::tunnel::vxlan::Vxlan;
 use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
@@ -322,7 +323,7 @@ impl Case {
                 let udp = Udp {
                     listens_at: Between::UDP_PORT,
                     sends_to: Between::UDP_PORT,
-                    sends_from: None,
+                    sends_from: SourcePort::ByFlow(PortRange::DYNAMIC),
                     has_checksum: !matches!(self.between, Between::BareFou | Between::Vxlan),
                     needs_no_checksum: false,
                     header,

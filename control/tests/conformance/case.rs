@@ -26,8 +26,9 @@ enum Free {
     FragmentIdentification(usize),
     /// Traffic class and flow label of the IPv6 header at this offset.
     FirstWord(usize),
-    /// The source port of the UDP header at this offset: any of the dynamic range. It is checked by etherparse.
-    SourcePort(usize),
+    /// The source port of the UDP header at this offset: any from the first to the second port. It is checked by
+    /// etherparse.
+    SourcePort(usize, u16, u16),
     /// The TTL in the packet that the ICMP message at this offset quotes: as written, or one less.
     QuotedTtl(usize),
 }
@@ -58,13 +59,23 @@ impl Expected {
 
     /// `frame`, whose UDP header at `at` has a source port of the dynamic range.
     pub(crate) fn any_source_port(frame: Vec<u8>, at: usize) -> Self {
-        let expected = Self::from(frame).with(Free::SourcePort(at));
-        if at == 54 { expected.with(Free::FlowLabel(14)) } else { expected }
+        Self::source_port_of(frame, at, (49_152, 65_535))
+    }
+
+    /// The same of another range.
+    pub(crate) fn source_port_of(frame: Vec<u8>, at: usize, (first, last): (u16, u16)) -> Self {
+        let expected = Self::from(frame).with(Free::SourcePort(at, first, last));
+        if at >= 54 { expected.with(Free::FlowLabel(14)) } else { expected }
     }
 
     /// `frame`, whose outer IPv4 header has an identification of our choice.
     pub(crate) fn any_identification(frame: Vec<u8>) -> Self {
         Self::from(frame).with(Free::Identification(14))
+    }
+
+    /// The same, and an identification of our choice in the outer IPv4 header.
+    pub(crate) fn and_identification(self) -> Self {
+        self.with(Free::Identification(14))
     }
 
     /// `frame`, an IPv6 fragment: flow label and identification are ours to choose.
@@ -148,8 +159,9 @@ impl Free {
                 frame[at + 1..at + 4].copy_from_slice(&actual[at + 1..at + 4]);
                 frame[*at] = 0x60 | actual[*at] & 15;
             }
-            Self::SourcePort(at) => {
-                if u16::from_be_bytes([actual[*at], actual[at + 1]]) >= 49_152 {
+            Self::SourcePort(at, first, last) => {
+                let port = u16::from_be_bytes([actual[*at], actual[at + 1]]);
+                if (*first..=*last).contains(&port) {
                     frame[*at..at + 2].copy_from_slice(&actual[*at..at + 2]);
                     seal_udp(frame, *at);
                 }

@@ -27,6 +27,7 @@ mod erspan;
 mod explained;
 mod explained_kinds;
 mod forward;
+mod flows;
 mod frames;
 mod golden;
 mod gre;

@@ -1,7 +1,6 @@
 //! Tunnels in UDP (E.1, E.5, E.7, E.11): FOU and GUE under IP and GRE, over IPv4 and IPv6. UDP headers are
 //! etherparse's, those behind them are spelled out.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::addresses::{H, H6, L, L6, P, P6, R, R6, U, U6};
@@ -17,8 +16,8 @@ use crate::icmp::{
 use crate::run::{MILLISECOND, Replay, check};
 
 const SPORT: u16 = 50_000;
-const FOU: u16 = 5555;
-const GUE: u16 = 6080;
+pub(crate) const FOU: u16 = 5555;
+pub(crate) const GUE: u16 = 6080;
 
 /// `t0` in FOU.
 pub(crate) fn fou() -> Bench {
@@ -99,7 +98,7 @@ fn inner() -> (Vec<u8>, Vec<u8>) {
 }
 
 /// A GUE header of variant 0, and what it carries.
-fn behind_gue(carried: u8, inner: &[u8]) -> Vec<u8> {
+pub(crate) fn behind_gue(carried: u8, inner: &[u8]) -> Vec<u8> {
     [&[0, carried, 0, 0], inner].concat()
 }
 
@@ -208,7 +207,7 @@ fn what_the_peer_sends_in_udp_is_taken_and_congestion_told() {
 }
 
 #[test]
-fn the_source_port_tells_flows_apart_and_all_pieces_of_a_packet_have_one() {
+fn all_pieces_of_a_packet_have_one_source_port() {
     let port_of = |frame: &Vec<u8>| u16::from_be_bytes([frame[34], frame[35]]);
     let sent = |packets: Vec<Ipv4Packet>| -> Vec<u16> {
         let mut replay = Replay::new(fou());
@@ -217,15 +216,10 @@ fn the_source_port_tells_flows_apart_and_all_pieces_of_a_packet_have_one() {
         }
         replay.run().frames("u").iter().map(port_of).collect()
     };
-    let flow = |number: u16| udp4_flow(H, R, (20_000 + number, 5000), 84);
-    let one: BTreeSet<u16> = sent((0..100).map(|_| flow(1)).collect()).into_iter().collect();
-    assert_eq!(one.len(), 1, "C-018: a flow has one source port");
-    let many: BTreeSet<u16> = sent((0..256).map(flow).collect()).into_iter().collect();
-    assert!(many.len() >= 200, "C-018: {} ports for 256 flows", many.len());
-    assert!(many.iter().all(|port| *port >= 49_152), "of the dynamic range");
-    let first = flow(1).fragment(0, true);
+    let flow = udp4_flow(H, R, (20_001, 5000), 84);
+    let first = flow.clone().fragment(0, true);
     let later = Ipv4Packet::new(H, R, UDP, vec![7; 64]).fragment(8, false);
-    let pieces = sent(vec![first, later, flow(1)]);
+    let pieces = sent(vec![first, later, flow]);
     assert_eq!(pieces[0], pieces[1], "C-019: both pieces have the same source port");
 }
 

@@ -9,7 +9,7 @@ use crate::stage::Round;
 use crate::tunnel::Tunnel;
 use crate::tunnel::plain::{Behind, Facts};
 use crate::tunnel::rewrite::{OuterIpv4, OuterIpv6, PLAIN_SHIM_MAX};
-use crate::tunnel::udp::port_of;
+use crate::tunnel::source_port::PortRange;
 use crate::wire::checksum::sum_as_stored;
 use crate::wire::ethernet::{self, ether_type};
 use crate::wire::{ipv4, protocol, udp, write_u16};
@@ -303,9 +303,11 @@ impl Datagram {
         behind: u128,
     ) -> [u8; SHIM] {
         let len = (total_len + shim_len::<SHIM>()).swap_bytes();
-        let mut header = u64::from_le_bytes(self.template) | u64::from(len) << 32;
+        let template = u64::from_le_bytes(self.template);
+        let mut header = template & u64::from(u32::MAX) | u64::from(len) << 32;
         if !has_source(self.template) {
-            header |= u64::from(port_of(self.hash).swap_bytes());
+            let range = PortRange::of_packed((template >> 32) as u32);
+            header |= u64::from(range.port_of(self.hash).swap_bytes());
         }
         if facts.has(Facts::UDP_CHECKSUM) {
             let protocol = u16::from(protocol::UDP).swap_bytes();

@@ -12,7 +12,7 @@ use crate::tunnel::Tunnel;
 use crate::tunnel::plain::Facts;
 use crate::tunnel::rewrite::{OuterIpv4, OuterIpv6};
 use crate::tunnel::shim::FRAME_SHIM_MAX;
-use crate::tunnel::udp::port_of;
+use crate::tunnel::source_port::PortRange;
 use crate::wire::checksum::sum_as_stored;
 use crate::wire::ethernet::{self, ether_type};
 use crate::wire::{ipv4, protocol, udp};
@@ -48,8 +48,8 @@ struct Way<'t> {
     /// The longest frame that goes like any other.
     longest: usize,
     loses_padding: bool,
-    /// The source port goes by the flow.
-    has_many_ports: bool,
+    /// The source ports, where they go by the flow.
+    ports: Option<PortRange>,
 }
 
 impl<'t> Way<'t> {
@@ -71,7 +71,7 @@ impl<'t> Way<'t> {
             shim_words: [0, 8].map(|at| word(&shim, at)),
             longest: fits.min(outer_limit.saturating_sub(tunnel.overhead())),
             loses_padding: loses_padding(tunnel),
-            has_many_ports: shim[0] | shim[1] == 0,
+            ports: tunnel.setup.shim.udp.as_ref().and_then(|udp| udp.sends_from.range()),
         })
     }
 }
@@ -145,7 +145,7 @@ fn behind_ipv4<const SHIM: usize, const FRONT: usize>(
         fragment,
     };
     way.tunnel.rewrite.write_plain_ipv4(header.last_chunk_mut()?, outer);
-    let hash = if has_udp::<SHIM>() && way.has_many_ports { inner.hash(frame, round) } else { 0 };
+    let hash = if has_udp::<SHIM>() && way.ports.is_some() { inner.hash(frame, round) } else { 0 };
     let sum = way.tunnel.rewrite.addresses_ipv4();
     *shim = way.shim_of::<SHIM>(frame, payload_len, hash, sum);
     Some(())
@@ -213,8 +213,8 @@ impl Way<'_> {
         let len = len.swap_bytes();
         let [mut first, second] = self.shim_words;
         first |= u64::from(len) << 32;
-        if self.has_many_ports {
-            first |= u64::from(port_of(hash).swap_bytes());
+        if let Some(ports) = self.ports {
+            first |= u64::from(ports.port_of(hash).swap_bytes());
         }
         if self.tunnel.plain.facts.has(Facts::UDP_CHECKSUM) {
             let protocol = u16::from(protocol::UDP).swap_bytes();

@@ -54,10 +54,11 @@ pub(super) fn too_big(setup: &TunnelSetup, id: TunnelId, inner: Inner, mtu: u16)
     }
 }
 
-/// The hash of a frame that has no flow but what goes on between two stations.
+/// The hash of a frame that has no flow but what goes on between two stations: they, and what it is.
 pub(super) fn hash_of_stations(frame: &[u8], round: &Round<'_, impl Witness>) -> u64 {
     let stations = frame.iter().take(12).fold(0, |all, &byte| all << 8 | u128::from(byte));
-    round.tables.flow.hash_address(stations)
+    let (kind, _) = ethernet::carried(frame);
+    round.tables.flow.hash_address(stations << 16 | u128::from(kind))
 }
 
 /// Judges a frame that came out of a tunnel, and lets it go to the port that the tunnel is attached to. The packet

@@ -22,6 +22,7 @@ pub mod rewrite;
 pub mod sequence;
 pub mod shim;
 pub mod size;
+pub mod source_port;
 pub mod stations;
 pub mod udp;
 pub mod vxlan;

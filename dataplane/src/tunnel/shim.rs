@@ -75,8 +75,8 @@ impl Shim {
     }
 
     /// What every packet has, and how many bytes that is, if no more differs from packet to packet than this: in
-    /// GRE the protocol type; in UDP the source port, where it is 0, the length and the checksum, and a GUE header
-    /// behind it is nothing but the protocol. Of GRE in UDP those are the bytes of UDP alone.
+    /// GRE the protocol type; in UDP the source port, where it is 0, the length and the checksum, in whose place the range of
+    /// ports is then, and a GUE header behind it is nothing but the protocol. Of GRE in UDP those are the bytes of UDP alone.
     pub fn plain(&self) -> Option<([u8; PLAIN_SHIM_MAX], usize)> {
         match (&self.udp, &self.kind) {
             (None, Kind::Gre(gre)) => gre.plain(),

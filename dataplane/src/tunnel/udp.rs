@@ -13,6 +13,7 @@
 use super::lookup::Class;
 use super::rewrite::PLAIN_SHIM_MAX;
 use super::shim::FRAME_SHIM_MAX;
+use super::source_port::SourcePort;
 use super::vxlan::{self, Vxlan};
 use super::{geneve, gue};
 use crate::counters::Counter;
@@ -26,8 +27,8 @@ pub struct Udp {
     pub listens_at: u16,
     /// The port that they are sent to.
     pub sends_to: u16,
-    /// The port that they are sent from; `None`: one for each inner flow.
-    pub sends_from: Option<u16>,
+    /// The port that they are sent from.
+    pub sends_from: SourcePort,
     /// What is sent has a checksum.
     pub has_checksum: bool,
     /// What arrives in IPv6 needs none (RFC 6935 §5).
@@ -80,26 +81,31 @@ impl Udp {
     }
 
     /// The header with what is the same in all packets, and how many bytes it has, and what says what follows. A
-    /// source port of 0 stands for one by the flow.
+    /// source port of 0 stands for one by the flow; then the range has the place of length and checksum.
     pub(super) fn plain(&self) -> Option<([u8; PLAIN_SHIM_MAX], usize)> {
         let has_id = matches!(self.header, UdpHeader::Vxlan(_) | UdpHeader::Geneve { .. });
-        if self.sends_from == Some(0) || has_id {
+        if self.sends_from == SourcePort::Fixed(0) || has_id {
             return None;
         }
         let mut header = [0; PLAIN_SHIM_MAX];
-        write_u16(&mut header, offset::SOURCE, self.sends_from.unwrap_or(0));
+        write_u16(&mut header, offset::SOURCE, self.sends_from.in_template());
         write_u16(&mut header, offset::DESTINATION, self.sends_to);
+        if let (Some(range), Some(place)) =
+            (self.sends_from.range(), header.get_mut(offset::LENGTH..))
+        {
+            place.copy_from_slice(&range.packed().to_le_bytes());
+        }
         Some((header, self.len()))
     }
 
     /// The same around frames, with the header that says whose network they are of.
     pub(super) fn plain_of_frames(&self) -> Option<[u8; FRAME_SHIM_MAX]> {
-        if self.sends_from == Some(0) || self.len() != FRAME_SHIM_MAX {
+        if self.sends_from == SourcePort::Fixed(0) || self.len() != FRAME_SHIM_MAX {
             return None;
         }
         let mut header = [0; FRAME_SHIM_MAX];
         self.write(&mut header, protocol::ETHERNET, 0);
-        write_u16(&mut header, offset::SOURCE, self.sends_from.unwrap_or(0));
+        write_u16(&mut header, offset::SOURCE, self.sends_from.in_template());
         write_u16(&mut header, offset::LENGTH, 0);
         Some(header)
     }
@@ -107,8 +113,7 @@ impl Udp {
     /// Writes them to the start of `bytes`, whose rest is what is carried: something of IP protocol
     /// `carried`. The checksum is left 0. `hash`: of the flow inside.
     pub(super) fn write(&self, bytes: &mut [u8], carried: u8, hash: u64) {
-        let source = self.sends_from.unwrap_or(port_of(hash));
-        write_u16(bytes, offset::SOURCE, source);
+        write_u16(bytes, offset::SOURCE, self.sends_from.of(hash));
         write_u16(bytes, offset::DESTINATION, self.sends_to);
         write_u16(bytes, offset::LENGTH, u16::try_from(bytes.len()).unwrap_or(u16::MAX));
         write_u16(bytes, offset::CHECKSUM, 0);
@@ -134,9 +139,11 @@ impl Udp {
             UdpHeader::Geneve { id } => behind.len() < 8 || geneve::id(behind) == id,
             _ => true,
         };
-        let is_ours = read_u16(quoted, offset::DESTINATION) == self.sends_to
-            && self.sends_from.is_none_or(|port| port == read_u16(quoted, offset::SOURCE))
-            && is_id;
+        let is_source = match self.sends_from {
+            SourcePort::Fixed(port) => port == read_u16(quoted, offset::SOURCE),
+            SourcePort::ByFlow(_) => true,
+        };
+        let is_ours = read_u16(quoted, offset::DESTINATION) == self.sends_to && is_source && is_id;
         let carried = match self.header {
             UdpHeader::Fou { carries } => carries,
             UdpHeader::Gue => {
@@ -190,13 +197,6 @@ impl Udp {
             true => Ok(Some(Counter::VxlanReservedNonzero)),
         }
     }
-}
-
-/// A source port of the dynamic range for a flow (RFC 8086 §3.2, RFC 7510 §3).
-#[inline]
-pub(crate) const fn port_of(hash: u64) -> u16 {
-    // Other bits than flow labels and next hops go by.
-    0xc000 | (hash >> 40 & 0x3fff) as u16
 }
 
 /// What a UDP port of ours is for.

@@ -25,6 +25,7 @@ use adit_dataplane::tunnel::peers::isatap::Isatap;
 use adit_dataplane::tunnel::peers::six_rd::{SixRd, SixRdSetup};
 use adit_dataplane::tunnel::peers::{Kind as PeerKind, Peers};
 use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::source_port::{PortRange, SourcePort};
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
 use adit_dataplane::wire::ethernet::MacAddress;
@@ -54,7 +55,7 @@ pub(crate) const H_MAC: Mac = [2, 0, 0, 0, 0, 5];
 pub(crate) const GUE: Udp = Udp {
     listens_at: 6080,
     sends_to: 6080,
-    sends_from: None,
+    sends_from: SourcePort::ByFlow(PortRange::DYNAMIC),
     has_checksum: false,
     needs_no_checksum: false,
     header: UdpHeader::Gue,

@@ -13,6 +13,7 @@ use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::lookup::Protocols;
 use adit_dataplane::tunnel::remotes::{Remote, Remotes};
 use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::source_port::SourcePort;
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::tunnel::vxlan::Vxlan;
 use adit_dataplane::tunnel::{DontFragment, MssClamp, TunnelSetup};
@@ -24,6 +25,7 @@ use proptest::prelude::*;
 use super::appliance::{A, Appliance, Blueprint, G_MAC, GUE, L, L_MAC, U, U_MAC};
 use super::frames::{as_piece, frame, frame_of, ip, mend_ipv4, with_extension, with_options};
 use super::ordinary::{HERE, THERE, ordinary};
+use super::shims::source_port;
 use super::twins::{Learnt, counted, dont_fragment, learnt, run, twins, without_identification};
 
 const A_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x0a];
@@ -60,7 +62,7 @@ fn between() -> impl Strategy<Value = Between> {
 struct Tweak {
     between: Between,
     gre: [bool; 3],
-    udp: (Option<u16>, bool, bool, bool),
+    udp: (SourcePort, bool, bool, bool),
     outside: (Option<u8>, u8, Option<u8>, Option<u32>),
     ecn: EcnEncap,
     dont_fragment: DontFragment,
@@ -87,7 +89,6 @@ fn tweak() -> impl Strategy<Value = Tweak> {
     let mss =
         prop_oneof![Just(MssClamp::Off), Just(MssClamp::Lower), Just(MssClamp::LowerOrInsert)];
     let rarely = || prop::bool::weighted(0.07);
-    let source = prop::option::weighted(0.3, prop_oneof![Just(4000_u16), Just(0)]);
     let outside = (
         any::<Option<u8>>(),
         prop_oneof![Just(0), any::<u8>()],
@@ -98,7 +99,7 @@ fn tweak() -> impl Strategy<Value = Tweak> {
         (
             between(),
             [rarely(), rarely(), rarely()],
-            (source, any::<bool>(), any::<bool>(), any::<bool>()),
+            (source_port(), any::<bool>(), any::<bool>(), any::<bool>()),
         ),
         (outside, ecn, dont_fragment(), mss),
         (prop::option::of(98_u16..102), prop::option::of(0_u16..2), learnt()),

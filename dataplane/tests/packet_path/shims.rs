@@ -3,6 +3,7 @@
 
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::source_port::{PortRange, SourcePort};
 use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
 use adit_dataplane::wire::udp::set_checksum;
 use proptest::prelude::*;
@@ -49,10 +50,18 @@ pub(crate) fn service() -> impl Strategy<Value = Service> {
     prop::sample::select(SERVICES.to_vec())
 }
 
+/// A port by the flow, of each of the ranges that there are, or one that is given.
+pub(crate) fn source_port() -> impl Strategy<Value = SourcePort> {
+    let ranges = [PortRange::DYNAMIC, PortRange::LINUX, PortRange::ALL];
+    prop_oneof![
+        7 => prop::sample::select(ranges.to_vec()).prop_map(SourcePort::ByFlow),
+        3 => prop_oneof![Just(4000_u16), Just(0)].prop_map(SourcePort::Fixed),
+    ]
+}
+
 /// Rules about UDP.
 fn udp((port, header): Service) -> impl Strategy<Value = Udp> {
-    let source = prop::option::weighted(0.3, prop_oneof![Just(4000_u16), Just(0)]);
-    (source, any::<bool>(), any::<bool>()).prop_map(
+    (source_port(), any::<bool>(), any::<bool>()).prop_map(
         move |(sends_from, has_checksum, needs_no_checksum)| Udp {
             listens_at: port,
             sends_to: port,

@@ -7,11 +7,12 @@ use adit_dataplane::tables::Operation;
 use adit_dataplane::tunnel::erspan::Erspan;
 use adit_dataplane::tunnel::gre::Gre;
 use adit_dataplane::tunnel::shim::{Kind, Shim};
+use adit_dataplane::tunnel::source_port::{PortRange, SourcePort};
 use adit_dataplane::tunnel::udp::{Service, Udp, UdpHeader};
 use adit_dataplane::tunnel::vxlan::Vxlan;
 use adit_dataplane::wire::protocol;
 
-use crate::config::{Encap, Family, Mode, Overlay, ReceiveSequence, Tunnel, UdpEncap};
+use crate::config::{Encap, Family, Mode, Overlay, Profile, ReceiveSequence, Tunnel, UdpEncap};
 
 /// The headers of a tunnel, without numbers for sequences.
 pub(super) fn shim(tunnel: &Tunnel) -> Shim {
@@ -49,7 +50,7 @@ fn overlay_in_udp(tunnel: &Tunnel, overlay: &Overlay) -> Udp {
     Udp {
         listens_at: port,
         sends_to: port,
-        sends_from: None,
+        sends_from: SourcePort::ByFlow(flow_ports(tunnel)),
         has_checksum: checksum,
         needs_no_checksum: tunnel.settings.udp6_zero_rx,
         header: match tunnel.mode {
@@ -63,7 +64,9 @@ fn encap_in_udp(tunnel: &Tunnel, encap: &Encap) -> Udp {
     Udp {
         listens_at: encap.port,
         sends_to: encap.dport,
-        sends_from: encap.sport,
+        sends_from: encap
+            .sport
+            .map_or_else(|| SourcePort::ByFlow(flow_ports(tunnel)), SourcePort::Fixed),
         has_checksum: encap.checksum,
         needs_no_checksum: tunnel.settings.udp6_zero_rx,
         header: match (encap.kind, encap.variant) {
@@ -71,6 +74,15 @@ fn encap_in_udp(tunnel: &Tunnel, encap: &Encap) -> Udp {
             (UdpEncap::Gue, 0) => UdpHeader::Gue,
             (UdpEncap::Gue, _) => UdpHeader::GueDirect,
         },
+    }
+}
+
+/// The ports that flows are sent from, as the system has it that the profile is of.
+fn flow_ports(tunnel: &Tunnel) -> PortRange {
+    match (tunnel.settings.profile, tunnel.mode) {
+        (Profile::Linux, Mode::Geneve) => PortRange::ALL,
+        (Profile::Linux, _) => PortRange::LINUX,
+        (Profile::Native | Profile::Routeros, _) => PortRange::DYNAMIC,
     }
 }
 

@@ -211,6 +211,44 @@ fn ports_are_found_behind_ipv4_options() {
     assert_eq!(KEY.hash(&with_option), KEY.hash(&plain));
 }
 
+/// Labels as they stand in front of what they are for: label, class and TTL of each (RFC 3032 §2.1).
+fn labelled(labels: &[(u32, u32, u32)], inside: &[u8]) -> Vec<u8> {
+    let last = labels.len() - 1;
+    let entry = |(at, (label, class, ttl)): (usize, &(u32, u32, u32))| {
+        (label << 12 | class << 9 | u32::from(at == last) << 8 | ttl).to_be_bytes()
+    };
+    let stack: Vec<u8> = labels.iter().enumerate().flat_map(entry).collect();
+    [&stack, inside].concat()
+}
+
+#[test]
+fn a_packet_behind_labels_has_the_hash_that_it_has_without() {
+    for inner in [udp4(1, 2, (3, 4), &[7; 8]), udp6(NET6, NET6 + 1, (3, 4), &[7; 8])] {
+        let hash = KEY.hash(&inner);
+        assert_eq!(KEY.hash_labelled(&labelled(&[(100, 0, 64)], &inner)), hash);
+        assert_eq!(KEY.hash_labelled(&labelled(&[(16, 5, 1), (100, 0, 64)], &inner)), hash);
+    }
+}
+
+#[test]
+fn others_behind_labels_are_told_apart_by_the_bottom_label_alone() {
+    // A control word begins with 0 (RFC 4385 §2), so that nobody takes it for IP.
+    let word = [0, 0, 0, 9, 0x45, 0, 0, 20];
+    let hash = KEY.hash_labelled(&labelled(&[(16, 5, 9), (100, 0, 64)], &word));
+    for same in [
+        labelled(&[(17, 0, 1), (100, 7, 3)], &word),
+        labelled(&[(100, 0, 64)], &[0, 0, 0, 10]),
+        labelled(&[(100, 0, 64)], &[]),
+    ] {
+        assert_eq!(KEY.hash_labelled(&same), hash, "{same:?}");
+    }
+    let bottoms = (16..4096).map(|label| labelled(&[(16, 0, 64), (label, 0, 64)], &word));
+    let mut hashes: Vec<u64> = bottoms.map(|packet| KEY.hash_labelled(&packet)).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 4080);
+}
+
 #[test]
 fn a_plain_header_has_the_hash_that_the_full_parser_finds() {
     let whole = udp4(0x0a01_0203, 0xc633_6401, (3, 4), &[7; 8]);
