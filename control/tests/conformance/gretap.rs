@@ -24,11 +24,11 @@ pub(crate) fn attached(mode: &str, local: &str, remote: &str) -> Bench {
         .set("tunnels.e0.attach", "a")
 }
 
-fn gretap() -> Bench {
+pub(crate) fn gretap() -> Bench {
     attached("gretap", "198.51.100.1", "203.0.113.2")
 }
 
-fn ip6gretap() -> Bench {
+pub(crate) fn ip6gretap() -> Bench {
     attached("ip6gretap", r#""2001:db8:100::1""#, r#""2001:db8:200::2""#)
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn tagged(tags: &[[u8; 4]], kind: u16, payload: impl Into<Vec<u8>>) -
 }
 
 /// What follows the outer header.
-fn gre(frame: &[u8]) -> Vec<u8> {
+pub(crate) fn gre(frame: &[u8]) -> Vec<u8> {
     [&[0, 0, 0x65, 0x58], frame].concat()
 }
 
@@ -258,6 +258,26 @@ fn frames_that_the_port_does_not_take_are_dropped() {
 fn tcp_in_frames_agrees_on_segments_that_fit() {
     let opening = |size: u16| frame(IPV4, syn4(&mss(size)));
     let lowered = opening(1422);
+    // Tags take their room, too: a packet of 1462 bytes fits without them.
+    let in_vlans = |tags: &[[u8; 4]], size: u16| tagged(tags, IPV4, syn4(&mss(size)));
+    let tags = [[0x88, 0xa8, 0, 9], [0x81, 0, 0, 7]];
+    let behind = |tags: &[[u8; 4]], size: u16| {
+        let (before, after) = (in_vlans(tags, 1460), in_vlans(tags, size));
+        let len = after.len() as u64;
+        [
+            Case::new(&format!("C-113 behind {} tags", tags.len()), gretap())
+                .input("a", before.clone())
+                .expect("u", to_gateway(encap4(GRE, gre(&after))))
+                .tunnel_counts("e0", "mss_clamped")
+                .tunnel_sends("e0", len),
+            Case::new(&format!("C-114 behind {} tags", tags.len()), gretap())
+                .input("u", from_gateway(peer4(GRE, gre(&before))))
+                .expect("a", after)
+                .tunnel_counts("e0", "mss_clamped")
+                .tunnel_accepts("e0", len),
+        ]
+    };
+    run_all(behind(&tags[1..], 1418).into_iter().chain(behind(&tags, 1414)));
     run_all([
         Case::new("C-113 in a frame", gretap())
             .input("a", opening(1460))

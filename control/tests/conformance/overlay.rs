@@ -417,56 +417,78 @@ fn vxlan_never_cuts() {
     ]);
 }
 
+/// A tunnel that tells whose packets are too large, and what H hears: a frame with an IP packet at `at`.
+fn told(name: &str, bench: Bench, frame: Vec<u8>, answer: Vec<u8>, at: usize) -> Case {
+    let is_v6 = answer[at] >> 4 == 6;
+    let expected = if is_v6 { Expected::error6(answer, at) } else { Expected::error4(answer, at) };
+    untold(name, bench, frame).expect("a", expected).counts("icmp.tx")
+}
+
+/// The same of a packet whose sender hears nothing.
+fn untold(name: &str, bench: Bench, frame: Vec<u8>) -> Case {
+    Case::new(name, bench.set("tunnels.e0.l2-pmtu-reply", "yes"))
+        .input("a", frame)
+        .tunnel_counts("e0", "tx_too_big")
+}
+
+/// The answer goes between the same stations, from the packet's own destination, behind the same tags.
+fn answered(tags: &[[u8; 4]], kind: u16, packet: impl Into<Vec<u8>>) -> Vec<u8> {
+    let plain = ethernet_of(ONE, TWO, kind, packet);
+    [&plain[..12], &tags.concat(), &plain[12..]].concat()
+}
+
+const TAGS: [[u8; 4]; 2] = [[0x88, 0xa8, 0, 9], [0x81, 0, 0, 7]];
+
 #[test]
 fn the_sender_of_a_packet_too_large_for_a_segment_is_told_if_the_file_says_so() {
-    let telling = |bench: Bench| bench.set("tunnels.e0.l2-pmtu-reply", "yes");
-    let told = |name: &str, bench: Bench, frame: Vec<u8>, answer: Vec<u8>, at: usize| {
-        let is_v6 = answer[at] >> 4 == 6;
-        let expected =
-            if is_v6 { Expected::error6(answer, at) } else { Expected::error4(answer, at) };
-        Case::new(name, telling(bench))
-            .input("a", frame)
-            .expect("a", expected)
-            .counts("icmp.tx")
-            .tunnel_counts("e0", "tx_too_big")
-    };
-    let untold = |name: &str, bench: Bench, frame: Vec<u8>| {
-        Case::new(name, telling(bench)).input("a", frame).tunnel_counts("e0", "tx_too_big")
-    };
-    // Between the same stations, from the packet's own destination, behind the same tags.
     let (large, large6) = (udp4(H, R, 1500), udp6(H6, R6, 1500));
-    let error = error4(R, H, FRAG_NEEDED, 1450, large.bytes());
+    let error = |mtu| error4(R, H, FRAG_NEEDED, mtu, large.bytes());
     let error6 = error6(R6, H6, TOO_BIG6, 1430, large6.bytes());
-    let tag = [[0x81, 0, 0, 7]];
-    let behind_tag = |kind: u16, packet: Vec<u8>| {
-        let plain = ethernet_of(ONE, TWO, kind, packet);
-        [&plain[..12], &tag[0], &plain[12..]].concat()
-    };
     let tagging = || vxlan().set("tunnels.e0.vlan-tags", "yes");
     let group = ethernet_of([1, 0, 0x5e, 0, 0, 9], ONE, IPV4, large.clone());
+    let whole = || frame(IPV4, large.clone());
     run_all([
-        told(
-            "C-094 told",
-            vxlan(),
-            frame(IPV4, large.clone()),
-            ethernet_of(ONE, TWO, IPV4, error.clone()),
-            14,
-        ),
-        told(
-            "C-094 told over IPv6",
-            vxlan6(),
-            frame(IPV6, large6.clone()),
-            ethernet_of(ONE, TWO, IPV6, error6),
-            14,
-        ),
+        told("C-094 told", vxlan(), whole(), answered(&[], IPV4, error(1450)), 14),
+        told("C-094 over IPv6", vxlan6(), frame(IPV6, large6), answered(&[], IPV6, error6), 14),
         told(
             "C-094 told behind a tag",
             tagging(),
-            tagged(&tag, IPV4, large.clone()),
-            behind_tag(IPV4, error.bytes()),
+            tagged(&TAGS[1..], IPV4, large.clone()),
+            answered(&TAGS[1..], IPV4, error(1446)),
             18,
         ),
-        untold("C-094 nothing to do without DF", vxlan(), frame(IPV4, large.dont_fragment(false))),
+        untold(
+            "C-094 nothing to do without DF",
+            vxlan(),
+            frame(IPV4, large.clone().dont_fragment(false)),
+        ),
         untold("C-094 to a group", vxlan(), group).counts("icmp.suppressed"),
+    ]);
+}
+
+#[test]
+fn geneve_tells_senders_as_vxlan_does() {
+    let (large, large6) = (udp4(H, R, 1500), udp6(H6, R6, 1500));
+    let error = |mtu| error4(R, H, FRAG_NEEDED, mtu, large.bytes());
+    let error6 = error6(R6, H6, TOO_BIG6, 1430, large6.bytes());
+    let whole = || frame(IPV4, large.clone());
+    run_all([
+        told("C-094 told by GENEVE", geneve(), whole(), answered(&[], IPV4, error(1450)), 14),
+        told("C-094 over IPv6", geneve6(), frame(IPV6, large6), answered(&[], IPV6, error6), 14),
+        told(
+            "C-094 told by GENEVE behind two tags",
+            geneve(),
+            tagged(&TAGS, IPV4, large.clone()),
+            answered(&TAGS, IPV4, error(1442)),
+            22,
+        ),
+        untold(
+            "C-094 GENEVE, nothing to do without DF",
+            geneve(),
+            frame(IPV4, large.clone().dont_fragment(false)),
+        ),
+        Case::new("C-094 GENEVE tells nobody by itself", geneve())
+            .input("a", whole())
+            .tunnel_counts("e0", "tx_too_big"),
     ]);
 }

@@ -7,11 +7,12 @@ use crate::interface::TunnelId;
 use crate::node::mss::{self, Mss};
 use crate::packet::Packet;
 use crate::tunnel::{MssClamp, Tunnel};
+use crate::wire::ethernet;
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
 use crate::witness::{Event, Witness};
 
-/// Sees to the packet in a frame, whose IP header is at `at`.
+/// Sees to the packet in a frame, whose IP header is at `at`; `mtu`: of one without tags.
 pub(super) fn clamp_in_frame(
     packet: &mut Packet,
     at: usize,
@@ -31,7 +32,7 @@ pub(super) fn clamp_in_frame(
         };
         packet.truncate(total_len);
     }
-    clamp(packet, tunnel, id, mtu, round);
+    clamp(packet, tunnel, id, mtu.saturating_sub(ethernet::tags_len(at)), round);
     // The room is there, and still holds the frame's header.
     let _ = packet.prepend(at);
 }

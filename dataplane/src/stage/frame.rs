@@ -48,6 +48,8 @@ pub(super) fn too_big(setup: &TunnelSetup, id: TunnelId, inner: Inner, mtu: u16)
     // Without DF there is nothing that a sender of IPv4 could do about it.
     let can_help = inner.dont_fragment != Some(false);
     let rules = setup.frames.as_ref().filter(|rules| rules.tells_too_big && can_help);
+    // Its tags stay, and take their room.
+    let mtu = mtu.saturating_sub(inner.ip_at.map_or(0, ethernet::tags_len));
     match rules.and_then(|rules| rules.attach) {
         Some(port) => Verdict::RejectFrame { mtu, port, loss },
         None => Verdict::Drop(loss),

@@ -54,6 +54,12 @@ pub fn carried(frame: &[u8]) -> (u16, usize) {
     (kind, at)
 }
 
+/// Bytes of VLAN tags in a frame whose packet begins at `at`.
+#[inline]
+pub fn tags_len(at: usize) -> u16 {
+    u16::try_from(at.saturating_sub(HEADER_LEN)).unwrap_or(0)
+}
+
 /// Where the IP packet of a frame begins, if it carries one whose header is there and says no more than there is.
 #[inline]
 pub fn ip_at(frame: &[u8]) -> Option<usize> {
