@@ -22,6 +22,7 @@ mod duplicates;
 mod ecn;
 mod edges;
 mod encap;
+mod encap_limit;
 mod entropy;
 mod erspan;
 mod explained;

@@ -13,11 +13,11 @@ use crate::frames::{
 use crate::gretap::{IPV4, IPV6, ONE, TWO, arp, attached, frame, tagged};
 use crate::icmp::{FRAG_NEEDED, TOO_BIG6, error4, error6, underlay4};
 
-const SPORT: u16 = 50_000;
-const VXLAN: u16 = 4789;
-const GENEVE: u16 = 6081;
-const VXLAN_HEADER: [u8; 8] = [8, 0, 0, 0, 0, 0, 42, 0];
-const GENEVE_HEADER: [u8; 8] = [0, 0, 0x65, 0x58, 0xab, 0xcd, 0xef, 0];
+pub(crate) const SPORT: u16 = 50_000;
+pub(crate) const VXLAN: u16 = 4789;
+pub(crate) const GENEVE: u16 = 6081;
+pub(crate) const VXLAN_HEADER: [u8; 8] = [8, 0, 0, 0, 0, 0, 42, 0];
+pub(crate) const GENEVE_HEADER: [u8; 8] = [0, 0, 0x65, 0x58, 0xab, 0xcd, 0xef, 0];
 
 pub(crate) fn vxlan() -> Bench {
     attached("vxlan", "198.51.100.1", "203.0.113.2").set("tunnels.e0.id", "42")
@@ -47,24 +47,24 @@ pub(crate) fn routed() -> Bench {
         .route(r#"{ to: "2001:db8:2::/48", tunnel: v0 }"#)
 }
 
-fn behind(header: &[u8], rest: impl Into<Vec<u8>>) -> Vec<u8> {
+pub(crate) fn behind(header: &[u8], rest: impl Into<Vec<u8>>) -> Vec<u8> {
     [header, &rest.into()].concat()
 }
 
-fn without_checksum(mut datagram: Vec<u8>) -> Vec<u8> {
+pub(crate) fn without_checksum(mut datagram: Vec<u8>) -> Vec<u8> {
     datagram[6..8].fill(0);
     datagram
 }
 
-fn ours4(port: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ours4(port: u16, payload: &[u8]) -> Vec<u8> {
     datagram((IpAddr::V4(U), IpAddr::V4(P)), (SPORT, port), payload)
 }
 
-fn ours6(port: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ours6(port: u16, payload: &[u8]) -> Vec<u8> {
     datagram((IpAddr::V6(U6), IpAddr::V6(P6)), (SPORT, port), payload)
 }
 
-fn peers4(port: u16, payload: &[u8]) -> Ipv4Packet {
+pub(crate) fn peers4(port: u16, payload: &[u8]) -> Ipv4Packet {
     peer4(UDP, datagram((IpAddr::V4(P), IpAddr::V4(U)), (SPORT, port), payload))
 }
 
@@ -88,18 +88,18 @@ fn sent4(datagram: Vec<u8>) -> Expected {
     Expected::any_source_port(to_gateway(encap4(UDP, datagram)), 34)
 }
 
-fn sent6(datagram: Vec<u8>) -> Expected {
+pub(crate) fn sent6(datagram: Vec<u8>) -> Expected {
     Expected::any_source_port(to_gateway(encap6(UDP, datagram)), 54)
 }
 
 /// A frame goes in.
-fn enters(name: &str, bench: Bench, frame: &[u8], expected: Expected) -> Case {
+pub(crate) fn enters(name: &str, bench: Bench, frame: &[u8], expected: Expected) -> Case {
     let len = frame.len() as u64;
     Case::new(name, bench).input("a", frame.to_vec()).expect("u", expected).tunnel_sends("e0", len)
 }
 
 /// A frame comes out.
-fn comes(name: &str, bench: Bench, outer: impl Into<Vec<u8>>, frame: &[u8]) -> Case {
+pub(crate) fn comes(name: &str, bench: Bench, outer: impl Into<Vec<u8>>, frame: &[u8]) -> Case {
     let len = frame.len() as u64;
     Case::new(name, bench)
         .input("u", outer.into())
@@ -107,7 +107,7 @@ fn comes(name: &str, bench: Bench, outer: impl Into<Vec<u8>>, frame: &[u8]) -> C
         .tunnel_accepts("e0", len)
 }
 
-fn ip_frame() -> Vec<u8> {
+pub(crate) fn ip_frame() -> Vec<u8> {
     frame(IPV4, udp4(H, R, 84))
 }
 

@@ -10,6 +10,7 @@ pub mod classify;
 pub mod decap;
 mod embedded;
 pub mod encap;
+mod entry;
 mod fit;
 mod frame;
 pub mod identification;
