@@ -1,11 +1,11 @@
 //! E.3: which tunnel a packet belongs to, and that a packet of nobody's gets no answer.
 
-use crate::addresses::{G_MAC, H, H6, P, R, R6, U, U_MAC, X, X6};
+use crate::addresses::{G_MAC, H, H6, P, P6, R, R6, U, U_MAC, U6, X, X6};
 use crate::bench::Bench;
 use crate::case::{Case, Expected, run_all};
 use crate::frames::{
-    IPIP, IPV6, Ipv4Packet, UDP, ethernet, from_gateway, peer4, peer6, to_gateway, to_host, udp4,
-    udp4_flow, udp6,
+    IPIP, IPV6, Ipv4Packet, UDP, datagram, ethernet, from_gateway, peer4, peer6, to_gateway,
+    to_host, udp4, udp4_flow, udp6,
 };
 use crate::icmp::{UNREACHABLE_PORT, error4};
 use crate::run::check;
@@ -57,22 +57,30 @@ fn a_stranger_is_answered_where_the_operator_wants_it_for_debugging() {
 
 #[test]
 fn without_tunnels_no_tunnel_protocol_is_decapsulated_or_answered() {
-    let protocols = [4u8, 41, 47, 137].map(|protocol| {
+    // B11.1, and the DTLS-less ports of GRE and MPLS in UDP (RFC 8086, RFC 7510).
+    const PROTOCOLS: [u8; 6] = [4, 41, 47, 55, 97, 137];
+    const PORTS: [u16; 5] = [4754, 4789, 6080, 6081, 6635];
+    let protocols = PROTOCOLS.map(|protocol| {
         let outer = Ipv4Packet::new(P, U, protocol, udp4(R, H, 84));
         let name = format!("C-034 protocol {protocol}");
         silent(&name, Bench::bare(), from_gateway(outer), "tun.no_match")
     });
-    let ports = [6080u16, 6081, 4789].map(|port| {
+    let ports = PORTS.map(|port| {
         let datagram = udp4_flow(P, U, (50_000, port), 120);
         let name = format!("C-034 UDP {port}");
         silent(&name, Bench::bare(), from_gateway(datagram), "udp.closed_port")
     });
-    let over6 = [4u8, 41, 47, 137].map(|protocol| {
+    let over6 = PROTOCOLS.map(|protocol| {
         let outer = peer6(protocol, udp4(R, H, 84));
         let name = format!("C-034 next header {protocol}");
         silent(&name, Bench::bare(), from_gateway(outer), "tun.no_match")
     });
-    run_all(protocols.into_iter().chain(ports).chain(over6));
+    let ports6 = PORTS.map(|port| {
+        let datagram = datagram((P6.into(), U6.into()), (50_000, port), &[0; 92]);
+        let name = format!("C-034 UDP {port} over IPv6");
+        silent(&name, Bench::bare(), from_gateway(peer6(UDP, datagram)), "udp.closed_port")
+    });
+    run_all(protocols.into_iter().chain(ports).chain(over6).chain(ports6));
 }
 
 #[test]

@@ -13,12 +13,12 @@ use crate::run::{MILLISECOND, Replay};
 const FRAGMENT: u8 = 44;
 
 /// An outer packet without DF, of an identification that is left open.
-fn loose(protocol: u8, inner: impl Into<Vec<u8>>) -> Ipv4Packet {
+pub(crate) fn loose(protocol: u8, inner: impl Into<Vec<u8>>) -> Ipv4Packet {
     encap4(protocol, inner).dont_fragment(false)
 }
 
 /// The two outer fragments of an IPv4 packet, the first with `cut` bytes of its payload.
-fn cut4(outer: &Ipv4Packet, cut: usize) -> [Expected; 2] {
+pub(crate) fn cut4(outer: &Ipv4Packet, cut: usize) -> [Expected; 2] {
     let part = |from: usize, to: usize, more: bool| {
         let part = outer.clone().payload(&outer.payload[from..to]);
         let part = part.fragment(u16::try_from(from / 8).unwrap(), more);
@@ -28,7 +28,7 @@ fn cut4(outer: &Ipv4Packet, cut: usize) -> [Expected; 2] {
 }
 
 /// The two outer fragments of an IPv6 packet around `inner`.
-fn cut6(next_header: u8, inner: &[u8], cut: usize) -> [Expected; 2] {
+pub(crate) fn cut6(next_header: u8, inner: &[u8], cut: usize) -> [Expected; 2] {
     let part = |from: usize, to: usize, more: bool| {
         let offset = u16::try_from(from).unwrap() | u16::from(more);
         let header = [&[next_header, 0][..], &offset.to_be_bytes(), &[0; 4]].concat();

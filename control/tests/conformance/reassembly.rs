@@ -20,14 +20,14 @@ fn outer4(inner: impl Into<Vec<u8>>) -> Ipv4Packet {
 }
 
 /// Bytes `from..to` of the payload of an IPv4 packet, the whole of which may be cut.
-fn piece4(whole: &Ipv4Packet, from: usize, to: usize) -> Vec<u8> {
+pub(crate) fn piece4(whole: &Ipv4Packet, from: usize, to: usize) -> Vec<u8> {
     let part = whole.clone().payload(&whole.payload[from..to]);
     let more = to < whole.payload.len();
     from_gateway(part.fragment(u16::try_from(from / 8).unwrap(), more))
 }
 
 /// Bytes `from..to` of what follows the header of an IPv6 packet.
-fn piece6(whole: &Ipv6Packet, from: usize, to: usize, identification: u32) -> Vec<u8> {
+pub(crate) fn piece6(whole: &Ipv6Packet, from: usize, to: usize, identification: u32) -> Vec<u8> {
     let more = u16::from(to < whole.payload.len());
     let offset = u16::try_from(from).unwrap() | more;
     let header = [&[0, 0][..], &offset.to_be_bytes(), &identification.to_be_bytes()].concat();

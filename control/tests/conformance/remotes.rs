@@ -120,6 +120,30 @@ fn frames_are_taken_from_each_remote_and_from_nobody_else() {
 }
 
 #[test]
+fn nothing_is_learnt_from_a_stranger() {
+    let every = [P, SECOND, THIRD];
+    let (len, sent_len) = (answer().len() as u64, 3 * ip_frame().len() as u64);
+    let floods = |case: Case| {
+        let case = case.input("a", ip_frame());
+        let case = every.iter().fold(case, |case, &to| case.expect("u", sent(to, &ip_frame())));
+        case.counter("tunnels.e0.tx_packets", 3).counter("tunnels.e0.tx_bytes", sent_len)
+    };
+    let strange = |case: Case| case.input("u", came(X, &answer())).counts("vxlan.unlisted_peer");
+    let heard = Case::new("C-153 heard before", learning())
+        .input("u", came(SECOND, &answer()))
+        .expect("a", answer())
+        .tunnel_accepts("e0", len);
+    run_all([
+        floods(strange(Case::new("C-153 with learning", learning()))),
+        // Neither does a stranger move a station, nor does it make anybody forget it.
+        strange(heard)
+            .input("a", ip_frame())
+            .expect("u", sent(SECOND, &ip_frame()))
+            .tunnel_sends("e0", ip_frame().len() as u64),
+    ]);
+}
+
+#[test]
 fn a_station_is_behind_the_remote_that_it_was_heard_from_if_learning_is_on() {
     let every = [P, SECOND, THIRD];
     let to =
