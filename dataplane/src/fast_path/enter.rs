@@ -1,5 +1,7 @@
 //! Plain packets that go into a tunnel.
 
+use core::hint::cold_path;
+
 use super::Outcome;
 use super::counting::{NEAR_TUNNELS, prefetch_counters};
 use super::cover::{cover_ipv4, cover_ipv6};
@@ -89,7 +91,8 @@ fn run<'i, const INNER: usize, const BEHIND: u16>(
     last: &mut LastLink,
     round: &mut Round<'_>,
 ) -> &'i [(u16, TunnelId)] {
-    let (tunnels, asks_paths) = (&round.tables.tunnels, round.tables.soft_state.knows_something());
+    let tunnels = round.tables.tunnels.as_slice();
+    let asks_paths = round.tables.soft_state.knows_something();
     // With one length, one look at it is enough.
     let count = packets.len().min(outcomes.len());
     let (packets, outcomes) = (&mut packets[..count], &mut outcomes[..count]);
@@ -107,8 +110,10 @@ fn run<'i, const INNER: usize, const BEHIND: u16>(
             } else {
                 enter_one_ipv6::<BEHIND>(packet, tunnel, asks_paths, last, round)
             };
-            if let Some(entered) = entered {
-                *outcome = entered;
+            match entered {
+                Some(entered) => *outcome = entered,
+                // As in `see_to_each`.
+                None => cold_path(),
             }
         }
         rest = others;

@@ -226,7 +226,7 @@ impl PlainIpv4 {
 }
 
 /// Whether a first byte is one of hosts: 1/8 to 223/8 without 127/8.
-static HOST_NETS: [bool; 256] = {
+const HOST_NETS: [bool; 256] = {
     let mut nets = [false; 256];
     let mut net = 1;
     while net < 224 {

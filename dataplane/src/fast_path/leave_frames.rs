@@ -14,7 +14,7 @@ use crate::interface::{PortId, TunnelId};
 use crate::packet::{Packet, Path};
 use crate::stage::Round;
 use crate::tables::Tables;
-use crate::tunnel::lookup::{Class, Found, Label, Pair, Protocols};
+use crate::tunnel::lookup::{Class, Found, Label, Protocols};
 use crate::tunnel::plain::Facts;
 use crate::tunnel::udp::Service;
 use crate::wire::ethernet::{self, ether_type};
@@ -39,10 +39,8 @@ pub(super) fn leave_frames<F: Outside, const END: usize>(
         };
         let Some((outer, behind)) = F::read(packet.data()) else { continue };
         let found = FrameShim::of(outer, behind, tables).map(|shim| {
-            let (local, remote) = outer.ends();
-            let pair = Pair { local, remote, label: shim.label };
-            let lookup = F::lookup(tables);
-            (shim, lookup.find_from(lookup.ask(pair), pair, Protocols::ETHERNET, Some(port)))
+            let pair = outer.pair(shim.label);
+            (shim, F::lookup(tables).find(pair, Protocols::ETHERNET, Some(port)))
         });
         let (shim, id) = match found {
             Some((shim, Found::Tunnel(id))) => (shim, id),

@@ -3,7 +3,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::fib::NextHopId;
+use crate::fib::{NEXT_HOPS_MAX, NextHopId};
 use crate::interface::PortId;
 use crate::stage::Round;
 use crate::tables::neighbor::AdjacencyId;
@@ -18,30 +18,49 @@ pub(super) struct Link {
     pub(super) port: PortId,
 }
 
-/// The hosts found last.
+/// The host found last.
 pub(super) struct LastLink {
-    adjacency: AdjacencyId,
     link: Link,
-    /// Whom an address of a connected net stood for.
-    neighbor: AdjacencyId,
-    neighbor_port: PortId,
-    neighbor_ipv4: u32,
-    neighbor_ipv6: u128,
+    adjacency: AdjacencyId,
+    /// Leads there whatever the destination.
+    router: NextHopId,
+    ipv4: Neighbor<u32>,
+    ipv6: Neighbor<u128>,
+}
+
+/// A host in a connected net.
+struct Neighbor<A> {
+    net: NextHopId,
+    address: A,
+}
+
+impl<A: Copy + Eq + Default> Neighbor<A> {
+    fn nobody() -> Self {
+        Self { net: NO_NEXT_HOP, address: A::default() }
+    }
+
+    #[inline]
+    fn is(&self, net: NextHopId, address: A) -> bool {
+        self.net == net && self.address == address
+    }
 }
 
 const NOBODY: AdjacencyId = AdjacencyId(u32::MAX);
 const NOWHERE: PortId = PortId(u8::MAX);
 
+/// One that no route has.
+const NO_NEXT_HOP: NextHopId = match NextHopId::new(NEXT_HOPS_MAX - 1) {
+    Ok(last) => last,
+    Err(_) => NextHopId::NONE,
+};
+const _: () = assert!(NO_NEXT_HOP.as_via().is_none() && NO_NEXT_HOP.as_connected().is_none());
+const _: () = assert!(!NO_NEXT_HOP.is_none());
+
 impl Default for LastLink {
     fn default() -> Self {
-        Self {
-            adjacency: NOBODY,
-            link: Link { port: NOWHERE, mtu: 0, macs: [0; 12] },
-            neighbor: NOBODY,
-            neighbor_port: NOWHERE,
-            neighbor_ipv4: 0,
-            neighbor_ipv6: 0,
-        }
+        let link = Link { port: NOWHERE, mtu: 0, macs: [0; 12] };
+        let (ipv4, ipv6) = (Neighbor::nobody(), Neighbor::nobody());
+        Self { link, adjacency: NOBODY, router: NO_NEXT_HOP, ipv4, ipv6 }
     }
 }
 
@@ -54,15 +73,13 @@ impl LastLink {
         destination: u32,
         round: &Round<'_>,
     ) -> Option<&Link> {
-        let mut id = self.neighbor;
-        if let Some(port) = next_hop.as_connected() {
-            if (self.neighbor_port != port) || (self.neighbor_ipv4 != destination) {
-                id = self.find_neighbor(port, Ipv4Addr::from(destination).into(), round)?;
+        if self.router != next_hop && !self.ipv4.is(next_hop, destination) {
+            if next_hop.is_special() {
+                return None;
             }
-        } else {
-            id = next_hop.as_via()?;
+            self.find_ipv4(next_hop, destination, round)?;
         }
-        self.link(id, round)
+        Some(&self.link)
     }
 
     /// The same for IPv6.
@@ -73,15 +90,13 @@ impl LastLink {
         destination: u128,
         round: &Round<'_>,
     ) -> Option<&Link> {
-        let mut id = self.neighbor;
-        if let Some(port) = next_hop.as_connected() {
-            if (self.neighbor_port != port) || (self.neighbor_ipv6 != destination) {
-                id = self.find_neighbor(port, Ipv6Addr::from(destination).into(), round)?;
+        if self.router != next_hop && !self.ipv6.is(next_hop, destination) {
+            if next_hop.is_special() {
+                return None;
             }
-        } else {
-            id = next_hop.as_via()?;
+            self.find_ipv6(next_hop, destination, round)?;
         }
-        self.link(id, round)
+        Some(&self.link)
     }
 
     /// The host of an adjacency, if it is resolved.
@@ -100,31 +115,54 @@ impl LastLink {
         let port = adjacency.port;
         self.link = Link { port, mtu: round.tables.port(port)?.mtu, macs: adjacency.macs? };
         self.adjacency = id;
+        self.router = NO_NEXT_HOP;
+        (self.ipv4, self.ipv6) = (Neighbor::nobody(), Neighbor::nobody());
         Some(())
     }
 
     #[cold]
     #[inline(never)]
-    fn find_neighbor(
+    fn find_ipv4(
         &mut self,
-        port: PortId,
-        address: IpAddr,
+        next_hop: NextHopId,
+        destination: u32,
         round: &Round<'_>,
-    ) -> Option<AdjacencyId> {
-        let id = round.tables.neighbors.find(port, address)?;
-        self.neighbor = id;
-        self.neighbor_port = port;
-        // An address of the other family is one that nobody asks for.
-        match address {
-            IpAddr::V4(address) => {
-                self.neighbor_ipv4 = address.into();
-                self.neighbor_ipv6 = 0;
-            }
-            IpAddr::V6(address) => {
-                self.neighbor_ipv4 = 0;
-                self.neighbor_ipv6 = address.into();
-            }
+    ) -> Option<()> {
+        if self.find(next_hop, || Ipv4Addr::from(destination).into(), round)? {
+            self.ipv4 = Neighbor { net: next_hop, address: destination };
         }
-        Some(id)
+        Some(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_ipv6(
+        &mut self,
+        next_hop: NextHopId,
+        destination: u128,
+        round: &Round<'_>,
+    ) -> Option<()> {
+        if self.find(next_hop, || Ipv6Addr::from(destination).into(), round)? {
+            self.ipv6 = Neighbor { net: next_hop, address: destination };
+        }
+        Some(())
+    }
+
+    /// Finds the host of a next hop, and says whether it depends on the destination.
+    #[inline]
+    fn find(
+        &mut self,
+        next_hop: NextHopId,
+        destination: impl Fn() -> IpAddr,
+        round: &Round<'_>,
+    ) -> Option<bool> {
+        if let Some(port) = next_hop.as_connected() {
+            let id = round.tables.neighbors.find(port, destination())?;
+            self.link(id, round)?;
+            return Some(true);
+        }
+        self.link(next_hop.as_via()?, round)?;
+        self.router = next_hop;
+        Some(false)
     }
 }

@@ -1,5 +1,7 @@
 //! Some packets of a burst, with what is known of each.
 
+use core::hint::cold_path;
+
 use super::Outcome;
 use crate::packet::{BURST_MAX, Packet};
 
@@ -63,8 +65,10 @@ pub(super) fn see_to_each<T>(
         let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
             continue;
         };
-        if let Some(taken) = see_to(packet, item) {
-            *outcome = taken;
+        match see_to(packet, item) {
+            Some(taken) => *outcome = taken,
+            // What the loop keeps at hand is for the others.
+            None => cold_path(),
         }
     }
 }

@@ -205,8 +205,8 @@ pub struct FastPath {
     /// Those that are of no tunnel, and what was found instead.
     strangers4: List<(u16, Found)>,
     strangers6: List<(u16, Found)>,
-    shims4: ShimArrivals<u32>,
-    shims6: ShimArrivals<u128>,
+    shims4: ShimArrivals,
+    shims6: ShimArrivals,
     insides: Insides,
     /// Sound packets that may not go on.
     odd4: List<u16>,

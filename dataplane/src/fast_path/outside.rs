@@ -7,7 +7,7 @@ use super::sort::{may_pass_ipv4, may_pass_ipv6};
 use crate::fib::NextHopId;
 use crate::stage::Round;
 use crate::tables::Tables;
-use crate::tunnel::lookup::{LabelledTunnels, OuterAddress, TunnelLookup};
+use crate::tunnel::lookup::{Label, LabelledTunnels, OuterAddress, Pair, TunnelLookup};
 use crate::wire::ipv4;
 
 /// What differs by the family outside.
@@ -29,6 +29,13 @@ pub(super) trait Outside: Copy {
 
     /// Its addresses, ours first.
     fn ends(self) -> (Self::Address, Self::Address);
+
+    /// The same with a label.
+    #[inline]
+    fn pair(self, label: Label) -> Pair<Self::Address, Label> {
+        let (local, remote) = self.ends();
+        Pair { local, remote, label }
+    }
 
     fn lookup(tables: &Tables) -> &LabelledTunnels<Self::Address>;
 

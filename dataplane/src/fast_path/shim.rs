@@ -16,7 +16,7 @@ use crate::interface::{PortId, TunnelId};
 use crate::packet::Packet;
 use crate::stage::Round;
 use crate::tables::Tables;
-use crate::tunnel::lookup::{Class, Found, Home, Label, OuterAddress, Pair, Protocols};
+use crate::tunnel::lookup::{Class, Found, Label, Protocols};
 use crate::tunnel::plain::Facts;
 use crate::tunnel::udp::Service;
 use crate::wire::checksum::sum_as_stored;
@@ -75,9 +75,9 @@ fn may_be_to_tunnels_port<const END: usize>(frame: &[u8], tables: &Tables) -> bo
 struct PlainShim {
     label: Label,
     len: u16,
-    /// The IP protocol of what follows.
-    carries: u8,
-    /// It is UDP in IPv6 without a checksum.
+    /// What follows.
+    carries: Protocols,
+    /// It is UDP without a checksum.
     has_no_checksum: bool,
 }
 
@@ -94,15 +94,10 @@ impl PlainShim {
         if carries != protocol::GRE || len != outer.payload_len() {
             return None;
         }
-        let (len, behind_udp) = (usize::from(len), behind.get(usize::from(header_len)..)?);
-        if checksum != 0 && !is_right(outer, behind.get(..len)?) {
-            return None;
-        }
-        let gre = Self::of_gre(behind_udp)?;
+        let gre = Self::of_gre(behind.get(usize::from(header_len)..)?)?;
         let class = if class == Class::Fou { Class::FouGre } else { Class::GueGre };
         let (label, len) = (gre.label.in_udp(class, port), header_len + gre.len);
-        let has_no_checksum = F::IS_IPV6 && checksum == 0;
-        Some(Self { label, len, has_no_checksum, ..gre })
+        Some(Self { label, len, has_no_checksum: checksum == 0, ..gre })
     }
 
     /// Reads the GRE header at the start of `behind`, if it is plain and carries IP.
@@ -114,10 +109,10 @@ impl PlainShim {
         const IPV4_WITH_KEY: u32 = first_word(gre::KEY, ether_type::IPV4);
         const IPV6_WITH_KEY: u32 = first_word(gre::KEY, ether_type::IPV6);
         let (len, carries) = match u32::from_le_bytes(*behind.first_chunk()?) {
-            IPV4 => (4, protocol::IPV4),
-            IPV6 => (4, protocol::IPV6),
-            IPV4_WITH_KEY => (8, protocol::IPV4),
-            IPV6_WITH_KEY => (8, protocol::IPV6),
+            IPV4 => (4, Protocols::IPV4),
+            IPV6 => (4, Protocols::IPV6),
+            IPV4_WITH_KEY => (8, Protocols::IPV4),
+            IPV6_WITH_KEY => (8, Protocols::IPV6),
             _ => return None,
         };
         let key = (len > 4).then(|| read_u32(behind, 4));
@@ -125,9 +120,10 @@ impl PlainShim {
         Some(Self { label, len, carries, has_no_checksum: false })
     }
 
-    /// Reads the UDP header that follows `outer`, and what says what follows that, if they are plain and carry IP, the
-    /// datagram is as long as the packet, and its checksum is right or none.
-    #[inline]
+    /// Reads the UDP header that follows `outer`, and what says what follows that, if they are plain and carry IP, and
+    /// the datagram is as long as the packet. Its checksum is [another question](Self::is_right).
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "once a packet, with more to hand back than to do")]
     fn of_udp<F: Outside>(outer: F, behind: &[u8], tables: &Tables) -> Option<Self> {
         let header = u64::from_le_bytes(*behind.first_chunk()?);
         let [_, port, len, checksum] = words(header);
@@ -142,13 +138,16 @@ impl PlainShim {
         if !header::is_tunnels(carries) || len < header_len || len != outer.payload_len() {
             return Self::of_gre_in_udp(outer, behind, (class, port), (header_len, carries));
         }
+        let (label, carries) = (Label::new(class, port, None), Protocols::of(carries));
+        Some(Self { label, len: header_len, carries, has_no_checksum: checksum == 0 })
+    }
+
+    /// Whether the checksum of UDP behind `outer` is right, or none.
+    #[inline]
+    fn is_right<F: Outside>(self, outer: F, behind: &[u8]) -> bool {
+        let datagram = || behind.get(..usize::from(outer.payload_len()));
         //= RFC 768: a checksum of 0 says that none was computed.
-        let has_checksum = checksum != 0;
-        if has_checksum && !is_right(outer, behind.get(..usize::from(len))?) {
-            return None;
-        }
-        let label = Label::new(class, port, None);
-        Some(Self { label, len: header_len, carries, has_no_checksum: F::IS_IPV6 && !has_checksum })
+        self.has_no_checksum || datagram().is_some_and(|datagram| is_right(outer, datagram))
     }
 }
 
@@ -177,72 +176,27 @@ fn pseudo_header(len: u16) -> u128 {
     u128::from(u16::from(protocol::UDP).to_be()) + u128::from(len.to_be())
 }
 
-/// A packet with a plain header behind the outer one: all that it takes to find its tunnel, and where it leads if it
-/// is IPv4 inside.
-#[derive(Clone, Copy)]
-struct PlainArrival<A> {
-    pair: Pair<A, Label>,
-    home: Home,
-    /// Of IPv4 inside.
-    destination: u32,
-    at: u16,
-    shim_len: u16,
-    /// IPv4 is inside, else IPv6.
-    is_ipv4: bool,
-    has_no_checksum: bool,
-}
-
-impl<A: OuterAddress> PlainArrival<A> {
-    /// Asks for its tunnel, too. `behind` is what follows `outer`.
-    #[inline]
-    fn new<F: Outside<Address = A>>(
-        at: u16,
-        (outer, behind): (F, &[u8]),
-        shim: PlainShim,
-        tables: &Tables,
-    ) -> Self {
-        let PlainShim { label, len: shim_len, carries, has_no_checksum } = shim;
-        let (local, remote) = outer.ends();
-        let pair = Pair { local, remote, label };
-        let home = F::lookup(tables).ask(pair);
-        let destination = read_u32(behind, usize::from(shim_len) + ipv4::offset::DESTINATION);
-        let is_ipv4 = carries == protocol::IPV4;
-        Self { pair, home, destination, at, shim_len, is_ipv4, has_no_checksum }
-    }
-}
-
 /// Room for the packets of one family outside.
-pub(super) struct ShimArrivals<A> {
+pub(super) struct ShimArrivals {
     /// Packets in UDP, by their places in the burst.
     udp: List<u16>,
     /// Those of the other [such](TunnelProtocols) protocols.
     gre: List<u16>,
-    plain: List<PlainArrival<A>>,
     /// Those whose tunnel was not found.
     strangers: List<Stranger>,
     /// What is left over.
     others: List<u16>,
 }
 
-impl<A: OuterAddress> Default for ShimArrivals<A> {
+impl Default for ShimArrivals {
     fn default() -> Self {
-        let pair = Pair { local: A::default(), remote: A::default(), label: Label::NONE };
-        let nothing = PlainArrival {
-            pair,
-            home: Home::default(),
-            destination: 0,
-            at: 0,
-            shim_len: 0,
-            is_ipv4: false,
-            has_no_checksum: false,
-        };
         let places = || List::new(0);
-        let (plain, strangers) = (List::new(nothing), List::new(Stranger::NONE));
-        Self { udp: places(), gre: places(), plain, strangers, others: places() }
+        let strangers = List::new(Stranger::NONE);
+        Self { udp: places(), gre: places(), strangers, others: places() }
     }
 }
 
-impl<A: OuterAddress> ShimArrivals<A> {
+impl ShimArrivals {
     #[inline]
     pub(super) fn clear(&mut self) {
         self.udp.clear();
@@ -310,69 +264,111 @@ impl FastPath {
 fn arrive<F: Outside>(
     packets: &[Packet],
     port: PortId,
-    arrivals: &mut ShimArrivals<F::Address>,
+    arrivals: &mut ShimArrivals,
     insides: &mut Insides,
     tables: &Tables,
 ) {
-    arrivals.plain.clear();
     arrivals.strangers.clear();
     arrivals.others.clear();
-    ask_of_gre::<F>(packets, arrivals, tables);
-    ask_of_udp::<F>(packets, arrivals, tables);
-    let lookup = F::lookup(tables);
-    let ShimArrivals { plain, strangers, .. } = arrivals;
-    for arrival in plain.items() {
-        let &PlainArrival { pair, home, destination, at, shim_len, is_ipv4, .. } = arrival;
-        let protocols = if is_ipv4 { Protocols::IPV4 } else { Protocols::IPV6 };
-        let Found::Tunnel(id) = lookup.find_from(home, pair, protocols, Some(port)) else {
-            strangers.push(Stranger { at, shim_len, label: pair.label });
-            continue;
-        };
-        if arrival.has_no_checksum && !needs_no_checksum(id, tables) {
-            continue;
-        }
-        if is_ipv4 {
-            insides.push_ipv4((at, shim_len), id, destination, tables);
-        } else if let Some((_, behind)) = read::<F>(at, packets) {
-            let inner = behind.get(usize::from(shim_len)..).unwrap_or(&[]);
-            insides.push_ipv6((at, shim_len), id, inner, tables);
-        }
+    if F::lookup(tables).is_large() || tables.fib4.is_large() {
+        ask_ahead::<F>(packets, arrivals, tables);
     }
+    arrive_in_gre::<F>(packets, port, arrivals, insides, tables);
+    arrive_in_udp::<F>(packets, port, arrivals, insides, tables);
     insides.look_up(tables);
 }
 
-/// Reads GRE, and asks for the tunnels of what is plain.
+/// Finds the tunnels of plain GRE.
 #[inline(never)]
-fn ask_of_gre<F: Outside>(
+fn arrive_in_gre<F: Outside>(
     packets: &[Packet],
-    arrivals: &mut ShimArrivals<F::Address>,
+    port: PortId,
+    arrivals: &mut ShimArrivals,
+    insides: &mut Insides,
     tables: &Tables,
 ) {
-    let ShimArrivals { gre, plain, others, .. } = arrivals;
-    for &at in gre.items() {
-        let Some((outer, behind)) = read::<F>(at, packets) else { continue };
-        match PlainShim::of_gre(behind) {
-            Some(shim) if outer.protocol() == protocol::GRE => {
-                plain.push(PlainArrival::new(at, (outer, behind), shim, tables));
-            }
-            _ => others.push(at),
-        }
-    }
+    let ShimArrivals { gre, strangers, others, .. } = arrivals;
+    arrive_each((packets, gre), port, (strangers, others), insides, tables, |outer: F, behind| {
+        PlainShim::of_gre(behind).filter(|_| outer.protocol() == protocol::GRE)
+    });
 }
 
 /// The same for UDP.
 #[inline(never)]
-fn ask_of_udp<F: Outside>(
+fn arrive_in_udp<F: Outside>(
     packets: &[Packet],
-    arrivals: &mut ShimArrivals<F::Address>,
+    port: PortId,
+    arrivals: &mut ShimArrivals,
+    insides: &mut Insides,
     tables: &Tables,
 ) {
-    let ShimArrivals { udp, plain, others, .. } = arrivals;
-    for &at in udp.items() {
+    let ShimArrivals { udp, strangers, others, .. } = arrivals;
+    arrive_each((packets, udp), port, (strangers, others), insides, tables, |outer: F, behind| {
+        PlainShim::of_udp(outer, behind, tables).filter(|shim| shim.is_right(outer, behind))
+    });
+}
+
+/// Finds the tunnels of what `read_shim` says is plain, and where what is inside leads.
+#[inline]
+fn arrive_each<F: Outside>(
+    (packets, places): (&[Packet], &List<u16>),
+    port: PortId,
+    (strangers, others): (&mut List<Stranger>, &mut List<u16>),
+    insides: &mut Insides,
+    tables: &Tables,
+    read_shim: impl Fn(F, &[u8]) -> Option<PlainShim>,
+) {
+    let lookup = F::lookup(tables);
+    for &at in places.items() {
         let Some((outer, behind)) = read::<F>(at, packets) else { continue };
-        match PlainShim::of_udp(outer, behind, tables) {
-            Some(shim) => plain.push(PlainArrival::new(at, (outer, behind), shim, tables)),
-            None => others.push(at),
+        let Some(shim) = read_shim(outer, behind) else {
+            others.push(at);
+            continue;
+        };
+        let PlainShim { label, len: shim_len, carries, .. } = shim;
+        let pair = outer.pair(label);
+        let home = lookup.home(pair);
+        let id = match lookup.find_alone(home, pair, carries) {
+            Some(id) => id,
+            None => match lookup.search(home, pair, carries, Some(port)) {
+                Found::Tunnel(id) => id,
+                Found::WrongProtocol | Found::Nothing => {
+                    strangers.push(Stranger { at, shim_len, label });
+                    continue;
+                }
+            },
+        };
+        if shim.has_no_checksum && F::IS_IPV6 && !needs_no_checksum(id, tables) {
+            continue;
+        }
+        if carries == Protocols::IPV4 {
+            let destination = read_u32(behind, usize::from(shim_len) + ipv4::offset::DESTINATION);
+            insides.push_ipv4((at, shim_len), id, destination, tables);
+        } else {
+            let inner = behind.get(usize::from(shim_len)..).unwrap_or(&[]);
+            insides.push_ipv6((at, shim_len), id, inner, tables);
+        }
+    }
+}
+
+/// Asks for the tunnels of what seems to be plain, and for the routes of IPv4 in it.
+#[inline(never)]
+fn ask_ahead<F: Outside>(packets: &[Packet], arrivals: &ShimArrivals, tables: &Tables) {
+    let ask = |shim: PlainShim, outer: F, behind: &[u8]| {
+        F::lookup(tables).ask(outer.pair(shim.label));
+        let destination = usize::from(shim.len) + ipv4::offset::DESTINATION;
+        tables.fib4.prefetch(read_u32(behind, destination));
+    };
+    for &at in arrivals.gre.items() {
+        let Some((outer, behind)) = read::<F>(at, packets) else { continue };
+        if let Some(shim) = PlainShim::of_gre(behind) {
+            ask(shim, outer, behind);
+        }
+    }
+    for &at in arrivals.udp.items() {
+        let Some((outer, behind)) = read::<F>(at, packets) else { continue };
+        if let Some(shim) = PlainShim::of_udp(outer, behind, tables) {
+            ask(shim, outer, behind);
         }
     }
 }

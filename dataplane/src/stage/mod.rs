@@ -229,21 +229,25 @@ impl<'a, W: Witness> Round<'a, W> {
     /// Counts a packet that came out of a tunnel.
     #[inline]
     pub fn count_rx(&mut self, slot: CounterSlot, latency: Option<u16>, bytes: usize) {
+        if let Some(number) = latency {
+            self.measured.note(number);
+        }
         if let Some(traffic) = self.counters.tunnels.traffic(slot) {
             traffic.rx_packets.add(1);
             traffic.rx_bytes.add(bytes as u64);
         }
-        self.measured.note(latency);
     }
 
     /// Counts a packet that went into a tunnel.
     #[inline]
     pub fn count_tx(&mut self, slot: CounterSlot, latency: Option<u16>, bytes: usize) {
+        if let Some(number) = latency {
+            self.measured.note(number);
+        }
         if let Some(traffic) = self.counters.tunnels.traffic(slot) {
             traffic.tx_packets.add(1);
             traffic.tx_bytes.add(bytes as u64);
         }
-        self.measured.note(latency);
     }
 
     /// Counts an event of a tunnel.
@@ -321,9 +325,8 @@ impl Default for MeasuredTunnels {
 
 impl MeasuredTunnels {
     /// Notes one packet of the tunnel whose histogram has this number.
-    #[inline]
-    pub fn note(&mut self, latency: Option<u16>) {
-        let Some(number) = latency else { return };
+    #[inline(never)]
+    pub fn note(&mut self, number: u16) {
         let last = self.len.checked_sub(1).and_then(|at| self.runs.get_mut(at));
         if let Some(last) = last.filter(|last| last.0 == number) {
             last.1 = last.1.saturating_add(1);

@@ -1,7 +1,7 @@
 //! This node's own addresses, for the question that is asked of every source: is it ours?
 //!
 //! Two hash tables, and in front of each a filter that answers "no" for nearly all packets with one
-//! load and hardly any arithmetic.
+//! load and hardly any arithmetic: of a fixed size, with another behind it for nodes with many addresses.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::HashMap;
@@ -112,7 +112,9 @@ impl LocalAddresses {
 struct Addresses<A> {
     /// Open addressing, a power of two in size, at most half full.
     slots: Box<[A]>,
-    /// A word for each slot. An address that is here has its bit set; of others, at most one in 128.
+    /// An address that is here has its bit set.
+    first_filter: [u64; 64],
+    /// The same, a word for each slot: of other addresses, at most one in 128 has its bit set.
     filter: Box<[u64]>,
     count: usize,
     /// Addresses that were taken out and whose bits are still set.
@@ -133,25 +135,28 @@ impl<A: OuterAddress> Default for Addresses<A> {
 impl<A: OuterAddress> Addresses<A> {
     #[inline]
     fn contains(&self, address: A) -> bool {
-        self.may_contain(address) && self.is_there(address)
+        let (word, bit) = Self::first_place(address);
+        self.first_filter[word] & bit != 0 && self.is_there(address)
     }
 
+    /// The word and the bit of an address in the first filter.
     #[inline]
-    fn may_contain(&self, address: A) -> bool {
-        let (word, bit) = Self::place(address, self.filter.len());
-        self.filter.get(word).is_some_and(|word| word & bit != 0)
+    fn first_place(address: A) -> (usize, u64) {
+        let hash = address.scatter();
+        ((hash >> 58) as usize, 1 << (hash >> 52 & 63))
     }
 
-    /// The word and the bit of an address in a filter of `words` words, a power of two.
+    /// The same in the other, of `words` words, a power of two.
     #[inline]
     fn place(address: A, words: usize) -> (usize, u64) {
         let hash = address.scatter();
-        ((hash >> 32) as usize & (words - 1), 1 << (hash >> 58))
+        ((hash >> 32) as usize & (words - 1), 1 << (hash >> 46 & 63))
     }
 
     fn with_slots(count: usize) -> Self {
         let slots = vec![A::default(); count].into_boxed_slice();
-        Self { slots, filter: vec![0; count].into_boxed_slice(), count: 0, stale: 0 }
+        let filter = vec![0; count].into_boxed_slice();
+        Self { slots, first_filter: [0; 64], filter, count: 0, stale: 0 }
     }
 
     /// The same addresses in so many slots.
@@ -166,11 +171,17 @@ impl<A: OuterAddress> Addresses<A> {
         self.slots[at] = address;
         let (word, bit) = Self::place(address, self.filter.len());
         self.filter[word] |= bit;
+        let (word, bit) = Self::first_place(address);
+        self.first_filter[word] |= bit;
         self.count += 1;
     }
 
     #[inline(never)]
     fn is_there(&self, address: A) -> bool {
+        let (word, bit) = Self::place(address, self.filter.len());
+        if self.filter.get(word).is_none_or(|word| word & bit == 0) {
+            return false;
+        }
         let found = self.slots.get(self.slot_of(address)).is_some_and(|&slot| slot == address);
         found && address != A::default()
     }

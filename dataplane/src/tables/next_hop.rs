@@ -126,6 +126,12 @@ impl NextHopId {
         if raw >> VALUE_BITS == CONNECTED { Some(PortId(raw as u8)) } else { None }
     }
 
+    /// Whether it leads to no other host: it is this node, or no way at all.
+    #[inline]
+    pub const fn is_special(self) -> bool {
+        self.index() >> VALUE_BITS == SPECIAL as usize
+    }
+
     /// Whether it is this node.
     #[inline]
     pub const fn is_local(self) -> bool {

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::interface::{PortId, TunnelId};
 
+/// Up to how many bytes of slots are taken for being in a cache of the core.
+const NEAR_BYTES: usize = 1 << 19;
+
 /// A tunnel under one of its pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<A> {
@@ -105,25 +108,60 @@ impl<A: OuterAddress> LabelledTunnels<A> {
         if pair.label == Label::NONE {
             return bare.find(pair.local, pair.remote, protocol, ingress);
         }
-        self.lookup.find_pair(pair, protocol, ingress)
+        self.find(pair, protocol, ingress)
     }
 
-    /// Asks for what [`find_from`](Self::find_from) looks at first, and says where that is.
+    /// Asks for what [`find`](Self::find) looks at first. Worth it where there [are many](Self::is_large).
     #[inline]
-    pub fn ask(&self, pair: Pair<A, Label>) -> Home {
-        self.lookup.ask_pair(pair)
+    pub fn ask(&self, pair: Pair<A, Label>) {
+        self.lookup.ask_pair(pair);
     }
 
-    /// As [`find_beside`](Self::find_beside), for one with a label that was [asked for](Self::ask) with these tables.
+    /// Whether there are so many that they are probably in no cache of a core.
     #[inline]
-    pub fn find_from(
+    pub fn is_large(&self) -> bool {
+        self.lookup.bytes() > NEAR_BYTES
+    }
+
+    /// Where the search for a tunnel begins.
+    #[inline]
+    pub fn home(&self, pair: Pair<A, Label>) -> Home {
+        self.lookup.home_of(pair)
+    }
+
+    /// As [`find`](Self::find), if it is the only one of its pair, and bound to no port, as nearly all are.
+    #[inline]
+    pub fn find_alone(
+        &self,
+        home: Home,
+        pair: Pair<A, Label>,
+        protocol: Protocols,
+    ) -> Option<TunnelId> {
+        self.lookup.find_alone(home, pair, protocol)
+    }
+
+    /// The same, whatever else there is.
+    #[inline]
+    pub fn search(
         &self,
         home: Home,
         pair: Pair<A, Label>,
         protocol: Protocols,
         ingress: Option<PortId>,
     ) -> Found {
-        self.lookup.find_pair_from(home, pair, protocol, ingress)
+        let Pair { local, remote, label } = pair;
+        self.lookup.search(home, local, remote, label, protocol, ingress)
+    }
+
+    /// As [`find_beside`](Self::find_beside), for one with a label.
+    #[inline]
+    pub fn find(
+        &self,
+        pair: Pair<A, Label>,
+        protocol: Protocols,
+        ingress: Option<PortId>,
+    ) -> Found {
+        self.lookup.find_pair(pair, protocol, ingress)
     }
 
     /// Some tunnel with this pair, whatever it carries.

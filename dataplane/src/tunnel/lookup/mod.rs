@@ -49,6 +49,8 @@ impl<A> Pair<A> {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     protocols: Protocols,
+    /// The same if it is the only one of its pair and bound to no port.
+    alone: Protocols,
     link: Option<PortId>,
     tunnel: TunnelId,
     /// The next candidate of the same pair among the others, or `NO_MORE`.
@@ -98,16 +100,31 @@ struct Slot<A, L> {
     first: Candidate,
 }
 
+impl Candidate {
+    const NONE: Self = Self {
+        protocols: Protocols::NONE,
+        alone: Protocols::NONE,
+        link: None,
+        tunnel: TunnelId(0),
+        next: NO_MORE,
+    };
+
+    /// One of a pair, with those that follow it.
+    fn new(protocols: Protocols, link: Option<PortId>, tunnel: TunnelId, next: u32) -> Self {
+        let alone = if link.is_none() && next == NO_MORE { protocols } else { Protocols::NONE };
+        Self { protocols, alone, link, tunnel, next }
+    }
+
+    /// The same with others that follow it.
+    fn before(self, next: u32) -> Self {
+        Self::new(self.protocols, self.link, self.tunnel, next)
+    }
+}
+
 impl<A: OuterAddress, L: Tag> Slot<A, L> {
     fn empty() -> Self {
-        let first = Candidate {
-            protocols: Protocols::NONE,
-            link: None,
-            tunnel: TunnelId(0),
-            next: NO_MORE,
-        };
         let (local, remote, label) = (A::default(), A::default(), L::default());
-        Self { pair: Pair { local, remote, label }, first }
+        Self { pair: Pair { local, remote, label }, first: Candidate::NONE }
     }
 
     #[inline]
@@ -162,7 +179,7 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
             self.grow();
         }
         let at = self.slot_of(pair);
-        let candidate = Candidate { protocols, link, tunnel, next: NO_MORE };
+        let candidate = Candidate::new(protocols, link, tunnel, NO_MORE);
         let slot = self.slots[at];
         if slot.is_empty() {
             self.slots[at] = Slot { pair, first: candidate };
@@ -177,7 +194,7 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         if let Some(twin) = self.candidates(slot.first).find(twin) {
             return Err(Indistinguishable(twin.tunnel));
         }
-        let other = Candidate { next: slot.first.next, ..candidate };
+        let other = candidate.before(slot.first.next);
         let position = if let Some(position) = self.free.pop() {
             self.others[position as usize] = other;
             position
@@ -185,7 +202,7 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
             self.others.push(other);
             u32::try_from(self.others.len() - 1).unwrap_or(NO_MORE)
         };
-        self.slots[at].first.next = position;
+        self.slots[at].first = slot.first.before(position);
         self.locals.insert(pair.local, tunnel);
         Ok(())
     }
@@ -230,8 +247,11 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
             }
             self.free.push(position);
             match before {
-                Some(before) => self.others[before as usize].next = candidate.next,
-                None => self.slots[at].first.next = candidate.next,
+                Some(before) => {
+                    let other = &mut self.others[before as usize];
+                    *other = other.before(candidate.next);
+                }
+                None => self.slots[at].first = slot.first.before(candidate.next),
             }
             return true;
         }
@@ -300,21 +320,33 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         protocol: Protocols,
         ingress: Option<PortId>,
     ) -> Found {
-        self.find_pair_from(self.ask_pair(pair), pair, protocol, ingress)
+        self.find_pair_from(self.home_of(pair), pair, protocol, ingress)
     }
 
-    /// Asks for what [`find_pair_from`](Self::find_pair_from) looks at first, and says where that is.
+    /// Where the search for a pair begins.
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,
         reason = "there are fewer slots than tunnels times 8"
     )]
+    fn home_of(&self, pair: Pair<A, L>) -> Home {
+        Home((Self::home(self.seed, pair) & (self.slots.len() - 1)) as u32)
+    }
+
+    /// Bytes of the slots.
+    #[inline]
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.slots)
+    }
+
+    /// Asks for what [`find_pair_from`](Self::find_pair_from) looks at first, and says where that is.
+    #[inline]
     pub fn ask_pair(&self, pair: Pair<A, L>) -> Home {
-        let home = Self::home(self.seed, pair) & (self.slots.len() - 1);
-        if let Some(slot) = self.slots.get(home) {
+        let home = self.home_of(pair);
+        if let Some(slot) = self.slots.get(home.0 as usize) {
             prefetch(slot);
         }
-        Home(home as u32)
+        home
     }
 
     /// As [`find_pair`](Self::find_pair), for one that was [asked for](Self::ask_pair) with these tables.
@@ -326,33 +358,40 @@ impl<A: OuterAddress, L: Tag> TunnelLookup<A, L> {
         protocol: Protocols,
         ingress: Option<PortId>,
     ) -> Found {
-        // The only tunnel of both addresses, bound to no port, in one of the first two places: so are
-        // nearly all. Which of the two nobody could predict, so there is no branch for it. Nor whether it is there,
-        // which the remote address says alone, nearly always: it comes first.
-        let home = home.0 as usize;
-        if let Some(slot) = self.slots.get(home)
-            && let at = home + usize::from(!slot.is_of(pair))
-            && let Some(slot) = self.slots.get(at & (self.slots.len() - 1))
-            && slot.pair.remote == pair.remote
-            && slot.is_of(pair)
-            && slot.first.protocols.overlaps(protocol)
-            && slot.first.next == NO_MORE
-            && slot.first.link.is_none()
-        {
-            return Found::Tunnel(slot.first.tunnel);
+        match self.find_alone(home, pair, protocol) {
+            Some(tunnel) => Found::Tunnel(tunnel),
+            None => self.search(home, pair.local, pair.remote, pair.label, protocol, ingress),
         }
-        self.search(home, pair, protocol, ingress)
     }
 
-    /// The same, if that is nowhere to be found: mostly its place is empty, or the next.
+    /// The only tunnel of both addresses, bound to no port, in one of the first two places: so are
+    /// nearly all.
+    #[inline]
+    fn find_alone(&self, home: Home, pair: Pair<A, L>, protocol: Protocols) -> Option<TunnelId> {
+        // Which of the two places nobody could predict, so there is no branch for it. Nor whether it is there,
+        // which the remote address says alone, nearly always: it comes first.
+        let home = home.0 as usize;
+        let at = home + usize::from(!self.slots.get(home)?.is_of(pair));
+        let slot = self.slots.get(at & (self.slots.len() - 1))?;
+        let is_it = slot.pair.remote == pair.remote
+            && slot.is_of(pair)
+            && slot.first.alone.overlaps(protocol);
+        if is_it { Some(slot.first.tunnel) } else { None }
+    }
+
+    /// Any other: mostly its place is empty, or the next. A pair would have to be in memory to be handed over, and
+    /// so would every one that is found at once.
     #[inline(never)]
     fn search(
         &self,
-        home: usize,
-        pair: Pair<A, L>,
+        home: Home,
+        local: A,
+        remote: A,
+        label: L,
         protocol: Protocols,
         ingress: Option<PortId>,
     ) -> Found {
+        let (home, pair) = (home.0 as usize, Pair { local, remote, label });
         if self.is_nowhere(home, pair) {
             return Found::Nothing;
         }
