@@ -8,7 +8,7 @@ use crate::packet::Packet;
 use crate::stage::Round;
 use crate::tunnel::Tunnel;
 use crate::tunnel::plain::{Behind, Facts};
-use crate::tunnel::rewrite::{OuterIpv4, OuterIpv6, PLAIN_SHIM_MAX};
+use crate::tunnel::rewrite::{OuterIpv4, OuterIpv6, PLAIN_SHIM_MAX, TosAndFlags};
 use crate::tunnel::source_port::PortRange;
 use crate::wire::checksum::sum_as_stored;
 use crate::wire::ethernet::{self, ether_type};
@@ -120,13 +120,13 @@ fn with_ipv4<const INNER: usize, const BEHIND: u16, const SHIM: usize, const FRO
     let (outer, shim) = front.split_first_chunk_mut()?;
     let inner = Inner::of::<INNER>(rest);
     decrement::<INNER>(rest);
-    let fragment = if INNER == ipv4::HEADER_LEN {
-        plain.fragment.apply(inner.fragment)
+    let tos_and_flags = if INNER == ipv4::HEADER_LEN {
+        plain.fields.around_ipv4(inner.tos_and_flags)
     } else {
-        plain.fragment_ipv6
+        plain.fields.around_ipv6(inner.tos_and_flags.tos())
     };
     let mut identification = 0;
-    if fragment == 0 {
+    if tos_and_flags.is_without_flags() {
         //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
         identification = round.identification(plain.path);
     }
@@ -134,11 +134,10 @@ fn with_ipv4<const INNER: usize, const BEHIND: u16, const SHIM: usize, const FRO
         outer,
         OuterIpv4 {
             inner_len: total_len + shim_len::<SHIM>(),
-            tos: plain.tos.apply(inner.tos),
+            tos_and_flags,
             ttl: plain.ttl.apply(inner.ttl),
             protocol: outer_protocol::<INNER, BEHIND>(),
             identification,
-            fragment,
         },
     );
     if is_gre(BEHIND) {
@@ -173,7 +172,7 @@ fn with_ipv6<const INNER: usize, const BEHIND: u16, const SHIM: usize, const FRO
         outer,
         OuterIpv6 {
             inner_len: total_len + shim_len::<SHIM>(),
-            traffic_class: plain.tos.apply(inner.tos),
+            traffic_class: plain.fields.tos(inner.tos_and_flags.tos()),
             hop_limit: plain.ttl.apply(inner.ttl),
             next_header: outer_protocol::<INNER, BEHIND>(),
             flow_label: plain.outer_flow_label(label),
@@ -194,11 +193,10 @@ fn with_ipv6<const INNER: usize, const BEHIND: u16, const SHIM: usize, const FRO
 /// What the outer header takes from the inner one.
 #[derive(Clone, Copy)]
 struct Inner {
-    tos: u8,
+    /// No flags if it is IPv6.
+    tos_and_flags: TosAndFlags,
     /// One less than it came.
     ttl: u8,
-    /// Flags and offset of IPv4, as a little-endian word of what stands there.
-    fragment: u16,
 }
 
 impl Inner {
@@ -207,11 +205,11 @@ impl Inner {
     fn of<const INNER: usize>(packet: &[u8]) -> Self {
         if INNER == ipv4::HEADER_LEN {
             let plain = packet.first_chunk().map(PlainIpv4::of).unwrap_or_default();
-            Self { tos: plain.tos(), ttl: plain.ttl().wrapping_sub(1), fragment: plain.fragment() }
+            Self { tos_and_flags: plain.tos_and_flags(), ttl: plain.ttl().wrapping_sub(1) }
         } else {
             let plain = packet.first_chunk().map(PlainIpv6::of).unwrap_or_default();
             let ttl = plain.hop_limit().wrapping_sub(1);
-            Self { tos: plain.traffic_class(), ttl, fragment: 0 }
+            Self { tos_and_flags: TosAndFlags::new(plain.traffic_class(), 0), ttl }
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Plain packets that go into a tunnel.
 
-use core::hint::cold_path;
-
 use super::Outcome;
 use super::counting::{NEAR_TUNNELS, prefetch_counters};
 use super::cover::{cover_ipv4, cover_ipv6};
@@ -110,10 +108,8 @@ fn run<'i, const INNER: usize, const BEHIND: u16>(
             } else {
                 enter_one_ipv6::<BEHIND>(packet, tunnel, asks_paths, last, round)
             };
-            match entered {
-                Some(entered) => *outcome = entered,
-                // As in `see_to_each`.
-                None => cold_path(),
+            if let Some(entered) = entered {
+                *outcome = entered;
             }
         }
         rest = others;

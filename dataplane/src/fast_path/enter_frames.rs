@@ -129,20 +129,23 @@ fn behind_ipv4<const SHIM: usize, const FRONT: usize>(
     let plain = &way.tunnel.plain;
     let (header, shim) = front.split_last_chunk_mut::<SHIM>()?;
     header[12..14].copy_from_slice(&ether_type::IPV4.to_be_bytes());
-    let fragment = inner.fragment.map_or(plain.fragment_ipv6, |inner| plain.fragment.apply(inner));
+    let tos_and_flags = if inner.is_ipv4 {
+        plain.fields.around_ipv4(inner.tos_and_flags)
+    } else {
+        plain.fields.around_ipv6(inner.tos_and_flags.tos())
+    };
     let mut identification = 0;
-    if fragment == 0 {
+    if tos_and_flags.is_without_flags() {
         //= RFC 6864 §4.1: only packets that may be fragmented need an identification.
         identification = round.identification(plain.path);
     }
     let payload_len = payload_len::<SHIM>(frame);
     let outer = OuterIpv4 {
         inner_len: payload_len,
-        tos: plain.tos.apply(inner.tos),
+        tos_and_flags,
         ttl: plain.ttl.apply(inner.ttl.max(1)),
         protocol: outer_protocol::<SHIM>(),
         identification,
-        fragment,
     };
     way.tunnel.rewrite.write_plain_ipv4(header.last_chunk_mut()?, outer);
     let hash = if has_udp::<SHIM>() && way.ports.is_some() { inner.hash(frame, round) } else { 0 };
@@ -167,7 +170,7 @@ fn behind_ipv6<const SHIM: usize, const FRONT: usize>(
     let payload_len = payload_len::<SHIM>(frame);
     let outer = OuterIpv6 {
         inner_len: payload_len,
-        traffic_class: plain.tos.apply(inner.tos),
+        traffic_class: plain.fields.tos(inner.tos_and_flags.tos()),
         hop_limit: plain.ttl.apply(inner.ttl.max(1)),
         next_header: outer_protocol::<SHIM>(),
         flow_label: plain.outer_flow_label(|| flow_label(hash)),

@@ -5,6 +5,7 @@
 use super::header::{self, Carried, IPV4_END, IPV6_END, PlainIpv4, PlainIpv6};
 use crate::stage::Round;
 use crate::tunnel::plain::Facts;
+use crate::tunnel::rewrite::TosAndFlags;
 use crate::tunnel::{MssClamp, Tunnel};
 use crate::wire::ethernet;
 
@@ -16,10 +17,10 @@ pub(super) struct PlainFrame {
     /// Bytes up to the end of the IP header.
     header_end: usize,
     protocol: u8,
-    pub(super) tos: u8,
+    pub(super) is_ipv4: bool,
+    /// No flags if it is IPv6.
+    pub(super) tos_and_flags: TosAndFlags,
     pub(super) ttl: u8,
-    /// Flags and offset as they stand in an IPv4 header; `None` for IPv6.
-    pub(super) fragment: Option<u16>,
 }
 
 impl PlainFrame {
@@ -35,9 +36,9 @@ impl PlainFrame {
                     packet_end: ethernet::HEADER_LEN + usize::from(plain.total_len()),
                     header_end: IPV4_END,
                     protocol: plain.protocol(),
-                    tos: plain.tos(),
+                    is_ipv4: true,
+                    tos_and_flags: plain.tos_and_flags(),
                     ttl: plain.ttl(),
-                    fragment: Some(plain.fragment()),
                 })
             }
             Carried::Ipv6 => {
@@ -47,9 +48,9 @@ impl PlainFrame {
                     packet_end: IPV6_END + usize::from(plain.payload_len()),
                     header_end: IPV6_END,
                     protocol: plain.next_header(),
-                    tos: plain.traffic_class(),
+                    is_ipv4: false,
+                    tos_and_flags: TosAndFlags::new(plain.traffic_class(), 0),
                     ttl: plain.hop_limit(),
-                    fragment: None,
                 })
             }
             Carried::Other => None,
@@ -67,7 +68,7 @@ impl PlainFrame {
     pub(super) fn hash(self, frame: &[u8], round: &Round<'_>) -> u64 {
         let flow = &round.tables.flow;
         let packet = frame.get(ethernet::HEADER_LEN..).unwrap_or(&[]);
-        if self.fragment.is_some() { flow.hash_ipv4(packet) } else { flow.hash_ipv6(packet) }
+        if self.is_ipv4 { flow.hash_ipv4(packet) } else { flow.hash_ipv6(packet) }
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::node::options::is_extension;
 use crate::tunnel::Tunnel;
 use crate::tunnel::plain::Facts;
+use crate::tunnel::rewrite::TosAndFlags;
 use crate::wire::checksum::is_right_20;
 use crate::wire::ethernet::MacAddress;
 use crate::wire::{ethernet, ipv4, ipv6, protocol};
@@ -165,6 +166,11 @@ impl PlainIpv4 {
     #[inline]
     pub(super) const fn identification(self) -> u16 {
         ((self.first >> 32) as u16).swap_bytes()
+    }
+
+    #[inline]
+    pub(super) const fn tos_and_flags(self) -> TosAndFlags {
+        TosAndFlags::of(self.first)
     }
 
     /// Flags and offset, as a little-endian word of what stands there.

@@ -77,7 +77,7 @@ fn leave_one<const END: usize>(
     let (at, len) = (END + shim_len, usize::from(outer.payload_len).checked_sub(shim_len)?);
     let frame = packet.data().get(at..at + len)?;
     let inner = PlainFrame::read(frame)?;
-    if !outer.is_plain(tunnel, Facts::DECAP_FRAMES, inner.tos)
+    if !outer.is_plain(tunnel, Facts::DECAP_FRAMES, inner.tos_and_flags.tos())
         || inner.opens_connection(frame, tunnel)
     {
         return None;

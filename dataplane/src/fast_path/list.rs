@@ -1,7 +1,5 @@
 //! Some packets of a burst, with what is known of each.
 
-use core::hint::cold_path;
-
 use super::Outcome;
 use crate::packet::{BURST_MAX, Packet};
 
@@ -65,10 +63,8 @@ pub(super) fn see_to_each<T>(
         let (Some(packet), Some(outcome)) = (packets.get_mut(at), outcomes.get_mut(at)) else {
             continue;
         };
-        match see_to(packet, item) {
-            Some(taken) => *outcome = taken,
-            // What the loop keeps at hand is for the others.
-            None => cold_path(),
+        if let Some(taken) = see_to(packet, item) {
+            *outcome = taken;
         }
     }
 }

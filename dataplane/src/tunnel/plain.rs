@@ -7,6 +7,7 @@
 use super::ecn::{self, EcnEncap};
 use super::lookup::Protocols;
 use super::policy::SourceFilter;
+use super::rewrite::TosAndFlags;
 use super::shim::Kind;
 use super::{MssClamp, TunnelSetup};
 use crate::counters::CounterSlot;
@@ -125,11 +126,45 @@ impl Mask<u8> {
     }
 }
 
-impl Mask<u16> {
-    /// The outer field.
+/// DSCP, ECN and flags of an outer header, made from those of the inner one.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldMask {
+    /// The bits of an inner IPv4 header that are kept. Of the byte between, of which nothing can be kept that is not
+    /// set: whether DF is set around IPv6.
+    keep: u32,
+    set: TosAndFlags,
+}
+
+impl FieldMask {
+    const DF_IPV6: u32 = 0x40 << 16;
+
+    /// From the masks of the two fields, the latter as a little-endian word of what stands there, and whether DF is set
+    /// around IPv6.
+    const fn new(tos: Mask<u8>, fragment: Mask<u16>, sets_df_around_ipv6: bool) -> Self {
+        let around_ipv6 = if sets_df_around_ipv6 { Self::DF_IPV6 } else { 0 };
+        Self {
+            keep: (tos.keep as u32) << 24 | around_ipv6 | fragment.keep as u32,
+            set: TosAndFlags::new(tos.set, fragment.set),
+        }
+    }
+
+    /// The fields of an IPv4 header around an IPv4 packet.
     #[inline]
-    pub const fn apply(self, inner: u16) -> u16 {
-        inner & self.keep | self.set
+    pub const fn around_ipv4(self, inner: TosAndFlags) -> TosAndFlags {
+        inner.masked(self.keep, self.set)
+    }
+
+    /// The same around an IPv6 packet of this traffic class.
+    #[inline]
+    pub const fn around_ipv6(self, inner: u8) -> TosAndFlags {
+        let fragment = if self.keep & Self::DF_IPV6 != 0 { DF } else { 0 };
+        TosAndFlags::new(self.tos(inner), fragment)
+    }
+
+    /// DSCP and ECN of a header of either family.
+    #[inline]
+    pub const fn tos(self, inner: u8) -> u8 {
+        inner & (self.keep >> 24) as u8 | self.set.tos()
     }
 }
 
@@ -200,15 +235,10 @@ pub struct Plain {
     pub facts: Facts,
     /// The largest inner packet that needs no cutting anywhere, in bytes; in a frame, that behind its header.
     pub mtu: u16,
-    /// DSCP and ECN, wherever a fact says that the fast path may encapsulate.
-    pub tos: Mask<u8>,
+    /// DSCP and ECN, wherever a fact says that the fast path may encapsulate, and DF.
+    pub fields: FieldMask,
     /// TTL or hop limit.
     pub ttl: Mask<u8>,
-    /// DF, from the flags of an inner IPv4 header or from 0 for IPv6, as a 16-bit word in the order
-    /// of the wire.
-    pub fragment: Mask<u16>,
-    /// The DF bit around IPv6, in the order of the wire.
-    pub fragment_ipv6: u16,
     /// The least outer TTL that is accepted.
     pub min_outer_ttl: u8,
     /// For how many seconds its packets in pieces wait, whoever they are from; 0: the setup says whether they do.
@@ -250,16 +280,15 @@ impl Plain {
         Self {
             facts: facts(setup, underlay, overhead),
             mtu: setup.mtu.min(setup.underlay_mtu.saturating_sub(front_len)),
-            tos: Mask { keep: keep_dscp | keep_ecn, set: setup.dscp.map_or(0, |dscp| dscp << 2) },
+            fields: FieldMask::new(
+                Mask { keep: keep_dscp | keep_ecn, set: setup.dscp.map_or(0, |dscp| dscp << 2) },
+                Mask { keep: if copies_df { DF } else { 0 }, set: if sets_df { DF } else { 0 } },
+                dont_fragment(None),
+            ),
             ttl: Mask {
                 keep: if setup.ttl.is_none() { u8::MAX } else { 0 },
                 set: setup.ttl.unwrap_or(0),
             },
-            fragment: Mask {
-                keep: if copies_df { DF } else { 0 },
-                set: if sets_df { DF } else { 0 },
-            },
-            fragment_ipv6: if dont_fragment(None) { DF } else { 0 },
             min_outer_ttl: setup.min_outer_ttl,
             piece_seconds: match setup.peers {
                 None => setup.reassembly_seconds.unwrap_or(0),

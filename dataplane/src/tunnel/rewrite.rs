@@ -37,21 +37,62 @@ pub struct Patch {
     pub flow_label: u32,
 }
 
+/// DSCP and ECN of an IPv4 header with its flags and offset: the first and the last of its first eight bytes, which are
+/// turned by two for it, so that one word holds them, with the byte 0x45 between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TosAndFlags(u32);
+
+impl TosAndFlags {
+    /// `fragment`: flags and offset, as a little-endian word of what stands there.
+    pub const fn new(tos: u8, fragment: u16) -> Self {
+        Self(fragment as u32 | 0x45 << 16 | (tos as u32) << 24)
+    }
+
+    /// Those of a header that begins with these eight bytes, and has no options.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "four bytes of eight")]
+    pub const fn of(first: u64) -> Self {
+        Self(first.rotate_left(16) as u32)
+    }
+
+    /// The bits of `keep`, and those of `set`, which has all of the byte between.
+    #[inline]
+    pub(super) const fn masked(self, keep: u32, set: Self) -> Self {
+        Self(self.0 & keep | set.0)
+    }
+
+    /// DSCP and ECN.
+    #[inline]
+    pub const fn tos(self) -> u8 {
+        (self.0 >> 24) as u8
+    }
+
+    /// Whether there is neither a flag nor an offset.
+    #[inline]
+    pub const fn is_without_flags(self) -> bool {
+        self.0 << 16 == 0
+    }
+
+    /// The first eight bytes of a header, as far as it is known.
+    #[inline]
+    const fn first(self) -> u64 {
+        (self.0 as u64).rotate_right(16)
+    }
+}
+
 /// What differs from packet to packet of plain ones, outside IPv4.
 #[derive(Clone, Copy, Debug)]
 pub struct OuterIpv4 {
     /// Bytes of the packet that goes inside.
     pub inner_len: u16,
-    /// DSCP and ECN.
-    pub tos: u8,
+    /// DSCP, ECN and flags.
+    pub tos_and_flags: TosAndFlags,
     /// TTL.
     pub ttl: u8,
     /// Protocol.
     pub protocol: u8,
     /// Identification.
     pub identification: u16,
-    /// Flags, as a little-endian word of what is to stand there.
-    pub fragment: u16,
 }
 
 /// What differs from packet to packet of plain ones, outside IPv6.
@@ -230,11 +271,9 @@ impl Rewrite {
     #[inline]
     pub fn write_plain_ipv4(&self, header: &mut [u8; ipv4::HEADER_LEN], outer: OuterIpv4) {
         let total_len = outer.inner_len.wrapping_add(ipv4::HEADER_LEN_U16).swap_bytes();
-        let first = 0x45
-            | u64::from(outer.tos) << 8
+        let first = outer.tos_and_flags.first()
             | u64::from(total_len) << 16
-            | u64::from(outer.identification.swap_bytes()) << 32
-            | u64::from(outer.fragment) << 48;
+            | u64::from(outer.identification.swap_bytes()) << 32;
         let second = u32::from(outer.ttl) | u32::from(outer.protocol) << 8;
         let mut addresses = [0; 8];
         addresses.copy_from_slice(&self.bytes[ipv4::offset::SOURCE..ipv4::HEADER_LEN]);
@@ -333,7 +372,8 @@ mod tests {
             prop_assert_eq!(&room[..], &reference.to_bytes()[..]);
             let mut plain = [0xaa; 20];
             let fragment = if dont_fragment { 0x0040 } else { 0 };
-            let outer = OuterIpv4 { inner_len, tos, ttl, protocol, identification, fragment };
+            let tos_and_flags = TosAndFlags::new(tos, fragment);
+            let outer = OuterIpv4 { inner_len, tos_and_flags, ttl, protocol, identification };
             rewrite.write_plain_ipv4(&mut plain, outer);
             prop_assert_eq!(&plain[..], &reference.to_bytes()[..]);
         }
