@@ -11,34 +11,24 @@ use adit_dataplane::fib::{Fib, Fib4, Fib6, Rib4, Rib6};
 use adit_dataplane::interface::{Interface, PortId, TunnelId};
 use adit_dataplane::node::rate_limit;
 use adit_dataplane::reassembly;
-use adit_dataplane::tables::labels::{LabelAction, LabelTable, Labels};
 use adit_dataplane::tables::local::LocalAddresses;
 use adit_dataplane::tables::mirrors::Sessions;
 use adit_dataplane::tables::neighbor::NeighborTable;
 use adit_dataplane::tables::{Limits, NextHop, Operation, Port, Tables};
-use adit_dataplane::tunnel::erspan::{Erspan, Version};
-use adit_dataplane::tunnel::frames::FrameRules;
-use adit_dataplane::tunnel::gre::Gre;
-use adit_dataplane::tunnel::lookup::{Entry, Pair, Protocols};
-use adit_dataplane::tunnel::peers::six_rd::{SixRd, SixRdSetup};
-use adit_dataplane::tunnel::peers::{Kind as PeerKind, Peers};
+use adit_dataplane::tunnel::lookup::{Entry, Pair};
 use adit_dataplane::tunnel::policy::{AddressSet, SourceFilter};
-use adit_dataplane::tunnel::shim::{Kind, Shim};
-use adit_dataplane::tunnel::source_port::{PortRange, SourcePort};
-use adit_dataplane::tunnel::udp::{Udp, UdpHeader};
-use adit_dataplane::tunnel::vxlan::Vxlan;
 use adit_dataplane::tunnel::{Tunnel, TunnelSetup};
-use adit_dataplane::wire::mpls::MplsLabel;
-use adit_dataplane::wire::protocol;
+use adit_dataplane::wire::Family;
 use adit_dataplane::worker::exchange::{Publication, Shared};
 use adit_dataplane::worker::{Worker, WorkerSettings};
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use crate::kinds::swapping;
 use crate::numbers::Numbers;
 use crate::packets::{
-    Between, Families, HOST_MAC, HOST4, HOST6, LAN, LOCAL4, LOCAL6, PORT_MACS, ROUTER_MAC,
-    SIX_RD_PREFIX, SIX_RD_RELAYS, UNDERLAY, behind4, behind6, frame, inward, outward, plain4,
-    plain6, remote4, remote6,
+    Between, Families, HOST_MAC, HOST4, HOST6, ISATAP_PREFIX, LAN, LOCAL4, LOCAL6, PORT_MACS,
+    ROUTER_MAC, SIX_RD_PREFIX, SIX_RD_RELAYS, UNDERLAY, behind4, behind6, frame, inward, outward,
+    plain4, plain6, remote4, remote6, station,
 };
 use crate::routes::{addresses4, addresses6, routes4, routes6};
 use crate::treadmill::{Alone, Frame, Treadmill};
@@ -49,7 +39,7 @@ const SEED: u64 = 42;
 /// Destinations that packets are spread over, where there are routes to choose from.
 const DESTINATIONS: usize = 100_000;
 /// Peers that one tunnel of many has.
-const SIX_RD_PEERS: u32 = 1000;
+const PEERS: u32 = 1000;
 
 /// What happens to the packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +106,47 @@ impl Case {
             let tunnels = if verb == Verb::Encap { 1 } else { 1000 };
             cases.push(Self { tunnels, ..of(0, Between::Erspan) });
         }
+        cases.extend(Self::further());
+        cases
+    }
+
+    /// One of each kind of tunnel, and of each set of options, that takes another way than those above.
+    fn further() -> Vec<Self> {
+        let [v4, v6_in_v4, v4_in_v6, _] = Families::ALL.map(|(_, families)| families);
+        let of_many = [
+            (Between::SummedGre, v4),
+            (Between::NumberedGre, v4),
+            (Between::GueDirect, v4),
+            (Between::GenevePackets, v4),
+            (Between::MplsGre, v4),
+            (Between::Mpls, v4_in_v6),
+            (Between::Mixed, v4),
+        ];
+        // Of these there is one, or one that packets go into.
+        let of_one = [
+            (Between::Isatap, v6_in_v4),
+            (Between::Gretap, v4_in_v6),
+            (Between::Vxlan, v4_in_v6),
+            (Between::Geneve, v4_in_v6),
+            (Between::Erspan, v4_in_v6),
+            (Between::ErspanOne, v4),
+            (Between::ErspanThree, v4),
+            (Between::VxlanRemotes, v4),
+        ];
+        let case =
+            |verb, tunnels, between, families| Self { verb, families, tunnels, between, routes: 0 };
+        let mut cases = vec![
+            case(Verb::Forward, 0, Between::Swap, v4),
+            case(Verb::Encap, 1, Between::VxlanFlood, v4),
+        ];
+        for verb in [Verb::Encap, Verb::Decap] {
+            cases.extend(of_many.map(|(between, families)| case(verb, 1000, between, families)));
+            cases.extend(of_one.map(|(between, families)| {
+                let is_one = between.has_peers() || between.remote_count().is_some();
+                let tunnels = if verb == Verb::Encap || is_one { 1 } else { 1000 };
+                case(verb, tunnels, between, families)
+            }));
+        }
         cases
     }
 
@@ -124,7 +155,7 @@ impl Case {
         let pair = Families::ALL.iter().find(|(_, families)| *families == self.families);
         let pair = pair.map_or("", |(name, _)| name);
         match self.verb {
-            Verb::Forward => format!("forward {}", &pair[..2]),
+            Verb::Forward => format!("forward {}{}", self.between.name(), &pair[..2]),
             Verb::Encap => format!("encap {}{pair}", self.between.name()),
             Verb::Decap => format!("decap {}{pair}", self.between.name()),
         }
@@ -132,12 +163,19 @@ impl Case {
 
     /// Whether each packet is forwarded, and a copy of it goes into a session.
     pub fn is_mirrored(&self) -> bool {
-        self.verb == Verb::Encap && self.between == Between::Erspan
+        self.is_encap() && self.between.is_of_copies()
+    }
+
+    fn is_encap(&self) -> bool {
+        self.verb == Verb::Encap
     }
 
     /// How many packets are sent for one that comes in.
     pub fn sent_for_each(&self) -> u64 {
-        1 + u64::from(self.is_mirrored())
+        match self.between {
+            Between::VxlanFlood => self.between.remote_count().map_or(1, u64::from),
+            _ => 1 + u64::from(self.is_mirrored()),
+        }
     }
 
     /// Where the packets come in.
@@ -159,16 +197,26 @@ impl Case {
                 .map(|address| plain6(address.into()))
                 .collect(),
             (Verb::Decap, _) => {
-                self.each_tunnel(|families, number| outward(families, self.between, number))
+                let between = |number| self.between.of(number, false);
+                self.each_tunnel(|families, number| outward(families, between(number), number))
             }
             _ => self.each_tunnel(|families, number| inward(families, self.between, number)),
         };
         shuffle(&mut packets);
-        packets.iter().map(|packet| frame(self.port(), packet)).collect()
+        let mut frames: Vec<Frame> =
+            packets.iter().map(|packet| frame(self.port(), packet)).collect();
+        if self.is_encap() && self.between.remote_count().is_some() {
+            for (number, (bytes, _)) in (0..).zip(&mut frames) {
+                let is_for_all = self.between == Between::VxlanFlood;
+                bytes[..6].copy_from_slice(&if is_for_all { [0xff; 6] } else { station(number).0 });
+            }
+        }
+        frames
     }
 
     fn each_tunnel(&self, make: impl Fn(Families, u32) -> Vec<u8>) -> Vec<Vec<u8>> {
-        let peers = if self.between == Between::SixRd { SIX_RD_PEERS } else { 1 };
+        let peers = if self.between.has_peers() { PEERS } else { 1 };
+        let peers = self.between.remote_count().unwrap_or(peers);
         (0..self.tunnels.max(peers)).map(|number| make(self.families, number)).collect()
     }
 
@@ -239,53 +287,26 @@ impl Case {
     }
 
     fn add_tunnels(&self, tables: &mut Tables, underlay: NextHop) {
-        let shim = self.shim();
-        if let Some(udp) = &shim.udp {
-            tables.udp_ports.put(udp.listens_at, Some(udp.service()));
-        }
-        let protocols = match self.between {
-            Between::Mpls => Protocols::MPLS,
-            Between::Minimal => Protocols::IPV4,
-            between if between.is_of_frames() => Protocols::ETHERNET,
-            Between::SixRd => Protocols::IPV6,
-            _ => Protocols::IPV4.with(Protocols::IPV6),
-        };
-        let has_peers = self.between == Between::SixRd;
-        let label = shim.input_label();
         let mut tunnels = Vec::new();
         for number in 0..self.tunnels {
-            let tunnel = TunnelId(number);
-            let (link, patience) = (None, None);
-            let added = tables.change(&if self.families.outer_is_ipv4 {
-                let remote = if has_peers { 0 } else { remote4(number).into() };
-                let pair = Pair { local: LOCAL4.into(), remote, label };
-                Operation::AddLookup4(Entry { pair, protocols, link, tunnel, patience })
-            } else {
-                let pair = Pair { local: LOCAL6.into(), remote: remote6(number).into(), label };
-                Operation::AddLookup6(Entry { pair, protocols, link, tunnel, patience })
-            });
-            added.expect("remotes that differ");
+            let between = self.between.of(number, self.is_encap());
+            let shim = between.shim(self.outer());
+            if let Some(udp) = &shim.udp {
+                tables.udp_ports.put(udp.listens_at, Some(udp.service()));
+            }
+            let remotes = match between.remote_count() {
+                Some(count) => 0..count,
+                None => number..number + 1,
+            };
+            for remote in remotes {
+                self.add_lookup(tables, TunnelId(number), remote);
+            }
             let mut setup = setup(self.families, number, underlay);
-            setup.put_shim(shim.clone());
-            if self.between == Between::Minimal {
-                setup.put_minimal();
-            }
-            if self.between == Between::Mpls {
-                give_label(&mut setup);
-            } else if has_peers {
-                give_peers(&mut setup);
-            } else if self.between.is_of_frames() {
-                setup.protocols = protocols;
-                let is_session = self.is_mirrored();
-                let rules =
-                    if is_session { FrameRules::of_copies(None) } else { FrameRules::any(LAN) };
-                setup.frames = Some(rules);
-                setup.mtu -= setup.link_header_len();
-            }
+            between.put(&mut setup, self.is_encap());
             tunnels.push(Tunnel::new(setup).expect("one family outside"));
         }
         tables.tunnels = tunnels;
-        if self.between.is_of_frames() && self.verb == Verb::Encap {
+        if self.between.is_of_frames() && self.is_encap() {
             let session = TunnelId(0);
             let leads_there = tables.change(&if self.is_mirrored() {
                 let sessions = Sessions { ingress: Box::new([session]), egress: Box::default() };
@@ -295,44 +316,30 @@ impl Case {
             });
             leads_there.expect("a port that is there");
         }
+        if let (Between::Swap, NextHop::Via(host)) = (self.between, underlay) {
+            let labels = Operation::PortLabels(LAN, Some(swapping(host)));
+            tables.change(&labels).expect("a port that is there");
+        }
     }
 
-    /// What is between the headers.
-    fn shim(&self) -> Shim {
-        match self.between {
-            Between::Nothing | Between::Mpls | Between::SixRd => Shim::default(),
-            Between::Minimal => Kind::Minimal.into(),
-            Between::Gre | Between::Gretap => Kind::Gre(Gre::default()).into(),
-            Between::Erspan => {
-                let version = Version::Two { session: Between::NETWORK.into(), index: 7 };
-                Kind::Erspan(Erspan { version, sequences: Some(Arc::default()) }).into()
-            }
-            Between::KeyedGre => {
-                let key = Some(Between::KEY);
-                Kind::Gre(Gre { output_key: key, input_key: key, ..Gre::default() }).into()
-            }
-            _ => {
-                let id = Between::NETWORK.into();
-                let header = match self.between {
-                    Between::Gue => UdpHeader::Gue,
-                    Between::Vxlan => UdpHeader::Vxlan(Vxlan { id, is_strict: false }),
-                    Between::Geneve => UdpHeader::Geneve { id },
-                    Between::FouGre => UdpHeader::Fou { carries: protocol::GRE },
-                    _ => UdpHeader::Fou { carries: protocol::IPV4 },
-                };
-                let udp = Udp {
-                    listens_at: Between::UDP_PORT,
-                    sends_to: Between::UDP_PORT,
-                    sends_from: SourcePort::ByFlow(PortRange::DYNAMIC),
-                    has_checksum: !matches!(self.between, Between::BareFou | Between::Vxlan),
-                    needs_no_checksum: false,
-                    header,
-                };
-                let has_gre = self.between == Between::FouGre;
-                let kind = if has_gre { Kind::Gre(Gre::default()) } else { Kind::None };
-                Shim { udp: Some(udp), kind }
-            }
-        }
+    fn outer(&self) -> Family {
+        if self.families.outer_is_ipv4 { Family::Ipv4 } else { Family::Ipv6 }
+    }
+
+    /// A tunnel is found by its far end, or by any if its peers are in the packets.
+    fn add_lookup(&self, tables: &mut Tables, tunnel: TunnelId, remote: u32) {
+        let between = self.between.of(tunnel.0, self.is_encap());
+        let (protocols, label) = (between.protocols(), between.shim(self.outer()).input_label());
+        let (link, patience) = (None, None);
+        let added = tables.change(&if self.families.outer_is_ipv4 {
+            let remote = if between.has_peers() { 0 } else { remote4(remote).into() };
+            let pair = Pair { local: LOCAL4.into(), remote, label };
+            Operation::AddLookup4(Entry { pair, protocols, link, tunnel, patience })
+        } else {
+            let pair = Pair { local: LOCAL6.into(), remote: remote6(remote).into(), label };
+            Operation::AddLookup6(Entry { pair, protocols, link, tunnel, patience })
+        });
+        added.expect("remotes that differ");
     }
 
     /// The routes to the host, to us, into tunnels, and the others by way of `gateway`.
@@ -360,9 +367,14 @@ impl Case {
         rib6.insert(Ipv6Net::new_assert(HOST6, 64).trunc(), id(NextHop::Connected(LAN)));
         rib4.insert(Ipv4Net::new_assert(LOCAL4, 32), id(NextHop::Local));
         rib6.insert(Ipv6Net::new_assert(LOCAL6, 128), id(NextHop::Local));
-        if self.between == Between::SixRd {
+        if self.between.has_peers() {
             rib4.insert(SIX_RD_RELAYS, id(gateway));
-            rib6.insert(SIX_RD_PREFIX, id(NextHop::Tunnel(TunnelId(0))));
+            let is_six_rd = self.between == Between::SixRd;
+            let prefix = if is_six_rd { SIX_RD_PREFIX } else { ISATAP_PREFIX };
+            rib6.insert(prefix, id(NextHop::Tunnel(TunnelId(0))));
+        } else if self.between.remote_count().is_some() {
+            // Each remote is looked up where a frame is for it.
+            rib4.insert(SIX_RD_RELAYS, id(gateway));
         }
         let routed = if self.is_mirrored() { 0 } else { self.tunnels };
         for number in 0..routed {
@@ -416,28 +428,4 @@ fn setup(families: Families, number: u32, underlay: NextHop) -> TunnelSetup {
         inner_source: SourceFilter::Listed { sources, routed_is_listed: true },
         ..TunnelSetup::between(local, remote, underlay, CounterSlot(number))
     }
-}
-
-/// It is the relay of a 6rd domain, and any source inside that says where it comes from is believed.
-fn give_peers(setup: &mut TunnelSetup) {
-    let domain = SixRd::new(&SixRdSetup {
-        prefix: SIX_RD_PREFIX,
-        relay_prefix: SIX_RD_RELAYS,
-        border_relays: Box::new([LOCAL4]),
-        is_relay: true,
-        local: LOCAL4,
-    });
-    setup.remote = None;
-    setup.protocols = Protocols::IPV6;
-    setup.inner_source = SourceFilter::Off;
-    setup.peers = Some(Box::new(Peers::new(PeerKind::SixRd(domain), None, None)));
-}
-
-/// Label 100 is popped where it arrives, and put in front of what is sent.
-fn give_label(setup: &mut TunnelSetup) {
-    let label = MplsLabel::new(100).expect("a label, because it has 20 bits");
-    setup.protocols = Protocols::MPLS;
-    setup.put_labels(Labels::new(&[label]).expect("one label"));
-    let table: LabelTable = [(label, LabelAction::PopIp)].into_iter().collect();
-    setup.mpls.labels = Some(Arc::new(table));
 }

@@ -4,6 +4,7 @@ pub mod attack;
 pub mod case;
 pub mod court;
 pub mod hot_queue;
+mod kinds;
 pub mod measure;
 pub mod numbers;
 pub mod paced;

@@ -67,35 +67,58 @@ pub enum Between {
     Gre,
     /// The same with a key.
     KeyedGre,
+    /// The same with a checksum.
+    SummedGre,
+    /// The same with a number.
+    NumberedGre,
     /// UDP, which says by its port what follows.
     Fou,
     /// The same without a checksum.
     BareFou,
     /// UDP, and a GUE header that says what follows.
     Gue,
+    /// UDP, and what follows says what it is: GUE of variant 1.
+    GueDirect,
     /// UDP, which says by its port that a GRE header follows.
     FouGre,
     /// A minimal forwarding header, in front of which is the packet's own.
     Minimal,
     /// An MPLS label.
     Mpls,
+    /// The same behind a GRE header.
+    MplsGre,
+    /// The same from one port to another, without a tunnel: one label becomes another.
+    Swap,
     /// A GRE header without options, and an Ethernet header.
     Gretap,
     /// UDP, a VXLAN header and an Ethernet header.
     Vxlan,
+    /// The same to and from several remotes, behind each of which is a station.
+    VxlanRemotes,
+    /// The same, all frames to all of a few remotes.
+    VxlanFlood,
     /// UDP, a GENEVE header and an Ethernet header.
     Geneve,
+    /// The same without an Ethernet header.
+    GenevePackets,
     /// A GRE header with a number, an ERSPAN header of type II and a mirrored frame.
     Erspan,
+    /// The same of type I: a GRE header and a mirrored frame.
+    ErspanOne,
+    /// The same of type III.
+    ErspanThree,
     /// Nothing, and the far end is in the address inside: one tunnel of many peers.
     SixRd,
+    /// The same, where the address is in its second half.
+    Isatap,
+    /// Every fourth tunnel has GRE, FOU or nothing; the others have GENEVE packets where they go in, as the frames of a
+    /// port go into one tunnel, and VXLAN where they come out.
+    Mixed,
 }
 
 impl Between {
     /// The key of [`Self::KeyedGre`].
     pub const KEY: u32 = 7;
-    /// The port of what is in UDP; of FOU it is one that carries IPv4.
-    pub const UDP_PORT: u16 = 5555;
     /// The network that frames in UDP are of.
     pub const NETWORK: u8 = 42;
 
@@ -105,62 +128,137 @@ impl Between {
             Self::Nothing => "",
             Self::Gre => "gre ",
             Self::KeyedGre => "gre key ",
+            Self::SummedGre => "gre sum ",
+            Self::NumberedGre => "gre seq ",
             Self::Fou => "fou ",
             Self::BareFou => "fou no sum ",
             Self::Gue => "gue ",
+            Self::GueDirect => "gue direct ",
             Self::FouGre => "fou gre ",
             Self::Minimal => "minimal ",
             Self::Mpls => "mpls ",
+            Self::MplsGre => "mpls gre ",
+            Self::Swap => "mpls swap ",
             Self::Gretap => "gretap ",
             Self::Vxlan => "vxlan ",
+            Self::VxlanRemotes => "vxlan remotes ",
+            Self::VxlanFlood => "vxlan flood ",
             Self::Geneve => "geneve ",
+            Self::GenevePackets => "geneve ip ",
             Self::Erspan => "erspan ",
+            Self::ErspanOne => "erspan 1 ",
+            Self::ErspanThree => "erspan 3 ",
             Self::SixRd => "6rd ",
+            Self::Isatap => "isatap ",
+            Self::Mixed => "mixed kinds ",
         }
     }
 
     /// Whether what it carries are frames.
     pub const fn is_of_frames(self) -> bool {
-        matches!(self, Self::Gretap | Self::Vxlan | Self::Geneve | Self::Erspan)
+        self.is_of_copies()
+            || self.remote_count().is_some()
+            || matches!(self, Self::Gretap | Self::Vxlan | Self::Geneve)
+    }
+
+    /// Whether those are mirrored.
+    pub const fn is_of_copies(self) -> bool {
+        matches!(self, Self::Erspan | Self::ErspanOne | Self::ErspanThree)
+    }
+
+    /// Whether it is one tunnel of many peers.
+    pub const fn has_peers(self) -> bool {
+        matches!(self, Self::SixRd | Self::Isatap)
+    }
+
+    /// How many remotes the one tunnel has, where it has several.
+    pub const fn remote_count(self) -> Option<u32> {
+        match self {
+            Self::VxlanRemotes => Some(64),
+            Self::VxlanFlood => Some(4),
+            _ => None,
+        }
+    }
+
+    /// The port of what is in UDP.
+    pub const fn udp_port(self) -> u16 {
+        match self {
+            Self::Vxlan | Self::VxlanRemotes | Self::VxlanFlood => 4789,
+            Self::Geneve | Self::GenevePackets => 6081,
+            // Not that of GUE, whose last bits are those of the port that packets here are for: it would be looked up.
+            _ => 5555,
+        }
+    }
+
+    /// What a tunnel has between, where they are of several kinds.
+    pub(crate) fn of(self, number: u32, is_encap: bool) -> Self {
+        if self != Self::Mixed {
+            return self;
+        }
+        let last = if is_encap { Self::GenevePackets } else { Self::Vxlan };
+        [Self::Gre, Self::Fou, Self::Nothing, last][number as usize % 4]
     }
 
     /// What a peer puts in front of a packet of an IP protocol, and the IP protocol of that.
     fn wrap(self, protocol: u8, packet: Vec<u8>) -> (u8, Vec<u8>) {
         let kind = if protocol == 4 { [8, 0] } else { [0x86, 0xdd] };
-        let [high, low] = Self::UDP_PORT.to_be_bytes();
+        let [high, low] = self.udp_port().to_be_bytes();
+        let udp = [0xc0, 1, high, low, 0, 0, 0, 0];
+        let network = [0, 0, Self::NETWORK, 0];
         let packet = if self.is_of_frames() {
             [&HOST_MAC.0[..], &STATION_MAC.0, &kind, &packet].concat()
         } else {
             packet
         };
         let (outer, header) = match self {
-            // The header of the last is what is inside.
-            Self::Nothing | Self::SixRd | Self::Minimal => return (protocol, packet),
+            // The header of minimal encapsulation is what is inside.
+            Self::Nothing | Self::SixRd | Self::Isatap | Self::Minimal | Self::Mixed => {
+                return (protocol, packet);
+            }
             Self::Gre => (47, vec![0, 0, kind[0], kind[1]]),
             Self::KeyedGre => (47, vec![0x20, 0, kind[0], kind[1], 0, 0, 0, 7]),
-            Self::Fou | Self::BareFou => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0]),
-            // Label 100, the last one, TTL 64.
-            Self::Mpls => (137, vec![0x00, 0x06, 0x41, 64]),
-            Self::Gue => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 0, protocol, 0, 0]),
-            Self::FouGre => (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 0, 0, kind[0], kind[1]]),
+            Self::SummedGre => (47, vec![0x80, 0, kind[0], kind[1], 0, 0, 0, 0]),
+            Self::NumberedGre => (47, vec![0x10, 0, kind[0], kind[1], 0, 0, 0, 9]),
+            Self::Fou | Self::BareFou | Self::GueDirect => (17, udp.to_vec()),
+            Self::Mpls | Self::Swap => (137, LABEL.to_vec()),
+            Self::MplsGre => (47, [[0, 0, 0x88, 0x47], LABEL].concat()),
+            Self::Gue => (17, [&udp[..], &[0, protocol, 0, 0]].concat()),
+            Self::FouGre => (17, [&udp[..], &[0, 0, kind[0], kind[1]]].concat()),
             Self::Gretap => (47, vec![0, 0, 0x65, 0x58]),
             Self::Erspan => {
                 (47, vec![0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, Self::NETWORK, 0, 0, 0, 7])
             }
-            Self::Vxlan => {
-                (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, Self::NETWORK, 0])
+            Self::ErspanOne => (47, vec![0, 0, 0x88, 0xbe]),
+            Self::ErspanThree => {
+                let header = [0x20, 0, 0, Self::NETWORK, 0, 0, 0, 7, 0, 0, 0x80, 0];
+                (47, [&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1][..], &header].concat())
             }
-            Self::Geneve => {
-                (17, vec![0xc0, 1, high, low, 0, 0, 0, 0, 0, 0, 0x65, 0x58, 0, 0, Self::NETWORK, 0])
+            Self::Vxlan | Self::VxlanRemotes | Self::VxlanFlood => {
+                (17, [&udp[..], &[8, 0, 0, 0], &network].concat())
             }
+            Self::Geneve => (17, [&udp[..], &[0, 0, 0x65, 0x58], &network].concat()),
+            Self::GenevePackets => (17, [&udp[..], &[0, 0, kind[0], kind[1]], &network].concat()),
         };
         let mut payload = [header, packet].concat();
+        if self == Self::SummedGre {
+            let sum = checksum(&payload);
+            payload[4..6].copy_from_slice(&sum.to_be_bytes());
+        }
         if outer == 17 {
             let len = u16::try_from(payload.len()).expect("a short frame");
             payload[4..6].copy_from_slice(&len.to_be_bytes());
         }
         (outer, payload)
     }
+}
+
+/// Label 100, the last one, TTL 64.
+const LABEL: [u8; 4] = [0x00, 0x06, 0x41, 64];
+
+/// The station behind remote `number` of those that one tunnel has.
+pub fn station(number: u32) -> MacAddress {
+    let [_, _, high, low] = number.to_be_bytes();
+    MacAddress([2, 0, 0, 1, high, low])
 }
 
 /// An address behind tunnel `number`, and its net.
@@ -188,6 +286,16 @@ pub fn behind_six_rd(number: u32) -> Ipv6Addr {
     Ipv6Addr::from(prefix | u128::from(u32::from(remote4(number)) & 0xffff) << 72 | 8)
 }
 
+/// The prefix of an ISATAP link.
+pub const ISATAP_PREFIX: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0x3fff, 0xdb8, 0x5efe, 0, 0, 0, 0, 0), 64);
+
+/// An IPv6 address of that link that is at [`remote4`] of `number`.
+pub fn behind_isatap(number: u32) -> Ipv6Addr {
+    let prefix = u128::from(ISATAP_PREFIX.addr());
+    Ipv6Addr::from(prefix | 0x5efe << 32 | u128::from(u32::from(remote4(number))))
+}
+
 /// The far end of tunnel `number`.
 pub fn remote4(number: u32) -> Ipv4Addr {
     Ipv4Addr::from(0xcb00_0000 + number * 7)
@@ -210,10 +318,13 @@ pub fn plain6(destination: Ipv6Addr) -> Vec<u8> {
 
 /// From the host to behind tunnel `number`.
 pub fn inward(families: Families, between: Between, number: u32) -> Vec<u8> {
-    if between == Between::SixRd {
-        return plain6(behind_six_rd(number));
+    match between {
+        Between::SixRd => plain6(behind_six_rd(number)),
+        Between::Isatap => plain6(behind_isatap(number)),
+        Between::Swap => [&LABEL[..], &plain4(behind4(number).0)].concat(),
+        _ if families.inner_is_ipv4 => plain4(behind4(number).0),
+        _ => plain6(behind6(number).0),
     }
-    if families.inner_is_ipv4 { plain4(behind4(number).0) } else { plain6(behind6(number).0) }
 }
 
 /// From behind tunnel `number` to the host, as the tunnel carries it.
@@ -222,19 +333,32 @@ pub fn outward(families: Families, between: Between, number: u32) -> Vec<u8> {
         return minimal(number);
     }
     let (protocol, inside) = if families.inner_is_ipv4 {
-        (4, packet4(behind4(number).0, HOST4, 17, &[0; FRAME_LEN - 14 - 20]))
+        // A frame in a packet of IPv6 has no room for more.
+        let is_short = between.is_of_frames() && !families.outer_is_ipv4;
+        let zeros = [0; FRAME_LEN - 14 - 20];
+        let data = if is_short { &zeros[..20] } else { &zeros };
+        (4, packet4(behind4(number).0, HOST4, 17, data))
     } else {
-        let source =
-            if between == Between::SixRd { behind_six_rd(number) } else { behind6(number).0 };
+        let source = match between {
+            Between::SixRd => behind_six_rd(number),
+            Between::Isatap => behind_isatap(number),
+            _ => behind6(number).0,
+        };
         (41, packet6(source, HOST6, 17, &[0; FRAME_LEN - 14 - 40]))
     };
-    let (protocol, inside) = between.wrap(protocol, inside);
+    let (protocol, mut inside) = between.wrap(protocol, inside);
+    if between.remote_count().is_some() {
+        // Behind UDP, VXLAN, and the station that the frame is for.
+        inside[8 + 8 + 6..][..6].copy_from_slice(&station(number).0);
+    }
     let (mut packet, at) = if families.outer_is_ipv4 {
         (packet4(remote4(number), LOCAL4, protocol, &inside), 20)
     } else {
         (packet6(remote6(number), LOCAL6, protocol, &inside), 40)
     };
-    if matches!(between, Between::Fou | Between::Gue | Between::FouGre | Between::Geneve) {
+    let is_bare_vxlan = families.outer_is_ipv4 && between.udp_port() == 4789;
+    let is_bare = is_bare_vxlan || between == Between::BareFou;
+    if protocol == 17 && !is_bare {
         set_checksum(&mut packet, at);
     }
     packet
@@ -251,7 +375,11 @@ fn minimal(number: u32) -> Vec<u8> {
 
 /// As it arrives on `port`.
 pub fn frame(port: PortId, packet: &[u8]) -> Frame {
-    let kind: [u8; 2] = if packet[0] >> 4 == 4 { [8, 0] } else { [0x86, 0xdd] };
+    let kind: [u8; 2] = match packet[0] >> 4 {
+        4 => [8, 0],
+        6 => [0x86, 0xdd],
+        _ => [0x88, 0x47],
+    };
     let from = if port == LAN { HOST_MAC } else { ROUTER_MAC };
     let bytes = [&PORT_MACS[port.index()].0[..], &from.0, &kind, packet].concat();
     let mut frame = [0; FRAME_MAX];
