@@ -16,8 +16,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / 'target/release/examples/instructions'
 RECORD = ROOT / 'benches/instructions.txt'
 GROWTH_MAX = 0.03
-# What a tunnel keeps of its share when half of the packets are a flood, at least.
-SHARE_MIN = 0.95
+# What a tunnel keeps of its share when half of the packets are a flood, at least. What its own packets take less, which is to
+# be wished, lowers it.
+SHARE_MIN = 0.93
+SHARES_MIN = {'half pieces gre v4': 0.89}
+"""Others: pieces of GRE don't show whose they are, so all tunnels of their addresses are asked."""
 HEADING = f"""# Instructions per packet of the packet path, device included: scripts/bench instructions --record
 # They hold for {platform.machine()} and the pinned Rust; scripts/test fails when one grows by more than {GROWTH_MAX:.0%}.
 """
@@ -84,14 +87,14 @@ def main():
     print('\nwhat a tunnel keeps of its share')
     for name, share in kept.items():
         print(f'{name:<24} {share:>8.0%}')
-    short = [name for name, share in kept.items() if share < SHARE_MIN]
+    short = [name for name, share in kept.items() if share < SHARES_MIN.get(name, SHARE_MIN)]
     if option == '--record':
         RECORD.write_text(HEADING + ''.join(f'{name:<24} {figure:>8.1f}\n' for name, figure in now.items()))
     elif option == '--check' and grown:
         sys.exit(f'more than {GROWTH_MAX:.0%} more instructions than {RECORD.relative_to(ROOT)} says: {", ".join(grown)}\n'
                  'If that is what the change costs: scripts/bench instructions --record')
     elif option == '--check' and short:
-        sys.exit(f'less than {SHARE_MIN:.0%} of its share is left to a tunnel beside: {", ".join(short)}')
+        sys.exit(f'less is left of its share to a tunnel than has to be, beside: {", ".join(short)}')
 
 
 if __name__ == '__main__':
