@@ -152,7 +152,7 @@ impl Insides {
     #[inline(always)]
     #[expect(
         clippy::inline_always,
-        reason = "called once a packet in three loops, with more to pass than to do"
+        reason = "called once a packet in two loops, with more to pass than to do"
     )]
     pub(super) fn push(
         &mut self,

@@ -328,6 +328,7 @@ fn arrive_each<F: Outside>(
         let PlainShim { label, len: shim_len, carries, .. } = shim;
         let pair = outer.pair(label);
         let home = lookup.home(pair);
+        // What `find` does, but what is found at once is not put into an answer that has to be taken apart.
         let id = match lookup.find_alone(home, pair, carries) {
             Some(id) => id,
             None => match lookup.search(home, pair, carries, Some(port)) {
